@@ -1,0 +1,217 @@
+//! Hash families: the formulas that give every key its two vertices.
+//!
+//! A family is a name with properties ([`Family`]); a *member* is the family with one attempt's
+//! seeds, handed as a plain function to a [`MemberVisitor`]. What is generic over the visitor is
+//! compiled once for each family, so that a formula stands in one place and runs without a call.
+
+mod folded;
+mod reference;
+
+use crate::geometry::Geometry;
+use crate::key::KeyWidth;
+use crate::seeds::Seeds;
+
+pub use self::folded::folded_product;
+pub use self::reference::Reference;
+
+/// A hash family: one of the reference's, or perfecta's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// A folded multiply: strong, for keys of 32 and 64 bits. The default.
+    Folded,
+    /// One of the 39 functions of the reference, exact to the bit, for keys of 32 bits.
+    Reference(Reference),
+}
+
+/// Why a family cannot serve a key set, whatever its seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsuitable {
+    /// Both vertices of key 0 are 0 with every seed.
+    #[error("{0} maps key 0 to vertex 0 twice whatever its seeds, so no attempt can succeed")]
+    KeyZero(&'static str),
+    /// The formula takes 32 bits and the keys use more.
+    #[error("{name} hashes 32-bit keys and these keys use {used_bits} bits")]
+    TooWide {
+        /// The family's name.
+        name: &'static str,
+        /// Bits that differ from zero in some key.
+        used_bits: u32,
+    },
+}
+
+/// Takes a member of a family: `vertices(key)` gives the key's two vertices, both below
+/// [`Geometry::vertices`].
+pub trait MemberVisitor<K> {
+    /// What the visit gives back.
+    type Output;
+
+    /// Called once, with the member as a plain function.
+    fn visit<F>(self, vertices: F) -> Self::Output
+    where
+        F: Fn(K) -> (u32, u32) + Copy;
+}
+
+impl Family {
+    const FOLDED_ID: u8 = 64;
+
+    /// Every family, perfecta's own first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        core::iter::once(Self::Folded).chain(Reference::ALL.into_iter().map(Self::Reference))
+    }
+
+    /// The family of an id: 1 to 39 as in the reference, 64 for perfecta's own.
+    #[must_use]
+    pub fn from_id(id: u8) -> Option<Self> {
+        Self::all().find(|family| family.id() == id)
+    }
+
+    /// The family of an exact name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().find(|family| family.name() == name)
+    }
+
+    /// The number that stands for this family in files.
+    #[must_use]
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::Folded => Self::FOLDED_ID,
+            Self::Reference(reference) => reference.id(),
+        }
+    }
+
+    /// The family's name, in the reference's spelling where it is the reference's.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Folded => "Folded",
+            Self::Reference(reference) => reference.name(),
+        }
+    }
+
+    /// Seed words that pick a member.
+    #[must_use]
+    pub const fn num_seeds(self) -> u8 {
+        match self {
+            Self::Folded => folded::NUM_SEEDS,
+            Self::Reference(reference) => reference.num_seeds(),
+        }
+    }
+
+    /// The bits of seed `number` (counted from 1) that matter; the others are drawn as zero.
+    #[must_use]
+    pub const fn seed_mask(self, number: usize) -> u32 {
+        match self {
+            Self::Folded => u32::MAX,
+            Self::Reference(reference) => reference.seed_mask(number),
+        }
+    }
+
+    /// Whether the low byte of seed `number` is not drawn but set to [`Geometry::hash_shift`].
+    #[must_use]
+    pub const fn shift_is_first_byte_of(self, number: usize) -> bool {
+        match self {
+            Self::Folded => false,
+            Self::Reference(reference) => number == 3 && reference.shifts_by_geometry(),
+        }
+    }
+
+    /// Whether these keys can be served at all, before any attempt.
+    ///
+    /// # Errors
+    /// [`Unsuitable`], with the reason.
+    pub fn check_suits(
+        self,
+        width: KeyWidth,
+        bitmap: u64,
+        has_zero: bool,
+    ) -> Result<(), Unsuitable> {
+        let Self::Reference(reference) = self else {
+            return Ok(());
+        };
+        if width == KeyWidth::Bits64 {
+            return Err(Unsuitable::TooWide {
+                name: reference.name(),
+                used_bits: bitmap.count_ones(),
+            });
+        }
+        if has_zero && reference.maps_zero_to_zero() {
+            return Err(Unsuitable::KeyZero(reference.name()));
+        }
+        Ok(())
+    }
+
+    /// Hands the member that `seeds` pick to `visitor`.
+    ///
+    /// Seeds must come from [`crate::seeds::SeedSource::draw`] or have passed
+    /// [`Self::check_seeds`] for the same geometry: that is what keeps vertices within it.
+    #[inline(always)]
+    pub fn with_member_u32<V>(self, seeds: &Seeds, geometry: Geometry, visitor: V) -> V::Output
+    where
+        V: MemberVisitor<u32>,
+    {
+        match self {
+            Self::Folded => {
+                let member = folded::Member::new(seeds, geometry);
+                visitor.visit(
+                    #[inline(always)]
+                    move |key: u32| member.vertices_u32(key),
+                )
+            }
+            Self::Reference(reference) => reference.with_member(seeds, geometry, visitor),
+        }
+    }
+
+    /// As [`Self::with_member_u32`], for native 64-bit keys.
+    ///
+    /// # Panics
+    /// If the family takes 32-bit keys only; [`Self::check_suits`] says so beforehand.
+    #[inline(always)]
+    pub fn with_member_u64<V>(self, seeds: &Seeds, geometry: Geometry, visitor: V) -> V::Output
+    where
+        V: MemberVisitor<u64>,
+    {
+        assert!(self == Self::Folded, "{} does not hash 64-bit keys", self.name());
+        let member = folded::Member::new(seeds, geometry);
+        visitor.visit(
+            #[inline(always)]
+            move |key: u64| member.vertices_u64(key),
+        )
+    }
+
+    /// Whether `seeds` could have been drawn for this family and geometry: masked bits are zero, and
+    /// a shift that stands for the geometry is the geometry's.
+    #[must_use]
+    pub fn check_seeds(self, seeds: &Seeds, geometry: Geometry) -> bool {
+        seeds.words().iter().enumerate().all(|(place, &word)| {
+            let number = place + 1;
+            if number > usize::from(self.num_seeds()) {
+                return word == 0;
+            }
+            let shift_fits = !self.shift_is_first_byte_of(number)
+                || word & 0xff == u32::from(geometry.hash_shift());
+            word & !self.seed_mask(number) == 0 && shift_fits
+        })
+    }
+}
+
+impl core::fmt::Display for Family {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_names_are_unique_and_lead_back() {
+        for family in Family::all() {
+            assert_eq!(Family::from_id(family.id()), Some(family));
+            assert_eq!(Family::from_name(family.name()), Some(family));
+        }
+        assert_eq!(Family::all().count(), 40);
+        assert_eq!(Family::from_id(40), None);
+    }
+}

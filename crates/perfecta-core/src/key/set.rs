@@ -1,0 +1,425 @@
+//! [`KeySet`]: keys that are known to be sorted and distinct.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::downsize::Downsize;
+use super::text::{self, TextError};
+use super::{Key, KeyWidth};
+use crate::geometry::Geometry;
+
+/// Keys in ascending order, each once, at least one, at most [`Geometry::KEYS_MAX`].
+///
+/// A key's rank in this order is the index that a table gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySet {
+    width: KeyWidth,
+    bitmap: u64,
+    first: u64,
+    last: u64,
+    downsize: Option<Downsize>,
+    hashed: Keys,
+}
+
+/// Sorted, distinct keys of one width.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// 32-bit keys, also those gathered from 64-bit ones.
+    U32(Box<[u32]>),
+    /// 64-bit keys that use more than 32 bits.
+    U64(Box<[u64]>),
+}
+
+impl Keys {
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U32(keys) => keys.len(),
+            Self::U64(keys) => keys.len(),
+        }
+    }
+
+    /// Never true for the keys of a [`KeySet`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The width that is hashed.
+    #[must_use]
+    pub fn width(&self) -> KeyWidth {
+        match self {
+            Self::U32(_) => KeyWidth::Bits32,
+            Self::U64(_) => KeyWidth::Bits64,
+        }
+    }
+}
+
+/// What may be put right in an input that is not sorted and distinct. Only on request: a rank means
+/// something else after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repair {
+    /// Sort keys that are not in order.
+    pub sort: bool,
+    /// Keep one of several equal keys.
+    pub dedupe: bool,
+}
+
+/// Why an input is no key set. Places are those of the input: `index` counts keys from 0, byte
+/// offsets are `index` times the key's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No keys.
+    #[error("the file holds no keys")]
+    Empty,
+    /// The last key is cut off.
+    #[error(
+        "{bytes} bytes are no whole number of {key_bytes}-byte keys: {rest} bytes are left at byte {offset:#x}"
+    )]
+    OddLength {
+        /// Bytes of the input.
+        bytes: usize,
+        /// Bytes of a key.
+        key_bytes: usize,
+        /// Bytes after the last whole key.
+        rest: usize,
+        /// Where they begin.
+        offset: usize,
+    },
+    /// More than [`Geometry::KEYS_MAX`].
+    #[error("{keys} keys are more than a table can hold ({max})")]
+    TooMany {
+        /// Keys of the input.
+        keys: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A key is smaller than the one before it.
+    #[error(
+        "keys are not sorted: {key:#0digits$x} at byte {offset:#x} (key {index}) follows {previous:#0digits$x}",
+        digits = .width.bytes() * 2 + 2,
+        offset = .index * .width.bytes()
+    )]
+    NotSorted {
+        /// The key's place.
+        index: usize,
+        /// The key before it.
+        previous: u64,
+        /// The key.
+        key: u64,
+        /// Width of the keys.
+        width: KeyWidth,
+    },
+    /// A key is there twice.
+    #[error(
+        "duplicate key {key:#0digits$x} at byte {offset:#x} (key {index}), first at byte {first_offset:#x} (key {first_index})",
+        digits = .width.bytes() * 2 + 2,
+        offset = .index * .width.bytes(),
+        first_offset = .first_index * .width.bytes()
+    )]
+    Duplicate {
+        /// Place of the later one.
+        index: usize,
+        /// Place of the earlier one.
+        first_index: usize,
+        /// The key.
+        key: u64,
+        /// Width of the keys.
+        width: KeyWidth,
+    },
+    /// A line of a text input is no key.
+    #[error(transparent)]
+    Text(#[from] TextError),
+}
+
+impl KeyError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Empty => "a table needs at least one key",
+            Self::OddLength { .. } => {
+                "check that the file is complete and that --key-size says its width"
+            }
+            Self::TooMany { .. } => "split the set",
+            Self::NotSorted { .. } => {
+                "sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
+            }
+            Self::Duplicate { .. } => "remove one, or give --dedupe to keep the first",
+            Self::Text(_) => "write one decimal or 0x key a line",
+        }
+    }
+}
+
+impl KeySet {
+    /// Keys from packed little-endian words of `width`.
+    ///
+    /// # Errors
+    /// [`KeyError`], with the place in `bytes`.
+    pub fn from_le_bytes(bytes: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
+        let key_bytes = width.bytes();
+        let rest = bytes.len() % key_bytes;
+        if rest != 0 {
+            let offset = bytes.len() - rest;
+            return Err(KeyError::OddLength { bytes: bytes.len(), key_bytes, rest, offset });
+        }
+        match width {
+            KeyWidth::Bits32 => {
+                let (words, _) = bytes.as_chunks::<4>();
+                Self::from_u32(words.iter().map(|word| u32::from_le_bytes(*word)).collect(), repair)
+            }
+            KeyWidth::Bits64 => {
+                let (words, _) = bytes.as_chunks::<8>();
+                Self::from_u64(words.iter().map(|word| u64::from_le_bytes(*word)).collect(), repair)
+            }
+        }
+    }
+
+    /// Keys from text: one decimal or `0x` number a line; blank lines and `#` comments pass.
+    ///
+    /// # Errors
+    /// [`KeyError`]; places of unsorted and duplicate keys count keys, not lines.
+    pub fn from_text(text: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
+        match width {
+            KeyWidth::Bits32 => {
+                Self::from_u32(text::parse(text, u64::from(u32::MAX), |key| key as u32)?, repair)
+            }
+            KeyWidth::Bits64 => Self::from_u64(text::parse(text, u64::MAX, |key| key)?, repair),
+        }
+    }
+
+    /// Keys of 32 bits.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_u32(keys: Vec<u32>, repair: Repair) -> Result<Self, KeyError> {
+        let keys = in_order(keys, repair)?;
+        let bitmap = u64::from(keys.iter().fold(0, |bits, key| bits | key));
+        let (first, last) = (u64::from(keys[0]), u64::from(keys[keys.len() - 1]));
+        let width = KeyWidth::Bits32;
+        Ok(Self { width, bitmap, first, last, downsize: None, hashed: Keys::U32(keys) })
+    }
+
+    /// Keys of 64 bits; those that use at most 32 of them are made smaller.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_u64(keys: Vec<u64>, repair: Repair) -> Result<Self, KeyError> {
+        let keys = in_order(keys, repair)?;
+        let bitmap = keys.iter().fold(0, |bits, key| bits | key);
+        let (first, last) = (keys[0], keys[keys.len() - 1]);
+        let width = KeyWidth::Bits64;
+        let downsize = Downsize::new(bitmap);
+        let hashed = match downsize {
+            Some(downsize) => Keys::U32(keys.iter().map(|&key| downsize.apply(key)).collect()),
+            None => Keys::U64(keys),
+        };
+        Ok(Self { width, bitmap, first, last, downsize, hashed })
+    }
+
+    /// Number of keys, at least 1.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a key set is never empty")]
+    pub fn len(&self) -> usize {
+        self.hashed.len()
+    }
+
+    /// Width of the keys as given.
+    #[must_use]
+    pub const fn width(&self) -> KeyWidth {
+        self.width
+    }
+
+    /// All bits that some key uses, before downsizing.
+    #[must_use]
+    pub const fn bitmap(&self) -> u64 {
+        self.bitmap
+    }
+
+    /// The smallest key, as given.
+    #[must_use]
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The greatest key, as given.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// How keys as given become keys that are hashed, if not as they are.
+    #[must_use]
+    pub const fn downsize(&self) -> Option<Downsize> {
+        self.downsize
+    }
+
+    /// The keys that are hashed.
+    #[must_use]
+    pub const fn hashed(&self) -> &Keys {
+        &self.hashed
+    }
+
+    /// The keys as given, by rank.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.len()).map(|rank| match &self.hashed {
+            Keys::U32(keys) => self.restored(keys[rank]),
+            Keys::U64(keys) => keys[rank],
+        })
+    }
+
+    /// Undoes the downsizing of one key (x86's PDEP).
+    fn restored(&self, hashed: u32) -> u64 {
+        let Some(downsize) = self.downsize else { return u64::from(hashed) };
+        downsize.runs().fold(0, |key, run| key | ((u64::from(hashed) & run.mask) << run.shift))
+    }
+}
+
+/// Checks order and distinctness in one pass; repairs what it may.
+fn in_order<K: Key>(mut keys: Vec<K>, repair: Repair) -> Result<Box<[K]>, KeyError> {
+    if keys.is_empty() {
+        return Err(KeyError::Empty);
+    }
+    if !is_ascending(&keys) {
+        repair_order(&mut keys, repair)?;
+    }
+    if keys.len() > Geometry::KEYS_MAX {
+        return Err(KeyError::TooMany { keys: keys.len(), max: Geometry::KEYS_MAX });
+    }
+    Ok(keys.into_boxed_slice())
+}
+
+/// Without a branch for each key, so that it runs at the speed of memory.
+fn is_ascending<K: Key>(keys: &[K]) -> bool {
+    keys.iter().zip(&keys[1..]).fold(true, |ascending, (left, right)| ascending & (left < right))
+}
+
+fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyError> {
+    if !repair.sort
+        && let Some(place) = keys.windows(2).position(|pair| pair[1] < pair[0])
+    {
+        if let Some(duplicate) = first_duplicate_in_order(&keys[..=place])
+            && !repair.dedupe
+        {
+            return Err(duplicate);
+        }
+        return Err(KeyError::NotSorted {
+            index: place + 1,
+            previous: keys[place].into(),
+            key: keys[place + 1].into(),
+            width: K::WIDTH,
+        });
+    }
+    if !repair.dedupe
+        && let Some(error) = first_duplicate(keys)
+    {
+        return Err(error);
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(())
+}
+
+fn first_duplicate_in_order<K: Key>(keys: &[K]) -> Option<KeyError> {
+    let place = keys.windows(2).position(|pair| pair[0] == pair[1])?;
+    Some(duplicate(keys[place], place, place + 1))
+}
+
+/// The duplicate whose later copy comes first in the input.
+fn first_duplicate<K: Key>(keys: &[K]) -> Option<KeyError> {
+    let mut places: Vec<(K, usize)> = keys.iter().copied().zip(0..).collect();
+    places.sort_unstable();
+    let equal = places.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    let first = equal.min_by_key(|pair| pair[1].1)?;
+    Some(duplicate(first[0].0, first[0].1, first[1].1))
+}
+
+fn duplicate<K: Key>(key: K, first_index: usize, index: usize) -> KeyError {
+    KeyError::Duplicate { index, first_index, key: key.into(), width: K::WIDTH }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    const NONE: Repair = Repair { sort: false, dedupe: false };
+    const SORT: Repair = Repair { sort: true, dedupe: false };
+    const DEDUPE: Repair = Repair { sort: false, dedupe: true };
+    const BOTH: Repair = Repair { sort: true, dedupe: true };
+
+    fn message(keys: &[u32], repair: Repair) -> alloc::string::String {
+        KeySet::from_u32(keys.to_vec(), repair).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bad_input_names_place_and_both_values() {
+        assert_eq!(message(&[], NONE), "the file holds no keys");
+        assert_eq!(
+            message(&[1, 5, 3, 9], NONE),
+            "keys are not sorted: 0x00000003 at byte 0x8 (key 2) follows 0x00000005"
+        );
+        assert_eq!(
+            message(&[1, 5, 0xbeef, 0xbeef], NONE),
+            "duplicate key 0x0000beef at byte 0xc (key 3), first at byte 0x8 (key 2)"
+        );
+        assert_eq!(
+            KeySet::from_le_bytes(&[0; 9], KeyWidth::Bits64, NONE).unwrap_err().to_string(),
+            "9 bytes are no whole number of 8-byte keys: 1 bytes are left at byte 0x8"
+        );
+    }
+
+    #[test]
+    fn repair_does_what_was_asked_and_no_more() {
+        let keys = |keys: &[u32], repair| {
+            KeySet::from_u32(keys.to_vec(), repair).map(|set| set.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(keys(&[5, 3, 9], SORT).unwrap(), [3, 5, 9]);
+        assert_eq!(keys(&[3, 3, 9], DEDUPE).unwrap(), [3, 9]);
+        assert_eq!(keys(&[9, 3, 9, 3], BOTH).unwrap(), [3, 9]);
+        assert!(matches!(keys(&[9, 3, 3], DEDUPE), Err(KeyError::NotSorted { index: 1, .. })));
+        assert_eq!(
+            message(&[9, 3, 7, 3, 9], SORT),
+            "duplicate key 0x00000003 at byte 0xc (key 3), first at byte 0x4 (key 1)"
+        );
+    }
+
+    #[test]
+    fn wide_keys_of_few_bits_are_made_smaller_and_others_not() {
+        let set = KeySet::from_u64(vec![0x10_0000_0000, 0x30_0000_00ff], NONE).unwrap();
+        assert_eq!(set.width(), KeyWidth::Bits64);
+        assert!(matches!(set.hashed(), Keys::U32(keys) if **keys == [0x100, 0x3ff]));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0x10_0000_0000, 0x30_0000_00ff]);
+        let wide = KeySet::from_u64(vec![0, u64::MAX], NONE).unwrap();
+        assert!(matches!(wide.hashed(), Keys::U64(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn downsizing_keeps_keys_and_order(mut keys: Vec<u64>, bitmap: u64) {
+            let bitmap = if bitmap.count_ones() > 32 { bitmap & 0x5555_5555_5555_5555 } else { bitmap };
+            keys.push(1);
+            for key in &mut keys {
+                *key &= bitmap;
+            }
+            keys.sort_unstable();
+            keys.dedup();
+            let set = KeySet::from_u64(keys.clone(), NONE).unwrap();
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), keys);
+            match set.hashed() {
+                Keys::U32(hashed) => prop_assert!(hashed.windows(2).all(|pair| pair[0] < pair[1])),
+                Keys::U64(_) => prop_assert!(false, "not made smaller"),
+            }
+        }
+
+        #[test]
+        fn sorting_and_deduping_give_the_set(keys in proptest::collection::vec(0u32..50, 1..40)) {
+            let expected: alloc::collections::BTreeSet<u64> = keys.iter().map(|&key| u64::from(key)).collect();
+            let set = KeySet::from_u32(keys, BOTH).unwrap();
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
