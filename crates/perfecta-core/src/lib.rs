@@ -22,3 +22,10 @@ pub mod seeds;
 
 pub mod family;
 pub mod geometry;
+
+#[cfg(feature = "alloc")]
+pub mod graph;
+#[cfg(feature = "alloc")]
+pub mod search;
+
+pub mod table;

@@ -1,0 +1,353 @@
+//! [`Search`]: which attempts come next, and when it is settled.
+
+use alloc::collections::BTreeMap;
+
+use super::plan::{Limit, Plan, PlanError, Stage};
+use super::range::{AttemptRange, RangeEnd, RangeReport};
+use crate::graph::Outcome;
+use crate::key::KeySet;
+use crate::seeds::Seeds;
+
+/// Counts of attempts by what came of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Attempts in which some key had the same vertex twice.
+    pub vertex_collisions: u64,
+    /// Attempts whose graph held a cycle.
+    pub cyclic: u64,
+    /// Attempts that succeeded.
+    pub acyclic: u64,
+}
+
+impl Tally {
+    /// All attempts.
+    #[must_use]
+    pub const fn attempts(&self) -> u64 {
+        self.vertex_collisions + self.cyclic + self.acyclic
+    }
+
+    /// Counts one attempt.
+    pub fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::VertexCollision => self.vertex_collisions += 1,
+            Outcome::Cyclic => self.cyclic += 1,
+            Outcome::Acyclic => self.acyclic += 1,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.vertex_collisions += other.vertex_collisions;
+        self.cyclic += other.cyclic;
+        self.acyclic += other.acyclic;
+    }
+}
+
+/// The winning attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Win {
+    /// The stage it belongs to.
+    pub stage: Stage,
+    /// Its number within the stage, counted from 1.
+    pub attempt: u64,
+    /// Its seeds.
+    pub seeds: Seeds,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Counts over all stages, up to the winner.
+    pub tally: Tally,
+    /// The last stage.
+    pub stage: Stage,
+    /// The winner, or what ended the search without one.
+    pub outcome: Result<Win, Limit>,
+}
+
+impl Verdict {
+    /// The winning attempt, if there was one.
+    #[must_use]
+    pub fn win(&self) -> Option<&Win> {
+        self.outcome.as_ref().ok()
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Run this range and hand the report to [`Search::complete`].
+    Try(AttemptRange),
+    /// Nothing to hand out before a range in flight is reported.
+    Wait,
+    /// The search is over; [`Search::verdict`] tells the rest.
+    Settled,
+}
+
+/// The search over one key set. See the module's drawing.
+///
+/// Invariant: attempts below `merged` are counted in `tally`; those from `merged` to `handed_out`
+/// are in flight or in `early`.
+#[derive(Debug)]
+pub struct Search {
+    plan: Plan,
+    num_keys: usize,
+    stage: Stage,
+    handed_out: u64,
+    merged: u64,
+    early: BTreeMap<u64, (u64, RangeReport)>,
+    in_flight: BTreeMap<u64, u64>,
+    tally: Tally,
+    winner: Option<Win>,
+    settled: Option<Result<Win, Limit>>,
+}
+
+impl Search {
+    /// A search by `plan` on `keys`.
+    ///
+    /// # Errors
+    /// [`PlanError`] if it cannot succeed.
+    pub fn new(keys: &KeySet, plan: &Plan) -> Result<Self, PlanError> {
+        let stage = plan.first_stage(keys)?;
+        let mut search = Self {
+            plan: plan.clone(),
+            num_keys: keys.len(),
+            stage,
+            handed_out: 1,
+            merged: 1,
+            early: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            tally: Tally::default(),
+            winner: None,
+            settled: None,
+        };
+        search.advance();
+        Ok(search)
+    }
+
+    /// The next range to try.
+    pub fn next_range(&mut self) -> Step {
+        if self.settled.is_some() {
+            return Step::Settled;
+        }
+        let stage_end = self.stage.attempts + 1;
+        if self.handed_out == stage_end {
+            return Step::Wait;
+        }
+        let first = self.handed_out;
+        let end = stage_end.min(first + range_length(self.num_keys));
+        self.handed_out = end;
+        self.in_flight.insert(first, end);
+        Step::Try(AttemptRange {
+            stage: self.stage,
+            seeds: self.plan.seeds,
+            first,
+            end,
+            counts_on: self.plan.fixed_attempts.is_some(),
+        })
+    }
+
+    /// Takes the report of a range that [`Self::next_range`] handed out.
+    ///
+    /// # Panics
+    /// If it handed out no such range.
+    pub fn complete(&mut self, report: RangeReport) {
+        let end = self.in_flight.remove(&report.first);
+        let end = end.expect("a report belongs to a range in flight");
+        if self.settled.is_some() {
+            return;
+        }
+        self.early.insert(report.first, (end, report));
+        while let Some((end, report)) = self.early.remove(&self.merged) {
+            self.merge(end, &report);
+            if self.settled.is_some() {
+                return;
+            }
+        }
+        self.advance();
+    }
+
+    /// Whether attempts from `first` on can still matter: a range for which this is false may be
+    /// given up, its report counts for nothing.
+    #[must_use]
+    pub fn needs(&self, first: u64) -> bool {
+        let earliest_success = self.early.values().find_map(|(_, report)| report.success);
+        let bound = earliest_success.filter(|_| self.plan.fixed_attempts.is_none());
+        self.settled.is_none() && bound.is_none_or(|(attempt, _)| first < attempt)
+    }
+
+    /// Ranges handed out and not yet reported.
+    #[must_use]
+    pub fn num_in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// What the search came to.
+    ///
+    /// # Panics
+    /// If it is not settled.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let outcome = self.settled.expect("a verdict comes after the search is settled");
+        Verdict { tally: self.tally, stage: self.stage, outcome }
+    }
+
+    fn merge(&mut self, end: u64, report: &RangeReport) {
+        self.tally.add(report.tally);
+        self.merged = end;
+        if let Some((attempt, seeds)) = report.success {
+            let win = Win { stage: self.stage, attempt, seeds };
+            let winner = *self.winner.get_or_insert(win);
+            if self.plan.fixed_attempts.is_none() {
+                self.settled = Some(Ok(winner));
+                return;
+            }
+        }
+        if report.end == RangeEnd::Stopped {
+            self.settled = Some(self.winner.ok_or(Limit::Stopped));
+        }
+    }
+
+    /// Goes to the next stage when this one is used up.
+    fn advance(&mut self) {
+        if self.merged <= self.stage.attempts {
+            return;
+        }
+        if let Some(winner) = self.winner {
+            self.settled = Some(Ok(winner));
+            return;
+        }
+        match self.plan.next_stage(&self.stage, self.tally.attempts(), self.num_keys) {
+            Err(limit) => self.settled = Some(Err(limit)),
+            Ok(stage) => {
+                self.stage = stage;
+                self.handed_out = 1;
+                self.merged = 1;
+            }
+        }
+    }
+}
+
+/// Enough attempts that handing out a range costs nothing beside them, few enough that threads do
+/// not run far past a winner: about a million edges.
+fn range_length(num_keys: usize) -> u64 {
+    (1_000_000 / num_keys as u64).clamp(1, 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::Family;
+    use crate::graph::{Attempter, Scratch};
+    use crate::key::Repair;
+    use crate::search::plan::FamilyChoice;
+    use crate::search::range::try_range;
+
+    fn strided_keys(num_keys: u32, stride: u32) -> KeySet {
+        let keys = (1..=num_keys).map(|key| key * stride).collect();
+        KeySet::from_u32(keys, Repair::default()).unwrap()
+    }
+
+    /// Keys that differ in their high bits only: `Multiply` gives every one the vertices `(0, 0)`.
+    fn hopeless() -> (KeySet, Plan) {
+        (strided_keys(100, 1 << 20), plan("Multiply"))
+    }
+
+    fn plan(name: &str) -> Plan {
+        let family = FamilyChoice::Named(Family::from_name(name).unwrap());
+        Plan { family, ..Plan::default() }
+    }
+
+    /// Drives a search as several threads would: up to `width` ranges in flight, reported in an
+    /// order that `pick` chooses.
+    fn run(
+        keys: &KeySet,
+        plan: &Plan,
+        width: usize,
+        mut pick: impl FnMut(usize) -> usize,
+    ) -> Verdict {
+        let mut search = Search::new(keys, plan).unwrap();
+        let mut scratch = Scratch::default();
+        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+        let mut running = Vec::new();
+        loop {
+            while running.len() < width {
+                match search.next_range() {
+                    Step::Try(range) => running.push(range),
+                    Step::Wait => break,
+                    Step::Settled => {
+                        assert!(running.is_empty() || width > 1);
+                        return search.verdict();
+                    }
+                }
+            }
+            let range = running.swap_remove(pick(running.len()));
+            let report = try_range(&mut attempter, &range, &|attempt| search.needs(attempt));
+            search.complete(report);
+        }
+    }
+
+    #[test]
+    fn any_order_of_reports_gives_the_same_verdict() {
+        let keys = strided_keys(2000, 7919);
+        for name in ["MultiplyShiftR", "Jenkins", "Fnv"] {
+            let plan = Plan { attempts_max: 5000, grow_after: Some(1200), ..plan(name) };
+            let expected = run(&keys, &plan, 1, |_| 0);
+            for seed in 1..6u32 {
+                let mut state = seed;
+                let found = run(&keys, &plan, 4, |choices| {
+                    state = state.wrapping_mul(747_796_405).wrapping_add(1);
+                    (state >> 16) as usize % choices
+                });
+                assert_eq!(found, expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn fixed_attempts_are_all_made_and_the_first_success_wins() {
+        let keys = strided_keys(50, 7919);
+        let alone = run(&keys, &plan("Jenkins"), 1, |_| 0);
+        let plan = Plan { fixed_attempts: Some(100), ..plan("Jenkins") };
+        let fixed = run(&keys, &plan, 3, |choices| choices - 1);
+        assert_eq!(fixed.tally.attempts(), 100);
+        assert!(fixed.tally.acyclic > 1);
+        let winner = |verdict: Verdict| verdict.win().map(|win| (win.attempt, win.seeds));
+        assert_eq!(winner(fixed), winner(alone));
+    }
+
+    #[test]
+    fn a_search_in_vain_ends_at_its_limit() {
+        let (keys, hopeless) = hopeless();
+        let check = |plan: Plan, limit, attempts, grows| {
+            let verdict = run(&keys, &plan, 1, |_| 0);
+            assert_eq!(verdict.outcome, Err(limit));
+            assert_eq!(verdict.tally.attempts(), attempts);
+            assert_eq!(verdict.stage.grows, grows);
+        };
+        check(Plan { attempts_max: 40, ..hopeless.clone() }, Limit::Attempts, 40, 0);
+        check(Plan { grow_after: Some(10), grows_max: 2, ..hopeless.clone() }, Limit::Grows, 30, 2);
+        check(
+            Plan { grow_after: Some(10), memory_bytes_max: 5000, ..hopeless.clone() },
+            Limit::Memory,
+            10,
+            0,
+        );
+        let mut fixed = hopeless;
+        fixed.seeds.fixed = [1; 8];
+        check(fixed, Limit::FixedSeeds, 1, 0);
+    }
+
+    #[test]
+    fn a_stop_settles_the_search() {
+        let (keys, plan) = hopeless();
+        let mut search = Search::new(&keys, &plan).unwrap();
+        let mut scratch = Scratch::default();
+        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+        let Step::Try(range) = search.next_range() else { panic!("a range") };
+        let report = try_range(&mut attempter, &range, &|attempt| attempt < 5);
+        search.complete(report);
+        assert_eq!(search.next_range(), Step::Settled);
+        assert_eq!(search.verdict().outcome, Err(Limit::Stopped));
+        assert_eq!(search.verdict().tally.attempts(), 4);
+    }
+}

@@ -1,0 +1,181 @@
+//! What to search for and how long: stages, limits, and the refusals that need no attempt.
+
+use crate::family::{Family, Unsuitable};
+use crate::geometry::Geometry;
+use crate::graph::Attempter;
+use crate::key::KeySet;
+use crate::seeds::SeedSource;
+
+/// Which family to search in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FamilyChoice {
+    /// perfecta chooses, and may grow the table where that is the quicker way.
+    #[default]
+    Auto,
+    /// Just this one.
+    Named(Family),
+}
+
+/// A search that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The family.
+    pub family: FamilyChoice,
+    /// Where seeds come from.
+    pub seeds: SeedSource,
+    /// Run exactly this many attempts, also after a success, and count what comes of them; the
+    /// lowest-numbered success is the winner. The table does not grow.
+    pub fixed_attempts: Option<u64>,
+    /// Give up after so many attempts, all stages counted.
+    pub attempts_max: u64,
+    /// Double the vertices after so many attempts without success; `None` leaves it to the family:
+    /// never for a named one, [`Plan::GROW_AFTER_AUTO`] for [`FamilyChoice::Auto`].
+    pub grow_after: Option<u64>,
+    /// Give up instead of growing more often than this.
+    pub grows_max: u8,
+    /// Start with the vertices doubled so many times.
+    pub grows_initial: u8,
+    /// Refuse an attempt that takes more bytes of memory than this.
+    pub memory_bytes_max: u64,
+}
+
+impl Plan {
+    /// Where attempts end by default: the hardest known set of the reference's functions wants
+    /// 190,572.
+    pub const ATTEMPTS_MAX: u64 = 10_000_000;
+    /// As in the reference.
+    pub const GROWS_MAX: u8 = 5;
+    /// The least chance of an attempt in a table of 2^30 edges, all used, is 2 in 100: so many
+    /// attempts in vain mean that doubling is the quicker way.
+    pub const GROW_AFTER_AUTO: u64 = 256;
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            family: FamilyChoice::Auto,
+            seeds: SeedSource::default(),
+            fixed_attempts: None,
+            attempts_max: Self::ATTEMPTS_MAX,
+            grow_after: None,
+            grows_max: Self::GROWS_MAX,
+            grows_initial: 0,
+            memory_bytes_max: u64::MAX,
+        }
+    }
+}
+
+/// Attempts of one family in one geometry. Numbers of attempts start at 1 in each stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// The family.
+    pub family: Family,
+    /// Sizes of the graph.
+    pub geometry: Geometry,
+    /// How many attempts it has.
+    pub attempts: u64,
+    /// How often the vertices were doubled before it.
+    pub grows: u8,
+}
+
+/// Why a plan cannot succeed on a key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The family cannot serve these keys.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// The graph is too large to start with.
+    #[error("an attempt takes {needed} bytes of memory, the limit is {limit}")]
+    Memory {
+        /// Bytes that an attempt takes.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The initial doublings pass the greatest geometry.
+    #[error("{grows} doublings pass the greatest table (2^31 vertices)")]
+    TooLarge {
+        /// Doublings asked for.
+        grows: u8,
+    },
+}
+
+/// The limit that ended a search without a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Plan::attempts_max`] or [`Plan::fixed_attempts`] attempts were made.
+    Attempts,
+    /// The table was doubled [`Plan::grows_max`] times.
+    Grows,
+    /// A further doubling takes more memory than [`Plan::memory_bytes_max`], or passes the greatest
+    /// geometry.
+    Memory,
+    /// Every attempt would have the same, fixed seeds.
+    FixedSeeds,
+    /// The caller said stop: time is up, or the work was cancelled.
+    Stopped,
+}
+
+impl Plan {
+    /// The first stage for `keys`.
+    ///
+    /// # Errors
+    /// [`PlanError`] if no attempt can succeed or be made.
+    pub fn first_stage(&self, keys: &KeySet) -> Result<Stage, PlanError> {
+        let family = match self.family {
+            FamilyChoice::Auto => Family::Folded,
+            FamilyChoice::Named(family) => family,
+        };
+        let hashed = keys.hashed().width();
+        family.check_suits(hashed, keys.bitmap(), keys.first() == 0)?;
+        let too_large = PlanError::TooLarge { grows: self.grows_initial };
+        let mut geometry = Geometry::for_keys(keys.len()).ok_or(too_large)?;
+        for _ in 0..self.grows_initial {
+            geometry = geometry.grown().ok_or(too_large)?;
+        }
+        let needed = Attempter::memory_bytes(keys.len(), geometry);
+        if needed > self.memory_bytes_max {
+            return Err(PlanError::Memory { needed, limit: self.memory_bytes_max });
+        }
+        let attempts = self.stage_attempts(family, 0);
+        Ok(Stage { family, geometry, attempts, grows: self.grows_initial })
+    }
+
+    /// The stage after `stage`, when `made` attempts were made in all stages so far.
+    ///
+    /// # Errors
+    /// The limit that leaves no further stage.
+    pub fn next_stage(&self, stage: &Stage, made: u64, num_keys: usize) -> Result<Stage, Limit> {
+        if self.seeds.is_constant(stage.family) {
+            return Err(Limit::FixedSeeds);
+        }
+        if self.fixed_attempts.is_some() || made >= self.attempts_max {
+            return Err(Limit::Attempts);
+        }
+        if stage.grows >= self.grows_max {
+            return Err(Limit::Grows);
+        }
+        let geometry = stage.geometry.grown().ok_or(Limit::Memory)?;
+        if Attempter::memory_bytes(num_keys, geometry) > self.memory_bytes_max {
+            return Err(Limit::Memory);
+        }
+        let attempts = self.stage_attempts(stage.family, made);
+        Ok(Stage { family: stage.family, geometry, attempts, grows: stage.grows + 1 })
+    }
+
+    fn stage_attempts(&self, family: Family, made: u64) -> u64 {
+        if self.seeds.is_constant(family) {
+            return 1;
+        }
+        if let Some(attempts) = self.fixed_attempts {
+            return attempts;
+        }
+        let left = self.attempts_max - made;
+        let grow_after = match (self.grow_after, self.family) {
+            (Some(attempts), _) => attempts,
+            (None, FamilyChoice::Auto) => Self::GROW_AFTER_AUTO,
+            (None, FamilyChoice::Named(_)) => return left,
+        };
+        left.min(grow_after)
+    }
+}

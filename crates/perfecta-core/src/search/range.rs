@@ -1,0 +1,74 @@
+//! A range of attempts: the unit of work of a search.
+
+use super::machine::Tally;
+use super::plan::Stage;
+use crate::graph::{Attempter, Outcome};
+use crate::seeds::{SeedSource, Seeds};
+
+/// Attempts `first..end` of one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptRange {
+    /// The stage.
+    pub stage: Stage,
+    /// Where seeds come from.
+    pub seeds: SeedSource,
+    /// The first attempt.
+    pub first: u64,
+    /// The attempt after the last.
+    pub end: u64,
+    /// Whether to go on after a success.
+    pub counts_on: bool,
+}
+
+/// What came of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeReport {
+    /// The first attempt of the range, which names it.
+    pub first: u64,
+    /// Counts of the attempts that were made.
+    pub tally: Tally,
+    /// The first success, with its seeds.
+    pub success: Option<(u64, Seeds)>,
+    /// Where the range ended.
+    pub end: RangeEnd,
+}
+
+/// Why a range ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeEnd {
+    /// All its attempts were made, or one succeeded and that was enough.
+    Done,
+    /// The caller said stop.
+    Stopped,
+}
+
+/// Makes the attempts of `range` in order until one succeeds, or `keep_going(attempt)` says no.
+pub fn try_range(
+    attempter: &mut Attempter<'_>,
+    range: &AttemptRange,
+    keep_going: &dyn Fn(u64) -> bool,
+) -> RangeReport {
+    let Stage { family, geometry, .. } = range.stage;
+    let mut report = RangeReport {
+        first: range.first,
+        tally: Tally::default(),
+        success: None,
+        end: RangeEnd::Done,
+    };
+    for attempt in range.first..range.end {
+        if !keep_going(attempt) {
+            report.end = RangeEnd::Stopped;
+            break;
+        }
+        let seeds = range.seeds.draw(attempt, family, geometry);
+        let outcome = attempter.outcome(family, &seeds, geometry);
+        report.tally.count(outcome);
+        if outcome == Outcome::Acyclic {
+            report.success.get_or_insert((attempt, seeds));
+            if !range.counts_on {
+                break;
+            }
+        }
+    }
+    report
+}
