@@ -53,7 +53,7 @@ impl Shape {
             Self::Linear => all - 1,
             // Half of all keys at most: drawing until they are distinct ends quickly.
             Self::Uniform | Self::Zero | Self::Ends => all / 2,
-            Self::Clusters => all / 128,
+            Self::Clusters => all / 256,
             Self::Strided => all / STRIDE - 1,
         }
     }
