@@ -96,8 +96,7 @@ fn check_counters(path: &str, counters: &str) {
         let counts: Vec<u64> =
             fields.next().unwrap().split('/').map(|count| count.parse().unwrap()).collect();
         let family_choice = FamilyChoice::Named(family);
-        let plan =
-            Plan { family: family_choice, fixed_attempts: Some(3000), ..Plan::default() };
+        let plan = Plan { family: family_choice, fixed_attempts: Some(3000), ..Plan::default() };
         let verdict = search(&keys, &plan, &mut scratch, &|| true).unwrap().verdict;
         let tally = verdict.tally;
         assert_eq!([tally.vertex_collisions, tally.cyclic, tally.acyclic], *counts, "{family}");
