@@ -14,19 +14,21 @@ mod config;
 mod error;
 mod event;
 mod ledger;
+mod names;
 mod render;
 mod verify;
 
 mod runtime;
 
 pub use self::config::{
-    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
+    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output, WidthRule,
 };
 pub use self::error::{ExitClass, ItemError, JobError};
 pub use self::event::{
     DryRun, Event, Hardest, ItemReport, Observer, Progress, SearchReport, Status, Summary,
 };
 pub use self::ledger::Ledger;
+pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderError, Renderer};
 pub use self::runtime::{
     CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run, verify,

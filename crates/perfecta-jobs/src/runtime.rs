@@ -131,9 +131,9 @@ pub fn run(
 
 fn key_files(job: &Job, runtime: &Runtime<'_>) -> Result<Vec<std::path::PathBuf>, JobError> {
     use perfecta_io::{EntryKind, Op, Payload, Token};
-    let (root, suffix) = match &job.inputs {
+    let (root, names) = match &job.inputs {
         Inputs::Files(files) => return Ok(files.clone()),
-        Inputs::Tree { root, suffix } => (root, suffix),
+        Inputs::Tree { root, names } => (root, names),
     };
     let mut engine = runtime.engines.engine();
     let op = Op::ListTree {
@@ -148,10 +148,10 @@ fn key_files(job: &Job, runtime: &Runtime<'_>) -> Result<Vec<std::path::PathBuf>
     else {
         panic!("a listing gives a listing");
     };
-    let matching = listing.entries.into_iter().filter(|entry| {
-        matches!(entry.kind, EntryKind::File { .. })
-            && entry.path.as_os_str().as_encoded_bytes().ends_with(suffix.as_bytes())
-    });
+    let matching = listing
+        .entries
+        .into_iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::File { .. }) && names.admits(&entry.path));
     Ok(matching.map(|entry| root.join(entry.path)).collect())
 }
 
@@ -189,8 +189,14 @@ fn thin(
             panic!("reading gives bytes");
         };
         let keys = match job.keys.encoding {
-            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, job.keys.width, job.keys.repair)?,
-            KeyEncoding::Text => KeySet::from_text(&bytes, job.keys.width, job.keys.repair)?,
+            KeyEncoding::Binary => KeySet::from_le_bytes(
+                &bytes,
+                job.keys.width.of(&report.keys_file),
+                job.keys.repair,
+            )?,
+            KeyEncoding::Text => {
+                KeySet::from_text(&bytes, job.keys.width.of(&report.keys_file), job.keys.repair)?
+            }
         };
         report.keys = keys.len() as u64;
         let begun = runtime.clock.now();
