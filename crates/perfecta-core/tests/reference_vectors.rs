@@ -1,5 +1,7 @@
 //! What the reference found, found again: its golden vectors on real key files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use perfecta_core::family::Family;
