@@ -31,6 +31,7 @@ pub(crate) fn write_elements(
         ElementWidth::U8 => write_words::<1, 1>(out, bytes),
         ElementWidth::U16 => write_words::<2, 2>(out, bytes),
         ElementWidth::U32 if bound <= 1_000_000 => write_words::<4, 2>(out, bytes),
+        ElementWidth::U32 if bound <= 1_000_000_000 => write_words::<4, 3>(out, bytes),
         ElementWidth::U32 => write_words::<4, 4>(out, bytes),
     }
 }
@@ -148,16 +149,12 @@ impl<'a> Lines<'a> {
             *group = rest % 1000;
             rest /= 1000;
         }
-        let mut form = Form::Absent;
+        let mut has_begun = false;
         for (place, group) in groups.into_iter().enumerate() {
-            let is_first = group != 0 || place == GROUPS - 1;
-            form = match form {
-                Form::Padded => Form::Padded,
-                Form::Absent if is_first => Form::Leading,
-                Form::Absent => Form::Absent,
-                Form::Leading => Form::Padded,
-            };
-            let [digit, second, third, len] = GROUPS_OF_THREE[form as usize][group as usize];
+            let begins = !has_begun & ((group != 0) | (place == GROUPS - 1));
+            let form = usize::from(has_begun) * PADDED + usize::from(begins) * LEADING;
+            has_begun |= begins;
+            let [digit, second, third, len] = GROUPS_OF_THREE[form][group as usize];
             self.append([digit, second, third, 0], usize::from(len));
         }
     }
@@ -197,22 +194,19 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// How three digits of a number are shown.
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    /// Not at all: they are zeros before the first digit.
-    Absent = 0,
-    /// Without the zeros before the first digit.
-    Leading = 1,
-    /// All three.
-    Padded = 2,
-}
+/// The form of three digits before the first one that counts: nothing.
+const ABSENT: usize = 0;
+/// The form of the first three digits: without the zeros before the first.
+const LEADING: usize = 1;
+/// The form of digits that follow others: all three.
+const PADDED: usize = 2;
 
 /// `[form][number]`: three digits and how many of them count.
-static GROUPS_OF_THREE: [[[u8; 4]; 1000]; 3] = groups_of_three();
+static GROUPS_OF_THREE: [[[u8; 4]; 1000]; PADDED + 1] = groups_of_three();
 
-const fn groups_of_three() -> [[[u8; 4]; 1000]; 3] {
-    let mut groups = [[[0; 4]; 1000]; 3];
+const fn groups_of_three() -> [[[u8; 4]; 1000]; PADDED + 1] {
+    let mut groups = [[[0; 4]; 1000]; PADDED + 1];
+    assert!(groups[ABSENT][0][3] == 0);
     let mut number = 0;
     while number < 1000 {
         let digits = [
@@ -220,12 +214,12 @@ const fn groups_of_three() -> [[[u8; 4]; 1000]; 3] {
             (number / 10 % 10) as u8 + b'0',
             (number % 10) as u8 + b'0',
         ];
-        groups[Form::Leading as usize][number] = match number {
+        groups[LEADING][number] = match number {
             0..10 => [digits[2], 0, 0, 1],
             10..100 => [digits[1], digits[2], 0, 2],
             _ => [digits[0], digits[1], digits[2], 3],
         };
-        groups[Form::Padded as usize][number] = [digits[0], digits[1], digits[2], 3];
+        groups[PADDED][number] = [digits[0], digits[1], digits[2], 3];
         number += 1;
     }
     groups
@@ -286,6 +280,7 @@ mod tests {
             mut numbers in proptest::collection::vec(0..1_000_000u32, 0..100)
         ) {
             check(&numbers, ElementWidth::U32, 1_000_000);
+            check(&numbers, ElementWidth::U32, 1_000_000_000);
             for number in &mut numbers {
                 *number = number.wrapping_mul(747_796_405);
             }

@@ -1,5 +1,7 @@
 //! Tables to emit, and ways to compile and run what was emitted.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
