@@ -94,7 +94,8 @@ impl<'a> Description<'a> {
         }
     }
 
-    /// Describes a table that is still to be solved, as far as sizes need it.
+    /// Describes a table that is still to be solved, as far as sizes need it. The seeds can be those
+    /// of any attempt.
     #[must_use]
     pub fn expected(
         parameters: Parameters,

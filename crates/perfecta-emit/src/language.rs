@@ -1,5 +1,13 @@
 //! One file for each language: the operations of a formula as the language writes them, and one
 //! straight function that writes a file from top to bottom.
+//!
+//! To add a language, copy `rust.rs` (the shortest) and give it: a `GENERATOR` with the name, the
+//! summary and the files; a `Display` that writes an [`Expression`](crate::formula::Expression),
+//! one arm for each operation (32- and 64-bit arithmetic wraps: a language with longer integers
+//! masks after adding, multiplying, shifting left and flipping); the helpers that
+//! [`Needs`](crate::formula::Needs) names; the array through `Output::elements`; a self-test. Then
+//! one line in `artifact.rs`, golden files, and a test that compiles and runs
+//! `tests/support::cases()`.
 
 pub(crate) mod table_file;
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`Description`] says all that a language needs, and no language is special to it. A
-//! [`Bundle`](bundle::Bundle) pairs a description with the registry of [`ArtifactKind`]s. To add a
+//! [`Bundle`] pairs a description with the registry of [`ArtifactKind`]s. To add a
 //! language, write one file beside `language/c.rs` and one line in `artifact.rs`.
 //!
 //! This crate opens no file, reads no clock and searches nothing. The same table and names give the

@@ -290,6 +290,7 @@ impl TableParameters {
 mod tests {
     use super::*;
     use perfecta_core::seeds::SeedSource;
+    use proptest::prelude::*;
 
     fn manifest(name: &[u8]) -> Manifest {
         let geometry = Geometry::for_keys(100).unwrap();
@@ -359,5 +360,18 @@ mod tests {
         check("000000ff\"", "ffffffff\"", "downsize_bitmap");
         check("\"blake3\": \"", "\"blake3\": \"0", "64 hex digits");
         check("0x2019", "2019", "16 hex digits");
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_refused_or_harmless(place in 0..1500usize, byte: u8) {
+            let mut json = manifest(b"a.keys").to_json().into_bytes();
+            let place = place % json.len();
+            json[place] = byte;
+            if let Ok(read) = Manifest::from_json(&json) {
+                prop_assert!(read.table.parameters().is_ok());
+                prop_assert!(read.files.iter().all(|file| is_plain_file_name(&file.name)));
+            }
+        }
     }
 }

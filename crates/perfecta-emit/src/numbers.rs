@@ -3,8 +3,8 @@
 //! Every number is followed by a comma and every sixteenth by a line break, in all languages alike:
 //! each of them takes a comma after the last. Three digits at a time come from a table, without a
 //! branch that depends on the value: about half of an array's elements are zero, in no order, and a
-//! branch on the number of digits is mispredicted as often. Digit by digit with `write!` the same
-//! takes some 25 times as long.
+//! branch on the number of digits is mispredicted as often. 131,072 elements of 16 bits, half of
+//! them zeros (`benches/render.rs`): 303 us, with such a branch 909 us.
 
 use std::io::{self, Write};
 

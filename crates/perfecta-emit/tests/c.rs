@@ -1,5 +1,7 @@
 //! C is compiled by every compiler at hand, without a warning, and every table's self-test is run.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at any failure")]
+
 mod support;
 
 use std::fmt::Write as _;
@@ -71,6 +73,11 @@ fn c99_by_gcc_without_128_bit_words_finds_every_key() {
 #[test]
 fn cpp17_by_gcc_finds_every_key() {
     check("g++", &["-x", "c++", "-std=c++17"]);
+}
+
+#[test]
+fn cpp11_by_gcc_finds_every_key() {
+    check("g++", &["-x", "c++", "-std=c++11"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The text of small tables, letter by letter. After a wanted change, write the files anew with
 //! `PERFECTA_BLESS=1 cargo test -p perfecta-emit --test golden` and read the difference.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at any failure")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -37,7 +39,7 @@ fn a_table_of_the_default_family_with_its_keys() {
 
 #[test]
 fn a_table_of_native_64_bit_keys() {
-    let keys = (0..20u64).map(|n| n << 60 | n * n).collect();
+    let keys = (0..20u64).map(|n| (n << 60) | (n * n)).collect();
     check_files(&Case::u64("native-64.keys", keys).without_keys());
 }
 

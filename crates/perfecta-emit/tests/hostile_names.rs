@@ -1,5 +1,7 @@
 //! File names cannot inject: whatever a key file is called, generated code means the same.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at any failure")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -76,6 +78,17 @@ fn a_name_changes_nothing_but_the_places_where_it_is_shown() {
             }
         }
     });
+}
+
+#[test]
+fn names_in_c_differ_within_the_63_bytes_that_compilers_compare() {
+    let family = Family::from_name("Crc32RotateWXYZ").unwrap();
+    for case in [few_keys(), Case::u32("crc", family, vec![1, 2, 3])] {
+        let case = named("x".repeat(Identifier::LEN_MAX).as_bytes(), &case);
+        let (_, text) = case.files(ArtifactKind::C).remove(0);
+        let names = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        assert_eq!(names.map(str::len).max(), Some(63));
+    }
 }
 
 /// One case for each identifier: those that collide cannot stand side by side.

@@ -1,6 +1,8 @@
 //! Rust is compiled in both editions, with every warning an error, and every table's self-test is
 //! run.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at any failure")]
+
 mod support;
 
 use std::fs;

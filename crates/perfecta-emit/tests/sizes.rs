@@ -1,38 +1,39 @@
 //! Sizes without rendering: exact for a table, close to the truth before there is one.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at any failure")]
+
 mod support;
 
 use perfecta_core::family::Family;
+use perfecta_core::seeds::SeedSource;
+use perfecta_core::table::Parameters;
 use perfecta_emit::{ArtifactKind, ArtifactKinds, Bundle, Description};
 use support::{Case, cases, scattered};
 
-/// Compares what is expected before the search with what the table's artifact has.
-fn check(case: &Case) {
+/// Compares what is expected before the search with what the table's artifacts have. The seeds are
+/// not known then: any attempt's will do.
+fn check(case: &Case, percent: u64) {
+    let Parameters { family, geometry, .. } = *case.table.parameters();
+    let seeds = SeedSource::default().draw(99, family, geometry);
+    let parameters = Parameters { seeds, ..*case.table.parameters() };
     for kind in [ArtifactKind::C, ArtifactKind::Rust] {
         let files = case.files(kind);
-        let found: usize = files.iter().map(|(_, text)| text.len()).sum();
-        let description = Description::expected(
-            *case.table.parameters(),
-            &case.identifier,
-            &case.name,
-            case.self_test_keys(),
-            1000,
-        );
+        let found = files.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
+        let (identifier, name) = (&case.identifier, &case.name);
+        let description =
+            Description::expected(parameters, identifier, name, case.self_test_keys(), 1000);
         let expected = Bundle::new(description, ArtifactKinds::new(&[kind])).size_bytes();
-        let difference = expected.abs_diff(found as u64);
-        assert!(
-            difference * 25 <= found as u64,
-            "{}: {expected} bytes expected, {found} found",
-            case.identifier
-        );
+        let is_near = expected.abs_diff(found) * 100 <= found * percent;
+        assert!(is_near, "{identifier}: {expected} bytes expected, {found} found");
     }
 }
 
 #[test]
-fn the_expected_size_is_within_4_percent_of_the_real_one() {
-    cases().iter().for_each(check);
+fn the_expected_size_is_near_the_real_one() {
+    cases().iter().for_each(|case| check(case, 9));
     for num_keys in [100, 255, 300, 4000, 4096, 4097, 60_000, 66_000] {
-        check(&Case::u32("scattered", Family::Folded, scattered(num_keys)).without_keys());
+        let case = Case::u32("scattered", Family::Folded, scattered(num_keys)).without_keys();
+        check(&case, 4);
     }
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::u64("low run", high(100).collect()).without_keys(),
         Case::u64("runs", high(100).map(|key| (key & 0xffff) << 40 | key >> 16 << 3).collect()),
         Case::u64("runs zero", vec![0]),
-        Case::u64("native", high(1000).map(|key| key << 31 | key * 7).collect()),
+        Case::u64("native", high(1000).map(|key| (key << 31) | (key * 7)).collect()),
         Case::u64("native ends", vec![0, 1, u64::MAX]).without_keys(),
         Case::u64("native apart", high(9000).map(|key| key << 32 | key).collect()),
     ]);
