@@ -8,6 +8,28 @@
 //! [`Bundle`] pairs a description with the registry of [`ArtifactKind`]s. To add a
 //! language, write one file beside `language/c.rs` and one line in `artifact.rs`.
 //!
+//! ```
+//! # use perfecta_core::{graph::Scratch, key::{KeySet, Repair}, search::{Plan, search}};
+//! use perfecta_emit::{ArtifactKinds, Bundle, Description, Identifier, OriginalName, SelfTestKeys};
+//!
+//! # let keys = KeySet::from_u32(vec![2, 3, 5, 7], Repair::default()).unwrap();
+//! # let found = search(&keys, &Plan::default(), &mut Scratch::default(), &|| true).unwrap();
+//! # let table = found.table.unwrap();
+//! # let encode_table = || Vec::new();
+//! let name = OriginalName::new("primes.keys");
+//! let identifier = Identifier::of_file_name(name.as_bytes());
+//! let keys = SelfTestKeys::Omitted;
+//! let description = Description::new(table.view(), &identifier, &name, keys, &encode_table);
+//! let bundle = Bundle::new(description, "c,rust".parse::<ArtifactKinds>().unwrap());
+//! for artifact in bundle.artifacts() {
+//!     let mut text = Vec::new();
+//!     artifact.render(&mut text).unwrap();
+//!     assert_eq!(artifact.size_bytes(), text.len() as u64);
+//! }
+//! let names: Vec<_> = bundle.artifacts().map(|artifact| artifact.file_name()).collect();
+//! assert_eq!(names, ["primes.h", "primes.rs"]);
+//! ```
+//!
 //! This crate opens no file, reads no clock and searches nothing. The same table and names give the
 //! same bytes, always.
 

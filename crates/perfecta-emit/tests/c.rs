@@ -30,6 +30,9 @@ fn driver(cases: &[Case]) -> String {
         let argc = if case.includes_keys { 1 } else { 2 };
         writeln!(calls, "    arguments[1] = text(\"{argument}\");").unwrap();
         writeln!(calls, "    failed += {ident}_main({argc}, arguments);").unwrap();
+        for (key, index) in case.foreign_keys() {
+            writeln!(calls, "    failed += {ident}_index({key:#x}u) != {index}u;").unwrap();
+        }
     }
     text + "#include <string.h>\nstatic char *text(const char *from)\n{\n    static char to[64];\n"
         + "    strcpy(to, from);\n    return to;\n}\n"

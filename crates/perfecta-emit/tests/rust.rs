@@ -12,14 +12,20 @@ use std::process::Command;
 use perfecta_emit::ArtifactKind;
 use support::{Case, cases, directory, has, run, run_in_vain};
 
-/// Writes a crate with one module for each case.
+/// Writes a crate with one module for each case, and a test of keys that are in none.
 fn write_crate(cases: &[Case], start: &str, directory: &Path) {
     let mut root = start.to_owned();
+    let mut checks = String::new();
     for case in cases {
         case.write(ArtifactKind::Rust, directory);
         let ident = &case.identifier;
         root += &format!("/// A table.\n#[allow(non_snake_case)]\npub mod {ident};\n");
+        for (key, index) in case.foreign_keys() {
+            checks += &format!("    assert_eq!({ident}::index({key:#x}), {index});\n");
+        }
     }
+    root += "#[allow(clippy::too_many_lines, clippy::unreadable_literal)]\n";
+    root += &format!("#[test]\nfn foreign_keys() {{\n{checks}}}\n");
     fs::write(directory.join("lib.rs"), root).unwrap();
 }
 
@@ -42,7 +48,7 @@ fn check(edition: &str, start: &str) {
     run(&mut compile, &directory);
     let program = directory.join("tests");
     let said = run(&mut run_self_tests(&cases, &program, &directory), &directory);
-    assert!(said.contains(&format!("{} passed; 0 failed; 0 ignored", cases.len())), "{said}");
+    assert!(said.contains(&format!("{} passed; 0 failed; 0 ignored", cases.len() + 1)), "{said}");
     let said = run(&mut Command::new(&program), &directory);
     let omitted = cases.iter().filter(|case| !case.includes_keys).count();
     assert!(said.contains(&format!("{omitted} ignored")), "{said}");
@@ -100,6 +106,6 @@ fn a_broken_table_fails_its_self_test() {
     );
     let said =
         run_in_vain(&mut run_self_tests(&cases, &directory.join("tests"), &directory), &directory);
-    assert!(said.contains("0 passed; 4 failed"), "{said}");
+    assert!(said.contains("1 passed; 4 failed"), "{said}");
     assert!(said.contains("is not its rank"), "{said}");
 }
