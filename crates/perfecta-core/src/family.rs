@@ -11,6 +11,7 @@ use crate::geometry::Geometry;
 use crate::key::KeyWidth;
 use crate::seeds::Seeds;
 
+pub(crate) use self::folded::Member as FoldedMember;
 pub use self::folded::folded_product;
 pub use self::reference::Reference;
 
