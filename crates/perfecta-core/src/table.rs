@@ -87,12 +87,11 @@ impl Parameters {
 pub struct TableView<'a> {
     elements: Elements<'a>,
     folded: FoldedMember,
-    /// A key is hashed as `(key >> key_shift) & key_mask`, if `is_plain`.
-    key_shift: u32,
-    key_mask: u64,
     index_mask: u32,
-    /// The family is [`Family::Folded`], and a shift and a mask make keys what it hashes.
-    is_plain: bool,
+    /// A key of 32 bits is hashed as it is, by [`Family::Folded`].
+    folds_u32: bool,
+    /// So is a key of 64 bits.
+    folds_u64: bool,
     parameters: Parameters,
 }
 
@@ -109,18 +108,14 @@ impl<'a> TableView<'a> {
 
     /// `parameters` must be consistent, and `elements` of their geometry.
     fn of_parts(parameters: Parameters, elements: Elements<'a>) -> Self {
-        let run = match parameters.downsize {
-            Some(downsize) => downsize.single_run(),
-            None => Some((0, u64::MAX >> (64 - parameters.key_width.bits()))),
-        };
-        let (key_shift, key_mask) = run.unwrap_or_default();
+        let folds = parameters.family == Family::Folded && parameters.downsize.is_none();
         Self {
             elements,
             folded: FoldedMember::new(&parameters.seeds, parameters.geometry),
-            key_shift,
-            key_mask,
             index_mask: parameters.geometry.index_mask(),
-            is_plain: parameters.family == Family::Folded && run.is_some(),
+            // A 64-bit key that is widened from 32 is hashed the same.
+            folds_u32: folds,
+            folds_u64: folds && parameters.key_width == KeyWidth::Bits64,
             parameters,
         }
     }
@@ -147,16 +142,17 @@ impl<'a> TableView<'a> {
 
     /// The rank of `key` if it is a key of the set, and some number below the edge capacity if not.
     ///
-    /// For tables of 32-bit keys, only the low 32 bits of `key` count.
+    /// Quickest if `K` is the type of the table's keys. Of a table of 32-bit keys, only the low 32
+    /// bits of a wider `key` count.
     #[inline]
     #[must_use]
-    pub fn index(&self, key: u64) -> u32 {
-        if self.is_plain {
-            let hashed = (key >> self.key_shift) & self.key_mask;
-            self.sum(self.folded.vertices_u64(hashed))
-        } else {
-            self.sum(self.vertices(key))
-        }
+    pub fn index<K: Key>(&self, key: K) -> u32 {
+        let vertices = match K::WIDTH {
+            KeyWidth::Bits32 if self.folds_u32 => self.folded.vertices_u32(key.into() as u32),
+            KeyWidth::Bits64 if self.folds_u64 => self.folded.vertices_u64(key.into()),
+            KeyWidth::Bits32 | KeyWidth::Bits64 => self.vertices(key.into()),
+        };
+        self.sum(vertices)
     }
 
     /// [`Self::index`] with the family, the key's width and all constants settled beforehand, for
@@ -165,16 +161,15 @@ impl<'a> TableView<'a> {
     #[inline]
     #[must_use]
     pub fn lookup<K: Key>(&self) -> Option<Lookup<'a, K>> {
-        let as_they_are = self.parameters.downsize.is_none() && self.is_plain;
-        (as_they_are && self.parameters.key_width == K::WIDTH)
+        (self.folds_u32 && self.parameters.key_width == K::WIDTH)
             .then(|| Lookup::new(self.elements, self.folded, self.index_mask))
     }
 
     /// The vertices of any key under any family.
     #[inline(never)]
     fn vertices(&self, key: u64) -> (u32, u32) {
-        let Parameters { family, seeds, geometry, .. } = &self.parameters;
-        match (self.parameters.downsize, self.parameters.key_width) {
+        let Parameters { family, seeds, geometry, downsize, key_width, .. } = &self.parameters;
+        match (downsize, key_width) {
             (Some(downsize), _) => {
                 family.with_member_u32(seeds, *geometry, Vertices(downsize.apply(key)))
             }
@@ -226,7 +221,7 @@ mod tests {
         assert_eq!(lookup.is_some(), family == Family::Folded && set.downsize().is_none());
         for (rank, (&key, &index)) in (0..).zip(keys.iter().zip(&indexes)) {
             assert_eq!(index, rank);
-            assert_eq!(view.index(key.into()), rank);
+            assert_eq!(view.index(key), rank);
             assert!(lookup.is_none_or(|lookup| lookup.index(key) == rank));
             assert_eq!(view.index_by_definition(key.into()), rank);
         }

@@ -5,7 +5,7 @@ use alloc::vec;
 
 use super::batch::HashedKey;
 use super::{Elements, PADDING_BYTES, Parameters, TableView};
-use crate::key::{KeySet, Keys};
+use crate::key::{Key, KeySet, Keys};
 
 /// A table in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Table {
     /// [`Self::view`].
     #[inline]
     #[must_use]
-    pub fn index(&self, key: u64) -> u32 {
+    pub fn index<K: Key>(&self, key: K) -> u32 {
         self.view().index(key)
     }
 }
@@ -130,7 +130,7 @@ impl TableView<'_> {
         let mut indexes = [0; VERIFIED_AT_ONCE];
         for (chunk, keys) in hashed.chunks(VERIFIED_AT_ONCE).enumerate() {
             let indexes = &mut indexes[..keys.len()];
-            self.index_blocks(keys, indexes, |key| key);
+            self.index_hashed(keys, indexes, |key| key);
             let first_rank = (chunk * VERIFIED_AT_ONCE) as u32;
             let ranks = first_rank..;
             // Without a branch for each key.
