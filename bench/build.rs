@@ -38,11 +38,13 @@ fn write_function(source: &mut String, num_keys: usize, table: &Table) -> std::f
     writeln!(source, "];")?;
     writeln!(source, "/// The rank among {num_keys} keys.")?;
     writeln!(source, "#[inline] #[must_use] pub fn index_{num_keys}(key: u32) -> u32 {{")?;
-    let (addend, multiplier) = (seeds.word(1), seeds.wide(3, 2) | 1);
-    writeln!(source, "let hash = folded_product(u64::from(key ^ {addend}), {multiplier});")?;
-    writeln!(source, "let first = ASSIGNED_{num_keys}[(hash & {}) as usize];", vertices - 1)?;
-    let shift = 64 - geometry.vertices_log2();
-    writeln!(source, "let second = ASSIGNED_{num_keys}[(hash >> {shift}) as usize];")?;
+    let (narrow, wide) = (seeds.word(1), seeds.wide(3, 2));
+    let shift = 32 - geometry.vertices_log2();
+    writeln!(source, "let key = u64::from(key);")?;
+    writeln!(source, "let product = u128::from(key ^ {narrow}) * u128::from(key ^ {wide});")?;
+    writeln!(source, "let folded = (product >> 64) as u64 ^ product as u64;")?;
+    writeln!(source, "let first = ASSIGNED_{num_keys}[(folded as u32 >> {shift}) as usize];")?;
+    writeln!(source, "let second = ASSIGNED_{num_keys}[(folded >> {}) as usize];", 32 + shift)?;
     writeln!(
         source,
         "u32::from(first).wrapping_add(u32::from(second)) & {} }}",

@@ -8,7 +8,6 @@ use crate::row::{BenchKey, Row};
 use crate::{Answer, row};
 
 include!(concat!(env!("OUT_DIR"), "/generated.rs"));
-use perfecta_core::family::folded_product;
 
 pub(crate) fn rows<K: BenchKey>(keys: &[K]) -> Vec<Row<K>> {
     let set = match K::WIDTH {

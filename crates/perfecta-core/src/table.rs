@@ -147,11 +147,12 @@ impl<'a> TableView<'a> {
     #[inline]
     #[must_use]
     pub fn index<K: Key>(&self, key: K) -> u32 {
-        let vertices = match K::WIDTH {
-            KeyWidth::Bits32 if self.folds_u32 => self.folded.vertices_u32(key.into() as u32),
-            KeyWidth::Bits64 if self.folds_u64 => self.folded.vertices_u64(key.into()),
-            KeyWidth::Bits32 | KeyWidth::Bits64 => self.vertices(key.into()),
+        let folds = match K::WIDTH {
+            KeyWidth::Bits32 => self.folds_u32,
+            KeyWidth::Bits64 => self.folds_u64,
         };
+        let vertices =
+            if folds { self.folded.vertices(key.into()) } else { self.vertices(key.into()) };
         self.sum(vertices)
     }
 

@@ -47,7 +47,7 @@ impl TableView<'_> {
                 keys,
                 indexes,
                 #[inline(always)]
-                |key| hashed(key).vertices_by_halves(member),
+                |key| hashed(key).vertices_in_lanes(member),
                 #[inline(always)]
                 |key| hashed(key).vertices(member),
             );
@@ -94,7 +94,7 @@ impl MemberVisitor<u32> for HashBlock<'_> {
 /// A key as it is hashed: 32 or 64 bits.
 pub(super) trait HashedKey: Copy {
     fn vertices(self, member: FoldedMember) -> (u32, u32);
-    fn vertices_by_halves(self, member: FoldedMember) -> (u32, u32);
+    fn vertices_in_lanes(self, member: FoldedMember) -> (u32, u32);
     /// Families that hash 32 bits get just those.
     fn narrowed(self) -> u32;
 }
@@ -102,12 +102,12 @@ pub(super) trait HashedKey: Copy {
 impl HashedKey for u32 {
     #[inline(always)]
     fn vertices(self, member: FoldedMember) -> (u32, u32) {
-        member.vertices_u32(self)
+        member.vertices(self.into())
     }
 
     #[inline(always)]
-    fn vertices_by_halves(self, member: FoldedMember) -> (u32, u32) {
-        member.vertices_u32_by_halves(self)
+    fn vertices_in_lanes(self, member: FoldedMember) -> (u32, u32) {
+        member.lanes_u32(self)
     }
 
     #[inline(always)]
@@ -119,12 +119,12 @@ impl HashedKey for u32 {
 impl HashedKey for u64 {
     #[inline(always)]
     fn vertices(self, member: FoldedMember) -> (u32, u32) {
-        member.vertices_u64(self)
+        member.vertices(self)
     }
 
     #[inline(always)]
-    fn vertices_by_halves(self, member: FoldedMember) -> (u32, u32) {
-        member.vertices_u64_by_halves(self)
+    fn vertices_in_lanes(self, member: FoldedMember) -> (u32, u32) {
+        member.lanes_u64(self)
     }
 
     #[inline(always)]
@@ -141,23 +141,23 @@ struct Sums<'a> {
 }
 
 impl Sums<'_> {
-    /// The indexes of all keys, by what suits the CPU: `by_halves` where vectors multiply 32 bits,
+    /// The indexes of all keys, by what suits the CPU: `in_lanes` where vectors multiply 32 bits,
     /// `by_words` where there are none.
     #[inline(always)]
     fn of_all<K: Copy>(
         self,
         keys: &[K],
         indexes: &mut [u32],
-        by_halves: impl Fn(K) -> (u32, u32),
+        in_lanes: impl Fn(K) -> (u32, u32),
         by_words: impl Fn(K) -> (u32, u32),
     ) {
         #[cfg(all(target_arch = "x86_64", feature = "std"))]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") {
             // SAFETY: the CPU has these features.
-            unsafe { self.of_all_avx2(keys, indexes, by_halves) };
+            unsafe { self.of_all_avx2(keys, indexes, in_lanes) };
             return;
         }
-        let _ = by_halves;
+        let _ = in_lanes;
         self.of_blocks_any_width(keys, indexes, by_words);
     }
 

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::elements::Elements;
 use crate::family::FoldedMember;
-use crate::key::{Key, KeyWidth};
+use crate::key::Key;
 
 /// Looks up keys of type `K`, hashed as they are, in a table of [`Family::Folded`].
 ///
@@ -31,10 +31,7 @@ impl<'a, K: Key> Lookup<'a, K> {
     #[inline(always)]
     #[must_use]
     pub fn index(&self, key: K) -> u32 {
-        let vertices = match K::WIDTH {
-            KeyWidth::Bits32 => self.folded.vertices_u32(key.into() as u32),
-            KeyWidth::Bits64 => self.folded.vertices_u64(key.into()),
-        };
+        let vertices = self.folded.vertices(key.into());
         // SAFETY: a member's vertices are below those of its geometry.
         let sum = unsafe { self.elements.sum(vertices) };
         sum & self.index_mask

@@ -1,0 +1,199 @@
+//! What went wrong, with which file, in which call, and what the user can do about it.
+
+use std::ffi::c_int;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// The call that failed, in the words of a message: "cannot *open* PATH".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Opening a file or directory.
+    Open,
+    /// Asking for a file's kind, identity and size.
+    Inspect,
+    /// Reading a file.
+    Read,
+    /// Listing a directory.
+    List,
+    /// Making a directory.
+    MakeDirectory,
+    /// Creating a file.
+    Create,
+    /// Writing a file.
+    Write,
+    /// Renaming a staged directory or file to its place.
+    Publish,
+    /// Removing a file or directory.
+    Remove,
+    /// Writing a file system's dirty pages to its device.
+    SyncFilesystem,
+    /// Writing a directory to its device.
+    SyncDirectory,
+    /// Taking a lock.
+    Lock,
+}
+
+impl Operation {
+    /// The verb of a message.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Inspect => "inspect",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::MakeDirectory => "make directory",
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::Publish => "publish",
+            Self::Remove => "remove",
+            Self::SyncFilesystem => "sync the file system of",
+            Self::SyncDirectory => "sync directory",
+            Self::Lock => "lock",
+        }
+    }
+}
+
+/// An operation that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot {} {}: {kind}", .operation.verb(), .path.display())]
+pub struct IoError {
+    /// The call.
+    pub operation: Operation,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The reason.
+    pub kind: IoErrorKind,
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IoErrorKind {
+    /// The system said no.
+    #[error("{}", std::io::Error::from_raw_os_error(*.0))]
+    System(c_int),
+    /// A FIFO, device, socket or directory stands where a regular file belongs.
+    #[error("it is a {0}, not a regular file")]
+    NotAFile(&'static str),
+    /// A file is larger than the caller takes.
+    #[error("it has {bytes} bytes, the limit is {bytes_max}")]
+    TooLarge {
+        /// Bytes of the file.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The file was replaced, written or cut while it was read.
+    #[error("it changed while it was read")]
+    Changed,
+    /// A tree has more entries than the caller takes.
+    #[error("it holds more than {0} entries")]
+    TooManyEntries(usize),
+    /// A directory tree is deeper than the limit.
+    #[error("it is more than {0} directories deep")]
+    TooDeep(usize),
+    /// A file to append to does not end where the caller thinks.
+    #[error("it has {bytes} bytes where {expected} were expected")]
+    WrongLength {
+        /// Bytes of the file.
+        bytes: u64,
+        /// Bytes that the caller expected.
+        expected: u64,
+    },
+    /// The target exists and was not to be replaced.
+    #[error("it exists already")]
+    Exists,
+    /// Another process holds the lock.
+    #[error("another run holds it")]
+    Locked,
+    /// The lock file was removed by another process before it was locked.
+    #[error("another process removed it")]
+    Vanished,
+}
+
+impl IoError {
+    /// An error of the system.
+    #[must_use]
+    pub fn system(operation: Operation, path: &Path, errno: Errno) -> Self {
+        let kind = IoErrorKind::System(errno.raw_os_error());
+        Self { operation, path: path.to_owned(), kind }
+    }
+
+    /// An error of another kind.
+    #[must_use]
+    pub fn new(operation: Operation, path: &Path, kind: IoErrorKind) -> Self {
+        Self { operation, path: path.to_owned(), kind }
+    }
+
+    /// The system's error number, if it was the system that said no.
+    #[must_use]
+    pub const fn errno(&self) -> Option<c_int> {
+        match self.kind {
+            IoErrorKind::System(errno) => Some(errno),
+            IoErrorKind::NotAFile(_)
+            | IoErrorKind::TooLarge { .. }
+            | IoErrorKind::Changed
+            | IoErrorKind::TooManyEntries(_)
+            | IoErrorKind::TooDeep(_)
+            | IoErrorKind::WrongLength { .. }
+            | IoErrorKind::Exists
+            | IoErrorKind::Locked
+            | IoErrorKind::Vanished => None,
+        }
+    }
+
+    /// Whether the disk, or the user's share of it, is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let full = [Errno::NOSPC, Errno::DQUOT].map(Errno::raw_os_error);
+        self.errno().is_some_and(|errno| full.contains(&errno))
+    }
+
+    /// Whether the system refused for want of permission.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let denied = [Errno::ACCESS, Errno::PERM].map(Errno::raw_os_error);
+        self.errno().is_some_and(|errno| denied.contains(&errno))
+    }
+
+    /// Whether there is no such file or directory.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.errno() == Some(Errno::NOENT.raw_os_error())
+    }
+
+    /// What the user can do about it, for the usual errors.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match &self.kind {
+            IoErrorKind::System(errno) => remedy_of(Errno::from_raw_os_error(*errno)),
+            IoErrorKind::NotAFile(_) => Some("give regular files only"),
+            IoErrorKind::TooLarge { .. } => Some("raise the limit if the file is what you mean"),
+            IoErrorKind::Changed => Some("run again when nobody writes the file"),
+            IoErrorKind::TooManyEntries(_) | IoErrorKind::TooDeep(_) => {
+                Some("check the directory, or give a smaller one")
+            }
+            IoErrorKind::WrongLength { .. } => Some("let one run at a time write the output"),
+            IoErrorKind::Exists => Some("choose another output directory or remove it"),
+            IoErrorKind::Locked => Some("wait for the other run to end"),
+            IoErrorKind::Vanished => Some("run again"),
+        }
+    }
+}
+
+fn remedy_of(errno: Errno) -> Option<&'static str> {
+    const REMEDIES: [(Errno, &str); 10] = [
+        (Errno::NOSPC, "free space on the output's file system, or choose another"),
+        (Errno::DQUOT, "free some of your quota, or choose another file system"),
+        (Errno::ACCESS, "check the permissions of the file and of the directories above it"),
+        (Errno::PERM, "check owner and attributes of the file"),
+        (Errno::MFILE, "raise the limit of open files (ulimit -n), or use fewer threads"),
+        (Errno::NFILE, "the whole system has too many files open; close some programs"),
+        (Errno::ROFS, "the file system is mounted read-only; choose another output directory"),
+        (Errno::NAMETOOLONG, "shorten the file's name"),
+        (Errno::LOOP, "the symbolic link leads to itself; remove it"),
+        (Errno::FBIG, "raise the limit of file sizes (ulimit -f)"),
+    ];
+    REMEDIES.iter().find(|(known, _)| *known == errno).map(|(_, remedy)| *remedy)
+}

@@ -1,0 +1,235 @@
+//! Operations and what they come to.
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::IoError;
+
+/// One operation: an owned value, so that nothing it needs can go away before its completion.
+#[derive(Debug)]
+pub enum Op {
+    /// Reads a whole regular file into `buffer`, whose content is replaced.
+    ///
+    /// Anything else is refused by its kind without waiting for it. A file that is replaced, grows
+    /// or shrinks while it is read is an error.
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Where its bytes go; given back by [`Payload::Bytes`].
+        buffer: Vec<u8>,
+        /// The largest file that is taken.
+        bytes_max: u64,
+        /// What to do with a symbolic link.
+        symlinks: Symlinks,
+    },
+    /// Lists all entries below a directory, in the order of their paths' bytes.
+    ///
+    /// Symbolic links are followed; one that leads to a directory above itself, or to nothing, is
+    /// listed as [`EntryKind::BrokenLink`].
+    ListTree {
+        /// The directory.
+        root: PathBuf,
+        /// The most entries that are taken.
+        entries_max: usize,
+        /// Whether to go into directories.
+        depth_max: usize,
+    },
+    /// Makes a directory and those above it that are missing.
+    MakeDirectories {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Makes a new directory `name` in `parent` and writes `files` into it, in order.
+    ///
+    /// Fails if it exists; what a failure leaves behind is the caller's to remove.
+    WriteDirectory {
+        /// An existing directory.
+        parent: PathBuf,
+        /// Name of the new one.
+        name: OsString,
+        /// Its files; given back by [`Payload::Files`].
+        files: Vec<FileContent>,
+    },
+    /// Writes one more file into a directory. Fails if it exists.
+    WriteFile {
+        /// The directory.
+        directory: PathBuf,
+        /// The file.
+        file: FileContent,
+    },
+    /// Reads every regular file of one directory, in the order of their names' bytes. Nothing in it
+    /// is followed; what is no regular file is an error.
+    ReadDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The most bytes that are taken, all files together.
+        bytes_max: u64,
+    },
+    /// Appends to a file that ends at `offset`; at offset 0 the file is created and must be absent.
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// Where it ends now.
+        offset: u64,
+        /// What to append; given back by [`Payload::Bytes`].
+        bytes: Vec<u8>,
+    },
+    /// Moves a staged file or directory to its place at once. With [`Replace::Exchange`], what was
+    /// there is at `staged` afterwards.
+    Publish {
+        /// What was staged.
+        staged: PathBuf,
+        /// Its place.
+        target: PathBuf,
+        /// Whether something may be there.
+        replace: Replace,
+    },
+    /// Removes a file, or a directory with all in it; absence is success. Links are not followed.
+    RemoveTree {
+        /// The file or directory.
+        path: PathBuf,
+    },
+    /// Opens the file system of a directory for a later [`Op::SyncFilesystem`]: errors of writing
+    /// back are told from this moment on.
+    OpenFilesystem {
+        /// A directory on it.
+        path: PathBuf,
+    },
+    /// Writes all dirty pages of the file system to its device. After a failure, what was written
+    /// since the last success is lost; trying again would lie.
+    SyncFilesystem {
+        /// From [`Op::OpenFilesystem`].
+        filesystem: Arc<Held>,
+        /// Its directory, for messages.
+        path: PathBuf,
+    },
+    /// Writes a directory's entries to its device.
+    SyncDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Creates a new lock file and locks it until the [`Held`] is dropped.
+    CreateLock {
+        /// The file; must be absent.
+        path: PathBuf,
+    },
+    /// Locks an existing lock file, without waiting for who may hold it.
+    TryLock {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What to do with a symbolic link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Follow it: the user's own input.
+    Follow,
+    /// Refuse it: a place that we wrote.
+    Refuse,
+}
+
+/// Whether a target may exist already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// It may not.
+    Never,
+    /// It must; it is exchanged.
+    Exchange,
+}
+
+/// A file in memory: a name without directories, and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileContent {
+    /// The name.
+    pub name: OsString,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What a listing holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// In the order of the paths' bytes.
+    pub entries: Vec<Entry>,
+}
+
+/// One entry of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The path below the listing's root.
+    pub path: PathBuf,
+    /// What it is, links followed.
+    pub kind: EntryKind,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File {
+        /// Its length.
+        bytes: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A FIFO, device or socket.
+    Special(&'static str),
+    /// A symbolic link that leads to nothing, or back.
+    BrokenLink,
+    /// What the system would not tell about.
+    Unreadable(IoError),
+}
+
+/// Something that the system holds for us until this is dropped: a lock, an open file system.
+pub struct Held(pub(crate) Box<dyn Any + Send + Sync>);
+
+impl Held {
+    /// For backends: keeps `resource` until this is dropped.
+    #[must_use]
+    pub fn new(resource: impl Any + Send + Sync) -> Self {
+        Self(Box::new(resource))
+    }
+
+    /// For backends: what was kept.
+    #[must_use]
+    pub fn resource<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Held")
+    }
+}
+
+/// What an operation came to, with every buffer it was given.
+pub type Outcome = Result<Payload, Failure>;
+
+/// What a successful operation gives back.
+#[derive(Debug)]
+pub enum Payload {
+    /// Nothing but success.
+    Done,
+    /// Bytes read, or a buffer that was written.
+    Bytes(Vec<u8>),
+    /// Files that were written, or read.
+    Files(Vec<FileContent>),
+    /// A listing.
+    Listing(Listing),
+    /// A lock, or an open file system.
+    Held(Held),
+}
+
+/// A failed operation. Buffers come back also from failures, so that they can be used again.
+#[derive(Debug)]
+pub struct Failure {
+    /// The reason.
+    pub error: IoError,
+    /// The buffer of the operation, if it had one.
+    pub buffer: Option<Vec<u8>>,
+}

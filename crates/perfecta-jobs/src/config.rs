@@ -1,0 +1,229 @@
+//! What a job is to do: one checked value, the same for one file and for a directory of thousands.
+
+use std::ffi::OsStr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use perfecta_core::key::{KeyWidth, Repair};
+use perfecta_core::search::Plan;
+
+use crate::names::NameFilter;
+
+/// A request: key files in, tables out.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The key files.
+    pub inputs: Inputs,
+    /// How a key file is read.
+    pub keys: KeyOptions,
+    /// What is searched, and for how many attempts.
+    pub search: Plan,
+    /// Where tables go; `None` builds and verifies them in memory only.
+    pub output: Option<Output>,
+    /// Bounds of everything else.
+    pub limits: Limits,
+}
+
+impl Job {
+    /// A job on `inputs` that writes nothing, with default options.
+    #[must_use]
+    pub fn new(inputs: Inputs) -> Self {
+        Self {
+            inputs,
+            keys: KeyOptions::default(),
+            search: Plan::default(),
+            output: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Which key files.
+#[derive(Debug, Clone)]
+pub enum Inputs {
+    /// These. Their tables lie directly in the output directory.
+    Files(Vec<PathBuf>),
+    /// All files below `root` whose names pass; where a file lies below the root, its table lies
+    /// below the output directory.
+    Tree {
+        /// The directory.
+        root: PathBuf,
+        /// Which names.
+        names: NameFilter,
+    },
+}
+
+impl Inputs {
+    /// All `.keys` files below `root`.
+    #[must_use]
+    pub fn tree(root: impl Into<PathBuf>) -> Self {
+        Self::Tree { root: root.into(), names: NameFilter::default() }
+    }
+}
+
+/// How a key file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyOptions {
+    /// Width of a key.
+    pub width: WidthRule,
+    /// How keys are written.
+    pub encoding: KeyEncoding,
+    /// What may be put right.
+    pub repair: Repair,
+}
+
+impl Default for KeyOptions {
+    fn default() -> Self {
+        Self {
+            width: WidthRule::Fixed(KeyWidth::Bits32),
+            encoding: KeyEncoding::Binary,
+            repair: Repair::default(),
+        }
+    }
+}
+
+/// Where the width of keys comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WidthRule {
+    /// All files have this one.
+    Fixed(KeyWidth),
+    /// 64 bits where the name ends in `64` before or after its last dot (`a.keys64`, `a-64.keys`),
+    /// 32 bits elsewhere. Only on request: many a name ends in the number of its keys.
+    FromName,
+}
+
+impl WidthRule {
+    /// The width of keys in a file of this name.
+    #[must_use]
+    pub fn of(self, path: &Path) -> KeyWidth {
+        fn ends_in_64(part: Option<&OsStr>) -> bool {
+            part.is_some_and(|part| part.as_encoded_bytes().ends_with(b"64"))
+        }
+        match self {
+            Self::Fixed(width) => width,
+            Self::FromName if ends_in_64(path.extension()) || ends_in_64(path.file_stem()) => {
+                KeyWidth::Bits64
+            }
+            Self::FromName => KeyWidth::Bits32,
+        }
+    }
+}
+
+/// How keys are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyEncoding {
+    /// Packed little-endian words.
+    Binary,
+    /// One decimal or `0x` number a line.
+    Text,
+}
+
+/// Where tables go and how.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The directory; made if missing.
+    pub directory: PathBuf,
+    /// One directory for each table, or one file for all.
+    pub layout: Layout,
+    /// What a power cut may take.
+    pub durability: Durability,
+    /// What becomes of a target that is there and is not ours.
+    pub conflicts: Conflicts,
+}
+
+impl Output {
+    /// One directory for each table, below `directory`.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            layout: Layout::Dirs,
+            durability: Durability::Process,
+            conflicts: Conflicts::Refuse,
+        }
+    }
+}
+
+/// How tables lie in the output directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `OUT/<directory of the key file>/<identifier>/`: the artifacts and `manifest.json`.
+    Dirs,
+    /// `OUT/tables.phtpack` and `OUT/tables.manifest.json`.
+    Packed,
+}
+
+/// What survives what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// All or nothing when the process dies; a table torn by a power cut is detected.
+    Process,
+    /// All or nothing also after a power cut: batches are synced before they are published.
+    Power,
+}
+
+/// What becomes of a target that exists and has no manifest of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflicts {
+    /// The item fails.
+    Refuse,
+    /// The target is replaced.
+    Replace,
+}
+
+/// Bounds, each with the sum it comes from.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Worker threads.
+    pub threads: NonZeroUsize,
+    /// Bytes of key files, graphs and artifacts in memory at once, all threads together.
+    pub memory_bytes_max: u64,
+    /// Wall time of the search on one key file.
+    pub item_time_max: Option<Duration>,
+    /// The largest key file that is read: by default that of the most keys a table can hold.
+    pub input_bytes_max: u64,
+    /// The most entries that an input directory may hold.
+    pub entries_max: usize,
+    /// How deep an input directory may be.
+    pub depth_max: usize,
+    /// Bytes of an identifier: file systems take 255, and emitted files add suffixes.
+    pub name_bytes_max: usize,
+    /// Bytes that a job may write.
+    pub output_bytes_max: u64,
+    /// So many items in a row that find the disk full end the job's admissions.
+    pub disk_full_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            threads: NonZeroUsize::MIN,
+            memory_bytes_max: 1 << 30,
+            item_time_max: None,
+            input_bytes_max: 8 << 30,
+            entries_max: 10_000_000,
+            depth_max: 64,
+            name_bytes_max: 200,
+            output_bytes_max: u64::MAX,
+            disk_full_max: 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_width_is_read_off_the_name_only_when_asked() {
+        let check = |name: &str, width| assert_eq!(WidthRule::FromName.of(Path::new(name)), width);
+        check("a.keys64", KeyWidth::Bits64);
+        check("dir/a-64.keys", KeyWidth::Bits64);
+        check("a.64.keys", KeyWidth::Bits64);
+        check("a-3162.keys", KeyWidth::Bits32);
+        check("keys64/a.keys", KeyWidth::Bits32);
+        let fixed = WidthRule::Fixed(KeyWidth::Bits32);
+        assert_eq!(fixed.of(Path::new("mfc42-6164.keys")), KeyWidth::Bits32);
+    }
+}

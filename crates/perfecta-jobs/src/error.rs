@@ -1,0 +1,304 @@
+//! What can go wrong with an item and with a job, and whose fault it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use perfecta_core::key::KeyError;
+use perfecta_core::search::{Limit, PlanError};
+use perfecta_core::table::VerifyError;
+use perfecta_io::IoError;
+
+use crate::render::RenderError;
+
+/// What the exit code of a program says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExitClass {
+    /// All went well.
+    Ok,
+    /// A bug here.
+    Internal,
+    /// Some tables failed, others did not.
+    SomeFailed,
+    /// No key file matched.
+    NothingMatched,
+    /// A key file is not one.
+    InvalidKeys,
+    /// No table within the limits.
+    Unsolved,
+    /// The output has something else in its place.
+    Conflict,
+    /// Disk or file system.
+    Io,
+    /// Written bytes do not give every key its index.
+    Verification,
+    /// Another run holds the output.
+    Locked,
+    /// Permission denied.
+    Denied,
+    /// Cancelled by the user.
+    Cancelled,
+}
+
+impl ExitClass {
+    /// The exit code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Internal => 1,
+            Self::SomeFailed => 3,
+            Self::NothingMatched => 4,
+            Self::InvalidKeys => 5,
+            Self::Unsolved => 6,
+            Self::Conflict => 7,
+            Self::Io => 8,
+            Self::Verification => 9,
+            Self::Locked => 11,
+            Self::Denied => 12,
+            Self::Cancelled => 130,
+        }
+    }
+
+    /// The class as a word, for machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Internal => "internal",
+            Self::SomeFailed => "some_failed",
+            Self::NothingMatched => "nothing_matched",
+            Self::InvalidKeys => "invalid_keys",
+            Self::Unsolved => "unsolved",
+            Self::Conflict => "conflict",
+            Self::Io => "io",
+            Self::Verification => "verification",
+            Self::Locked => "locked",
+            Self::Denied => "denied",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Why one item has no table. The key file is named by the report that holds this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ItemError {
+    /// The key file cannot be read.
+    #[error(transparent)]
+    Input(IoError),
+    /// The key file holds no key set.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The name of the key file gives no identifier within limits.
+    #[error("its name gives an identifier of {bytes} bytes, the limit is {bytes_max}")]
+    Name {
+        /// Bytes of the identifier.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The plan cannot succeed on these keys.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The search ended without a table.
+    #[error("no table after {attempts} attempts: {}", limit_words(*.limit))]
+    Unsolved {
+        /// What ended it.
+        limit: Limit,
+        /// Attempts made.
+        attempts: u64,
+    },
+    /// The search took too long.
+    #[error("no table after {attempts} attempts in {} s", .limit.as_secs_f64())]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+        /// Attempts made.
+        attempts: u64,
+    },
+    /// The item does not fit the job's memory.
+    #[error("it needs about {needed} bytes of memory, the limit is {limit}")]
+    Memory {
+        /// Bytes that it needs.
+        needed: u64,
+        /// The job's limit.
+        limit: u64,
+    },
+    /// Another key file of the job has the same place in the output.
+    #[error("{} goes to the same place, {target}", .other.display())]
+    Clash {
+        /// The other key file.
+        other: PathBuf,
+        /// The place, below the output directory.
+        target: String,
+    },
+    /// The target is there and has no manifest of ours.
+    #[error("{} exists and is no table of ours", .target.display())]
+    Foreign {
+        /// The target.
+        target: PathBuf,
+    },
+    /// Writing failed.
+    #[error(transparent)]
+    Output(IoError),
+    /// The job wrote as much as it may.
+    #[error("with its {bytes} bytes the job would write more than its limit of {bytes_max}")]
+    OutputLimit {
+        /// Bytes of the item.
+        bytes: u64,
+        /// The job's limit.
+        bytes_max: u64,
+    },
+    /// The disk was full for several items in a row, and this one was not begun.
+    #[error("not begun: the disk was full {0} times in a row")]
+    DiskFull(u32),
+    /// A table cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The table does not give every key its index.
+    #[error("verification failed: {0}")]
+    Verify(#[from] VerifyError),
+    /// The bytes that were read back are not those that should be there.
+    #[error("verification failed: {file}: {reason}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A worker panicked: a bug here.
+    #[error("internal error: {0}")]
+    Panicked(String),
+}
+
+const fn limit_words(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Attempts => "the limit of attempts is reached",
+        Limit::Grows => "the table was doubled as often as allowed",
+        Limit::Memory => "a further doubling takes too much memory",
+        Limit::FixedSeeds => "the seeds are fixed, so every attempt is the same",
+        Limit::Stopped => "stopped",
+    }
+}
+
+impl ItemError {
+    /// What the exit code says of it.
+    #[must_use]
+    pub fn exit_class(&self) -> ExitClass {
+        match self {
+            Self::Input(error) if error.is_denied() => ExitClass::Denied,
+            Self::Input(error) if error.errno().is_some() => ExitClass::Io,
+            Self::Input(_) | Self::Keys(_) | Self::Name { .. } => ExitClass::InvalidKeys,
+            Self::Plan(_) | Self::Unsolved { .. } | Self::TimedOut { .. } | Self::Memory { .. } => {
+                ExitClass::Unsolved
+            }
+            Self::Clash { .. } | Self::Foreign { .. } => ExitClass::Conflict,
+            Self::Output(error) if error.is_denied() => ExitClass::Denied,
+            Self::Output(_) | Self::OutputLimit { .. } | Self::DiskFull(_) => ExitClass::Io,
+            Self::Verify(_) | Self::Damaged { .. } => ExitClass::Verification,
+            Self::Render(_) | Self::Panicked(_) => ExitClass::Internal,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Input(error) | Self::Output(error) => error.remedy(),
+            Self::Keys(error) => Some(error.remedy()),
+            Self::Name { .. } => Some("shorten the file's name"),
+            Self::Plan(PlanError::Unsuitable(_)) => Some("choose another hash, or --hash auto"),
+            Self::Plan(PlanError::Memory { .. } | PlanError::TooLarge { .. })
+            | Self::Memory { .. } => Some("raise the memory limit, or split the set"),
+            Self::Unsolved { .. } | Self::TimedOut { .. } => {
+                Some("raise the limit, let the table grow, or choose --hash auto")
+            }
+            Self::Clash { .. } => Some("rename one of the files, or build them apart"),
+            Self::Foreign { .. } => {
+                Some("choose another output directory, remove it, or give --force")
+            }
+            Self::OutputLimit { .. } => Some("raise the limit of output bytes"),
+            Self::DiskFull(_) => Some("free space, then run again: finished tables are kept"),
+            Self::Verify(_) | Self::Damaged { .. } => {
+                Some("build the table again; if it persists, check disk and memory")
+            }
+            Self::Render(_) | Self::Panicked(_) => Some("please report it, with the key file"),
+        }
+    }
+}
+
+/// Why a whole job could not run. Failures of single items are no such thing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// No key file matched.
+    #[error("no key file ({patterns}) in {}", .root.display())]
+    NothingMatched {
+        /// The directory that was searched.
+        root: PathBuf,
+        /// The patterns that names were held against.
+        patterns: String,
+    },
+    /// The input directory cannot be listed.
+    #[error(transparent)]
+    Input(IoError),
+    /// The output directory lies in the input, which is never written to.
+    #[error("the output directory {} lies in the input directory {}", .output.display(), .input.display())]
+    OutputInInput {
+        /// The output directory.
+        output: PathBuf,
+        /// The input directory.
+        input: PathBuf,
+    },
+    /// The output cannot be prepared or published.
+    #[error(transparent)]
+    Output(IoError),
+    /// The packed output is there and is not ours.
+    #[error("{} exists and is no table file of ours", .target.display())]
+    Foreign {
+        /// The target.
+        target: PathBuf,
+    },
+    /// The packed output failed its verification and was not published.
+    #[error("verification failed: {file}: {reason}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What was asked for is not built in.
+    #[error("{0} is not available")]
+    Unsupported(&'static str),
+}
+
+impl JobError {
+    /// What the exit code says of it.
+    #[must_use]
+    pub fn exit_class(&self) -> ExitClass {
+        match self {
+            Self::NothingMatched { .. } => ExitClass::NothingMatched,
+            Self::Input(error) | Self::Output(error) if error.is_denied() => ExitClass::Denied,
+            Self::Output(error) if error.kind == perfecta_io::IoErrorKind::Locked => {
+                ExitClass::Locked
+            }
+            Self::Input(_) | Self::Output(_) => ExitClass::Io,
+            Self::OutputInInput { .. } | Self::Foreign { .. } => ExitClass::Conflict,
+            Self::Damaged { .. } => ExitClass::Verification,
+            Self::Unsupported(_) => ExitClass::Internal,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::NothingMatched { .. } => {
+                Some("check the directory, or name other patterns with --include")
+            }
+            Self::Input(error) | Self::Output(error) => error.remedy(),
+            Self::OutputInInput { .. } => Some("choose an output directory outside the input"),
+            Self::Foreign { .. } => Some("choose another output directory, or give --force"),
+            Self::Damaged { .. } => Some("run again; if it persists, check disk and memory"),
+            Self::Unsupported(_) => None,
+        }
+    }
+}
