@@ -9,7 +9,7 @@ use perfecta_core::search::{Plan, search};
 use perfecta_core::table::Table;
 
 #[path = "src/sets.rs"]
-#[expect(dead_code, reason = "the benchmark uses the rest")]
+#[expect(dead_code, unreachable_pub, reason = "the benchmark uses the rest, as a library")]
 mod sets;
 
 fn main() {
@@ -37,7 +37,7 @@ fn write_function(source: &mut String, num_keys: usize, table: &Table) -> std::f
     }
     writeln!(source, "];")?;
     writeln!(source, "/// The rank among {num_keys} keys.")?;
-    writeln!(source, "#[inline] #[must_use] pub fn index_{num_keys}(key: u32) -> u32 {{")?;
+    writeln!(source, "#[inline] #[must_use] pub(crate) fn index_{num_keys}(key: u32) -> u32 {{")?;
     let (narrow, wide) = (seeds.word(1), seeds.wide(3, 2));
     let shift = 32 - geometry.vertices_log2();
     writeln!(source, "let key = u64::from(key);")?;

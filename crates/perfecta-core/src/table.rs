@@ -151,9 +151,7 @@ impl<'a> TableView<'a> {
             KeyWidth::Bits32 => self.folds_u32,
             KeyWidth::Bits64 => self.folds_u64,
         };
-        let vertices =
-            if folds { self.folded.vertices(key.into()) } else { self.vertices(key.into()) };
-        self.sum(vertices)
+        if folds { self.sum(self.folded.vertices(key.into())) } else { self.index_any(key.into()) }
     }
 
     /// [`Self::index`] with the family, the key's width and all constants settled beforehand, for
@@ -166,8 +164,16 @@ impl<'a> TableView<'a> {
             .then(|| Lookup::new(self.elements, self.folded, self.index_mask))
     }
 
-    /// The vertices of any key under any family.
+    /// The index of any key under any family.
+    ///
+    /// Cold, so that a loop of look-ups keeps its variables in registers.
+    #[cold]
     #[inline(never)]
+    fn index_any(&self, key: u64) -> u32 {
+        self.sum(self.vertices(key))
+    }
+
+    /// The vertices of any key under any family.
     fn vertices(&self, key: u64) -> (u32, u32) {
         let Parameters { family, seeds, geometry, downsize, key_width, .. } = &self.parameters;
         match (downsize, key_width) {
