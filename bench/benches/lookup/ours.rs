@@ -26,7 +26,7 @@ pub(crate) fn rows<K: BenchKey>(keys: &[K]) -> Vec<Row<K>> {
     let view: &'static _ = Box::leak(Box::new(table.view()));
     let lookup = view.lookup::<K>().unwrap();
     let mut rows = vec![
-        row("perfecta index", Answer::Rank, bytes, move |key: K| view.index(key.into())),
+        row("perfecta index", Answer::Rank, bytes, move |key: K| view.index(key)),
         row("perfecta lookup handle", Answer::Rank, bytes, move |key| lookup.index(key)),
     ];
     if let Some(generated) = K::generated(keys) {
