@@ -11,7 +11,6 @@ use crate::geometry::Geometry;
 use crate::key::KeyWidth;
 use crate::seeds::Seeds;
 
-pub use self::folded::folded_product;
 pub use self::reference::Reference;
 
 /// A hash family: one of the reference's, or perfecta's own.
@@ -44,6 +43,10 @@ pub enum Unsuitable {
 pub trait MemberVisitor<K> {
     /// What the visit gives back.
     type Output;
+
+    /// Whether the visitor hashes many keys in a loop that is to run in vector lanes: the member is
+    /// then written in operations that vector units have. Its values are the same.
+    const IN_LANES: bool = false;
 
     /// Called once, with the member as a plain function.
     fn visit<F>(self, vertices: F) -> Self::Output
@@ -153,10 +156,17 @@ impl Family {
         match self {
             Self::Folded => {
                 let member = folded::Member::new(seeds, geometry);
-                visitor.visit(
-                    #[inline(always)]
-                    move |key: u32| member.vertices_u32(key),
-                )
+                if V::IN_LANES {
+                    visitor.visit(
+                        #[inline(always)]
+                        move |key: u32| member.lanes_u32(key),
+                    )
+                } else {
+                    visitor.visit(
+                        #[inline(always)]
+                        move |key: u32| member.vertices(key.into()),
+                    )
+                }
             }
             Self::Reference(reference) => reference.with_member(seeds, geometry, visitor),
         }
@@ -173,10 +183,17 @@ impl Family {
     {
         assert!(self == Self::Folded, "{} does not hash 64-bit keys", self.name());
         let member = folded::Member::new(seeds, geometry);
-        visitor.visit(
-            #[inline(always)]
-            move |key: u64| member.vertices_u64(key),
-        )
+        if V::IN_LANES {
+            visitor.visit(
+                #[inline(always)]
+                move |key: u64| member.lanes_u64(key),
+            )
+        } else {
+            visitor.visit(
+                #[inline(always)]
+                move |key: u64| member.vertices(key),
+            )
+        }
     }
 
     /// Whether `seeds` could have been drawn for this family and geometry: masked bits are zero, and

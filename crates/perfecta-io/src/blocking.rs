@@ -59,6 +59,8 @@ fn execute(op: Op) -> Outcome {
         Op::ReadDirectory { path, bytes_max } => {
             finish(sys::read_directory(&path, bytes_max).map(Payload::Files))
         }
+        Op::Inspect { path } => Ok(Payload::Kind(sys::inspect_path(&path))),
+        Op::ListDirectory { path } => finish(sys::list_directory(&path).map(Payload::Names)),
         Op::MakeDirectories { path } => done(sys::make_directories(&path)),
         Op::WriteFile { directory, file } => done(sys::write_file(&directory, &file)),
         Op::Publish { staged, target, replace } => done(sys::publish(&staged, &target, replace)),

@@ -34,8 +34,18 @@ pub enum Op {
         root: PathBuf,
         /// The most entries that are taken.
         entries_max: usize,
-        /// Whether to go into directories.
+        /// The most directories below one another that are taken.
         depth_max: usize,
+    },
+    /// Says what is at a path, links followed.
+    Inspect {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Lists the names in one directory, in the order of their bytes, without asking what they are.
+    ListDirectory {
+        /// The directory.
+        path: PathBuf,
     },
     /// Makes a directory and those above it that are missing.
     MakeDirectories {
@@ -221,6 +231,10 @@ pub enum Payload {
     Files(Vec<FileContent>),
     /// A listing.
     Listing(Listing),
+    /// Names in a directory.
+    Names(Vec<OsString>),
+    /// What is at a path.
+    Kind(EntryKind),
     /// A lock, or an open file system.
     Held(Held),
 }

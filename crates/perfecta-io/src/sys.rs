@@ -103,6 +103,24 @@ fn special_kind(kind: FileType) -> Option<&'static str> {
     }
 }
 
+/// What is at a path, links followed.
+pub(crate) fn inspect_path(path: &Path) -> EntryKind {
+    match rustix::fs::statat(CWD, path, AtFlags::empty()) {
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => EntryKind::Directory,
+            kind => file_or_special(kind, &stat),
+        },
+        Err(errno) => EntryKind::Unreadable(IoError::system(Operation::Inspect, path, errno)),
+    }
+}
+
+fn file_or_special(kind: FileType, stat: &Stat) -> EntryKind {
+    match special_kind(kind) {
+        None => EntryKind::File { bytes: stat.st_size as u64 },
+        Some(special) => EntryKind::Special(special),
+    }
+}
+
 /// Bounds of a listing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListingLimits {
@@ -117,8 +135,7 @@ pub(crate) fn list_tree(root: &Path, limits: ListingLimits) -> Result<Listing, I
     walk.enter(&directory, Path::new(""))?;
     let mut entries = walk.entries;
     entries.sort_unstable_by(|left, right| {
-        let bytes = |entry: &Entry| entry.path.as_os_str().as_bytes().to_vec();
-        bytes(left).cmp(&bytes(right))
+        left.path.as_os_str().as_bytes().cmp(right.path.as_os_str().as_bytes())
     });
     Ok(Listing { entries })
 }
@@ -176,10 +193,7 @@ impl Walk<'_> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.descend(parent, below, name, &stat),
             kind => {
-                let kind = match special_kind(kind) {
-                    None => EntryKind::File { bytes: stat.st_size as u64 },
-                    Some(special) => EntryKind::Special(special),
-                };
+                let kind = file_or_special(kind, &stat);
                 self.entries.push(Entry { path: below, kind });
                 Ok(())
             }
@@ -217,6 +231,11 @@ impl Walk<'_> {
 
 fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
+}
+
+/// Names in the directory `path`, in the order of their bytes.
+pub(crate) fn list_directory(path: &Path) -> Result<Vec<OsString>, IoError> {
+    names(&open_directory(CWD, path, path, OFlags::empty())?, path)
 }
 
 /// Names in a directory, in the order of their bytes.

@@ -13,11 +13,20 @@
 mod config;
 mod error;
 mod event;
-mod ledger;
 mod render;
-mod verify;
 
+mod item;
+mod job;
+mod ledger;
+mod manifest;
+mod places;
+mod schedule;
+mod stage;
+
+mod hard;
 mod runtime;
+mod verify;
+mod worker;
 
 pub use self::config::{
     Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,

@@ -1,16 +1,26 @@
 //! Joins machines, engines and threads: the only place with threads and a clock.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use perfecta_io::{BlockingEngine, Engine};
+use parking_lot::{Condvar, Mutex};
+use perfecta_core::geometry::Geometry;
+use perfecta_core::search::Plan;
+use perfecta_io::{BlockingEngine, Engine, Entry, EntryKind, Held, IoError, Op, Payload};
 
-use crate::config::{Inputs, Job, KeyEncoding};
-use crate::error::{ItemError, JobError};
-use crate::event::{DryRun, Event, ItemReport, Observer, Progress, SearchReport, Status, Summary};
+use crate::config::{Durability, Inputs, Job, Layout, Output};
+use crate::error::JobError;
+use crate::event::{DryRun, Event, Observer, Summary};
+use crate::item::{Publication, World};
+use crate::job::JobState;
+use crate::manifest::Digest;
 use crate::render::Renderer;
+use crate::schedule::{self, Planned};
+use crate::stage::{self, call};
 use crate::verify::Verification;
+use crate::worker::{self, Shared};
 
 /// What a job runs with.
 #[derive(Clone)]
@@ -94,142 +104,211 @@ impl CancelFlag {
 ///
 /// # Errors
 /// [`JobError`] if the job as a whole cannot run.
+///
+/// # Panics
+/// If the observer does, or if the accounts do not add up at the end.
 pub fn run(
     job: &Job,
     runtime: &Runtime<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Summary, JobError> {
-    if job.output.is_some() {
-        return Err(JobError::Unsupported("output"));
-    }
     let (begun, cpu_begun) = (runtime.clock.now(), runtime.clock.cpu());
-    let mut progress = Progress::default();
-    let mut summary = Summary::default();
-    let files = key_files(job, runtime)?;
-    progress.ledger.admit(files.len() as u32);
-    observer.observe(&Event::Planned(&progress));
-    let mut scratch = perfecta_core::graph::Scratch::default();
-    for keys_file in files {
-        let running = progress.ledger.start();
-        observer.observe(&Event::Started { keys_file: &keys_file, keys: 0 });
-        let report = thin(job, runtime, keys_file, &mut scratch);
-        progress.ledger.finish(running, report.status);
-        if let Some(error) = &report.error {
-            summary.first_failure.get_or_insert(error.exit_class());
-        }
-        summary.keys += report.keys;
-        progress.wall_seconds = (runtime.clock.now() - begun).as_secs_f64();
-        observer.observe(&Event::Settled { report: &report, progress: &progress });
-    }
-    summary.tables = progress.ledger.admitted();
-    summary.ok = progress.ledger.ok();
-    summary.failed = progress.ledger.failed();
+    let mut engine = runtime.engines.engine();
+    let items = plan_items(job, engine.as_mut())?;
+    let mut summary = match &job.output {
+        None => run_items(job, runtime, begun, &items, Target::nowhere(), observer),
+        Some(output) => match output.layout {
+            Layout::Dirs => run_dirs(job, runtime, begun, &items, engine.as_mut(), observer)?,
+            Layout::Packed => return Err(JobError::Unsupported("the packed layout")),
+        },
+    };
     summary.wall_seconds = (runtime.clock.now() - begun).as_secs_f64();
     summary.cpu_seconds = (runtime.clock.cpu() - cpu_begun).as_secs_f64();
     Ok(summary)
 }
 
-fn key_files(job: &Job, runtime: &Runtime<'_>) -> Result<Vec<std::path::PathBuf>, JobError> {
-    use perfecta_io::{EntryKind, Op, Payload, Token};
-    let (root, suffix) = match &job.inputs {
-        Inputs::Files(files) => return Ok(files.clone()),
-        Inputs::Tree { root, suffix } => (root, suffix),
-    };
-    let mut engine = runtime.engines.engine();
-    let op = Op::ListTree {
-        root: root.clone(),
-        entries_max: job.limits.entries_max,
-        depth_max: job.limits.depth_max,
-    };
-    engine.submit(Token(0), op);
-    let completion = engine.next_completion().expect("an operation is in flight");
-    let Payload::Listing(listing) =
-        completion.outcome.map_err(|failure| JobError::Input(failure.error))?
-    else {
-        panic!("a listing gives a listing");
-    };
-    let matching = listing.entries.into_iter().filter(|entry| {
-        matches!(entry.kind, EntryKind::File { .. })
-            && entry.path.as_os_str().as_encoded_bytes().ends_with(suffix.as_bytes())
-    });
-    Ok(matching.map(|entry| root.join(entry.path)).collect())
+/// Where tables go, opened.
+struct Target<'a> {
+    publication: Option<Publication<'a>>,
+    filesystem: Option<Arc<Held>>,
 }
 
-fn thin(
+impl Target<'_> {
+    const fn nowhere() -> Self {
+        Self { publication: None, filesystem: None }
+    }
+}
+
+fn run_dirs(
     job: &Job,
     runtime: &Runtime<'_>,
-    keys_file: std::path::PathBuf,
-    scratch: &mut perfecta_core::graph::Scratch,
-) -> ItemReport {
-    use perfecta_core::key::KeySet;
-    use perfecta_io::{Op, Payload, Symlinks, Token};
-    let mut report = ItemReport {
-        identifier: String::new(),
-        status: Status::Failed,
-        keys: 0,
-        search: None,
-        bytes: 0,
-        files: 0,
-        error: None,
-        keys_file,
+    begun: Duration,
+    items: &[Planned],
+    engine: &mut dyn Engine,
+    observer: &mut dyn Observer,
+) -> Result<Summary, JobError> {
+    let output = job.output.as_ref().expect("the caller looked");
+    let renderer = runtime.renderer.ok_or(JobError::Unsupported("writing without a renderer"))?;
+    let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    let stage = stage::open(engine, &output.directory, process).map_err(JobError::Output)?;
+    let filesystem = match output.durability {
+        Durability::Process => None,
+        Durability::Power => match open_filesystem(engine, output) {
+            Ok(filesystem) => Some(filesystem),
+            Err(error) => {
+                let _ = stage.close(engine);
+                return Err(JobError::Output(error));
+            }
+        },
     };
-    let mut build = || -> Result<(), ItemError> {
-        let mut engine = runtime.engines.engine();
-        let op = Op::ReadFile {
-            path: report.keys_file.clone(),
-            buffer: Vec::new(),
-            bytes_max: job.limits.input_bytes_max,
-            symlinks: Symlinks::Follow,
-        };
-        engine.submit(Token(0), op);
-        let completion = engine.next_completion().expect("an operation is in flight");
-        let Payload::Bytes(bytes) =
-            completion.outcome.map_err(|failure| ItemError::Input(failure.error))?
-        else {
-            panic!("reading gives bytes");
-        };
-        let keys = match job.keys.encoding {
-            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, job.keys.width, job.keys.repair)?,
-            KeyEncoding::Text => KeySet::from_text(&bytes, job.keys.width, job.keys.repair)?,
-        };
-        report.keys = keys.len() as u64;
-        let begun = runtime.clock.now();
-        let solution = perfecta_core::search::search(&keys, &job.search, scratch, &|| {
-            !runtime.cancel.is_cancelled()
-        })?;
-        let verdict = &solution.verdict;
-        report.search = Some(SearchReport {
-            edge_capacity: verdict.stage.geometry.edge_capacity(),
-            vertices: verdict.stage.geometry.vertices(),
-            hash: verdict.stage.family,
-            seeds: verdict.win().map(|win| win.seeds).unwrap_or_default(),
-            attempts: verdict.tally.attempts(),
-            winning_attempt: verdict.win().map(|win| win.attempt),
-            vertex_collisions: verdict.tally.vertex_collisions,
-            cyclic: verdict.tally.cyclic,
-            grows: verdict.stage.grows,
-            seconds: (runtime.clock.now() - begun).as_secs_f64(),
-        });
-        let unsolved = |limit| ItemError::Unsolved { limit, attempts: verdict.tally.attempts() };
-        verdict.outcome.map_err(unsolved)?;
-        let table = solution.table.as_ref().expect("a win has a table");
-        table.view().verify(&keys)?;
-        Ok(())
+    let publication = Publication {
+        output,
+        renderer,
+        stage: stage.path.clone(),
+        options_blake3: options_digest(job, renderer),
     };
-    match build() {
-        Ok(()) => report.status = Status::Ok,
-        Err(error) => report.error = Some(error),
+    let target = Target { publication: Some(publication), filesystem };
+    let summary = run_items(job, runtime, begun, items, target, observer);
+    if let Err(error) = stage.close(engine) {
+        observer.observe(&Event::Notice(&format!("{error}; the next run removes it")));
     }
-    report
+    Ok(summary)
+}
+
+fn open_filesystem(engine: &mut dyn Engine, output: &Output) -> Result<Arc<Held>, IoError> {
+    match call(engine, Op::OpenFilesystem { path: output.directory.clone() })? {
+        Payload::Held(held) => Ok(Arc::new(held)),
+        other => panic!("opening a file system gives what holds it, not {other:?}"),
+    }
+}
+
+fn run_items(
+    job: &Job,
+    runtime: &Runtime<'_>,
+    begun: Duration,
+    items: &[Planned],
+    target: Target<'_>,
+    observer: &mut dyn Observer,
+) -> Summary {
+    let state = JobState::new(job, items);
+    observer.observe(&Event::Planned(&state.progress(runtime.clock.now() - begun)));
+    let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
+    let shared = Shared {
+        world: World { job, publication: target.publication },
+        runtime,
+        plan: Plan { memory_bytes_max, ..job.search.clone() },
+        state: Mutex::new(state),
+        changed: Condvar::new(),
+        observer: Mutex::new(observer),
+        begun,
+        next_tick_ms: AtomicU64::new(0),
+        filesystem: target.filesystem,
+    };
+    std::thread::scope(|scope| {
+        // This thread is a worker too: a job of one thread starts none.
+        for _ in 1..job.limits.threads.get() {
+            scope.spawn(|| worker::work(&shared));
+        }
+        worker::work(&shared);
+    });
+    shared.state.into_inner().finish()
+}
+
+/// The items of a job, by its inputs.
+fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobError> {
+    let entries = list_inputs(job, engine)?;
+    if let (Some(output), Inputs::Tree { root, .. }) = (&job.output, &job.inputs) {
+        check_apart(&output.directory, root)?;
+    }
+    let items = schedule::plan(job, entries);
+    match &job.inputs {
+        Inputs::Tree { root, suffix } if items.is_empty() => {
+            Err(JobError::NothingMatched { root: root.clone(), suffix: suffix.clone() })
+        }
+        Inputs::Files(files) if files.is_empty() => {
+            Err(JobError::NothingMatched { root: ".".into(), suffix: String::new() })
+        }
+        Inputs::Tree { .. } | Inputs::Files(_) => Ok(items),
+    }
+}
+
+fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entry>, JobError> {
+    let inspect = |engine: &mut dyn Engine, path: &PathBuf| match call(
+        engine,
+        Op::Inspect { path: path.clone() },
+    ) {
+        Ok(Payload::Kind(kind)) => Entry { path: path.clone(), kind },
+        Ok(other) => panic!("inspecting gives a kind, not {other:?}"),
+        Err(error) => Entry { path: path.clone(), kind: EntryKind::Unreadable(error) },
+    };
+    let op = match &job.inputs {
+        Inputs::Files(files) => {
+            return Ok(files.iter().map(|path| inspect(engine, path)).collect());
+        }
+        Inputs::Tree { root, .. } => Op::ListTree {
+            root: root.clone(),
+            entries_max: job.limits.entries_max,
+            depth_max: job.limits.depth_max,
+        },
+    };
+    match call(engine, op).map_err(JobError::Input)? {
+        Payload::Listing(listing) => Ok(listing.entries),
+        other => panic!("a listing gives a listing, not {other:?}"),
+    }
+}
+
+/// Input directories are never written to, and what we write is no input.
+fn check_apart(output: &Path, input: &Path) -> Result<(), JobError> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if absolute(output).starts_with(absolute(input)) {
+        let (output, input) = (output.to_owned(), input.to_owned());
+        return Err(JobError::OutputInInput { output, input });
+    }
+    Ok(())
+}
+
+/// Everything but the keys that shapes the bytes of a table.
+fn options_digest(job: &Job, renderer: &dyn Renderer) -> Digest {
+    let Plan { family, seeds, fixed_attempts, grow_after, grows_max, grows_initial, .. } =
+        &job.search;
+    let options = format!(
+        "{} {:?} {family:?} {seeds:?} {fixed_attempts:?} {grow_after:?} {grows_max} {grows_initial} {}",
+        env!("CARGO_PKG_VERSION"),
+        job.keys,
+        renderer.fingerprint(),
+    );
+    *blake3::hash(options.as_bytes()).as_bytes()
 }
 
 /// What a job would do, from the lengths of its key files.
 ///
 /// # Errors
 /// As [`run`].
-pub fn dry_run(_job: &Job, _runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
-    Err(JobError::Unsupported("dry run"))
+pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
+    let mut engine = runtime.engines.engine();
+    let items = plan_items(job, engine.as_mut())?;
+    let mut dry_run = DryRun::default();
+    for item in items {
+        if let Some(refusal) = item.refusal {
+            dry_run.refused.push((item.keys_file, refusal));
+            continue;
+        }
+        let num_keys = item.num_keys(job);
+        dry_run.tables += 1;
+        dry_run.keys += num_keys;
+        let geometry = usize::try_from(num_keys).ok().and_then(Geometry::for_keys);
+        if let (Some(renderer), Some(_), Some(geometry)) = (runtime.renderer, &job.output, geometry)
+        {
+            let estimate = renderer.estimate(num_keys, job.keys.width, geometry);
+            dry_run.files += estimate.files + 1;
+            dry_run.bytes += estimate.bytes + MANIFEST_BYTES;
+        }
+    }
+    Ok(dry_run)
 }
+
+/// About what a manifest of one artifact comes to.
+const MANIFEST_BYTES: u64 = 800;
 
 /// Checks a published output; its tables are the items.
 ///

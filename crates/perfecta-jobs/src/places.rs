@@ -1,0 +1,47 @@
+//! Names in the output: identifiers of tables, the manifest, stages.
+
+use std::ffi::OsStr;
+
+/// The manifest of a table's directory: written last, so that its presence says that all is there.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// How the staging directory of a run begins.
+pub(crate) const STAGE_PREFIX: &str = ".perfecta-stage-";
+
+/// The lock file in it, locked as long as the run lives.
+pub(crate) const STAGE_LOCK: &str = "lock";
+
+/// An identifier `[A-Za-z_][A-Za-z0-9_]*` for a key file: its name without `suffix`, every other
+/// byte replaced.
+pub(crate) fn identifier(file_name: &OsStr, suffix: &str) -> String {
+    let name = file_name.as_encoded_bytes();
+    let stem = name.strip_suffix(suffix.as_bytes()).filter(|stem| !stem.is_empty()).unwrap_or(name);
+    let mut identifier = String::with_capacity(stem.len() + 1);
+    if stem[0].is_ascii_digit() {
+        identifier.push('_');
+    }
+    identifier.extend(stem.iter().map(|&byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => char::from(byte),
+        _ => '_',
+    }));
+    identifier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_file_name_gives_an_identifier() {
+        let check = |name: &[u8], expected| {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(identifier(OsStr::from_bytes(name), ".keys"), expected);
+        };
+        check(b"HologramWorld-31016.keys", "HologramWorld_31016");
+        check(b"7zip.keys", "_7zip");
+        check(b".keys", "_keys");
+        check(b"*/ $(x).keys", "______x_");
+        check(b"\xff\xfe.keys", "__");
+        check(b"routes.bin", "routes_bin");
+    }
+}
