@@ -1,6 +1,8 @@
 //! Keys: what is read, checked and carried on as sorted and distinct.
 
 #[cfg(feature = "alloc")]
+mod generate;
+#[cfg(feature = "alloc")]
 mod set;
 #[cfg(feature = "alloc")]
 mod statistics;
@@ -9,7 +11,9 @@ mod text;
 
 mod downsize;
 
-pub use self::downsize::Downsize;
+pub use self::downsize::{Downsize, Run};
+#[cfg(feature = "alloc")]
+pub use self::generate::{Shape, UnknownShape, generate};
 #[cfg(feature = "alloc")]
 pub use self::set::{KeyError, KeySet, Keys, Repair};
 #[cfg(feature = "alloc")]

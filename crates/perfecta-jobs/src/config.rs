@@ -1,11 +1,14 @@
 //! What a job is to do: one checked value, the same for one file and for a directory of thousands.
 
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use perfecta_core::key::{KeyWidth, Repair};
 use perfecta_core::search::Plan;
+
+use crate::names::NameFilter;
 
 /// A request: key files in, tables out.
 #[derive(Debug, Clone)]
@@ -41,24 +44,21 @@ impl Job {
 pub enum Inputs {
     /// These. Their tables lie directly in the output directory.
     Files(Vec<PathBuf>),
-    /// All files below `root` whose name ends in `suffix`; where a file lies below the root, its
-    /// table lies below the output directory.
+    /// All files below `root` whose names pass; where a file lies below the root, its table lies
+    /// below the output directory.
     Tree {
         /// The directory.
         root: PathBuf,
-        /// The end of a key file's name, dot included; `.keys` by default.
-        suffix: String,
+        /// Which names.
+        names: NameFilter,
     },
 }
 
 impl Inputs {
-    /// The usual end of a key file's name.
-    pub const SUFFIX: &'static str = ".keys";
-
     /// All `.keys` files below `root`.
     #[must_use]
     pub fn tree(root: impl Into<PathBuf>) -> Self {
-        Self::Tree { root: root.into(), suffix: Self::SUFFIX.to_owned() }
+        Self::Tree { root: root.into(), names: NameFilter::default() }
     }
 }
 
@@ -66,7 +66,7 @@ impl Inputs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyOptions {
     /// Width of a key.
-    pub width: KeyWidth,
+    pub width: WidthRule,
     /// How keys are written.
     pub encoding: KeyEncoding,
     /// What may be put right.
@@ -75,7 +75,38 @@ pub struct KeyOptions {
 
 impl Default for KeyOptions {
     fn default() -> Self {
-        Self { width: KeyWidth::Bits32, encoding: KeyEncoding::Binary, repair: Repair::default() }
+        Self {
+            width: WidthRule::Fixed(KeyWidth::Bits32),
+            encoding: KeyEncoding::Binary,
+            repair: Repair::default(),
+        }
+    }
+}
+
+/// Where the width of keys comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WidthRule {
+    /// All files have this one.
+    Fixed(KeyWidth),
+    /// 64 bits where the name ends in `64` before or after its last dot (`a.keys64`, `a-64.keys`),
+    /// 32 bits elsewhere. Only on request: many a name ends in the number of its keys.
+    FromName,
+}
+
+impl WidthRule {
+    /// The width of keys in a file of this name.
+    #[must_use]
+    pub fn of(self, path: &Path) -> KeyWidth {
+        fn ends_in_64(part: Option<&OsStr>) -> bool {
+            part.is_some_and(|part| part.as_encoded_bytes().ends_with(b"64"))
+        }
+        match self {
+            Self::Fixed(width) => width,
+            Self::FromName if ends_in_64(path.extension()) || ends_in_64(path.file_stem()) => {
+                KeyWidth::Bits64
+            }
+            Self::FromName => KeyWidth::Bits32,
+        }
     }
 }
 
@@ -177,5 +208,22 @@ impl Default for Limits {
             output_bytes_max: u64::MAX,
             disk_full_max: 3,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_width_is_read_off_the_name_only_when_asked() {
+        let check = |name: &str, width| assert_eq!(WidthRule::FromName.of(Path::new(name)), width);
+        check("a.keys64", KeyWidth::Bits64);
+        check("dir/a-64.keys", KeyWidth::Bits64);
+        check("a.64.keys", KeyWidth::Bits64);
+        check("a-3162.keys", KeyWidth::Bits32);
+        check("keys64/a.keys", KeyWidth::Bits32);
+        let fixed = WidthRule::Fixed(KeyWidth::Bits32);
+        assert_eq!(fixed.of(Path::new("mfc42-6164.keys")), KeyWidth::Bits32);
     }
 }

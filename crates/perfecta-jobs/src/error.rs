@@ -236,12 +236,12 @@ impl ItemError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
     /// No key file matched.
-    #[error("no key file (*{suffix}) in {}", .root.display())]
+    #[error("no key file ({patterns}) in {}", .root.display())]
     NothingMatched {
         /// The directory that was searched.
         root: PathBuf,
-        /// The end of a key file's name.
-        suffix: String,
+        /// The patterns that names were held against.
+        patterns: String,
     },
     /// The input directory cannot be listed.
     #[error(transparent)]
@@ -297,7 +297,9 @@ impl JobError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::NothingMatched { .. } => Some("check the directory and --suffix"),
+            Self::NothingMatched { .. } => {
+                Some("check the directory, or name other patterns with --include")
+            }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::OutputInInput { .. } => Some("choose an output directory outside the input"),
             Self::Foreign { .. } => Some("choose another output directory, or give --force"),

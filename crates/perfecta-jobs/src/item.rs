@@ -408,9 +408,10 @@ impl<'a> Item<'a> {
         workspace: &mut Workspace,
     ) -> Effect {
         let options = &world.job.keys;
+        let width = options.width.of(&self.planned.keys_file);
         let keys = match options.encoding {
-            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, options.width, options.repair),
-            KeyEncoding::Text => KeySet::from_text(&bytes, options.width, options.repair),
+            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, width, options.repair),
+            KeyEncoding::Text => KeySet::from_text(&bytes, width, options.repair),
         };
         workspace.buffer = bytes;
         match keys {
@@ -531,7 +532,7 @@ impl<'a> Item<'a> {
         };
         bundle.files.sort_unstable_by(|left, right| left.name.cmp(&right.name));
         let checked = same_files(&bundle.files, &written)
-            .and_then(|()| publication.renderer.check(&written, &bundle.keys));
+            .and_then(|()| publication.renderer.check(&written, Some(&bundle.keys)));
         if let Err(error) = checked {
             return self.fail(State::ReadingBack(bundle), error, world);
         }

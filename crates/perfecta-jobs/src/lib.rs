@@ -13,6 +13,7 @@
 mod config;
 mod error;
 mod event;
+mod names;
 mod render;
 
 mod item;
@@ -29,13 +30,14 @@ mod verify;
 mod worker;
 
 pub use self::config::{
-    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
+    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output, WidthRule,
 };
 pub use self::error::{ExitClass, ItemError, JobError};
 pub use self::event::{
     DryRun, Event, Hardest, ItemReport, Observer, Progress, SearchReport, Status, Summary,
 };
 pub use self::ledger::Ledger;
+pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderError, Renderer};
 pub use self::runtime::{
     CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run, verify,

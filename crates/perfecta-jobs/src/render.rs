@@ -27,12 +27,12 @@ pub trait Renderer: Sync {
         files: &mut Vec<FileContent>,
     ) -> Result<(), RenderError>;
 
-    /// Checks bytes that were read back: whatever among `files` can be executed or decoded here
-    /// must give every key of `keys` its rank.
+    /// Checks bytes that were read back: whatever among `files` can be decoded here must decode,
+    /// and give every key of `keys`, where they are known, its rank.
     ///
     /// # Errors
     /// [`ItemError::Verify`] or [`ItemError::Damaged`].
-    fn check(&self, files: &[FileContent], keys: &KeySet) -> Result<(), ItemError>;
+    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError>;
 
     /// About what the artifacts of a set of so many keys come to, for `--dry-run`.
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate;

@@ -93,6 +93,12 @@ impl CancelFlag {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// The flag itself, for those who install signal handlers.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether it was asked.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -222,11 +228,12 @@ fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobErr
     }
     let items = schedule::plan(job, entries);
     match &job.inputs {
-        Inputs::Tree { root, suffix } if items.is_empty() => {
-            Err(JobError::NothingMatched { root: root.clone(), suffix: suffix.clone() })
+        Inputs::Tree { root, names } if items.is_empty() => {
+            let patterns = names.words().to_owned();
+            Err(JobError::NothingMatched { root: root.clone(), patterns })
         }
         Inputs::Files(files) if files.is_empty() => {
-            Err(JobError::NothingMatched { root: ".".into(), suffix: String::new() })
+            Err(JobError::NothingMatched { root: ".".into(), patterns: String::new() })
         }
         Inputs::Tree { .. } | Inputs::Files(_) => Ok(items),
     }
@@ -299,7 +306,8 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
         let geometry = usize::try_from(num_keys).ok().and_then(Geometry::for_keys);
         if let (Some(renderer), Some(_), Some(geometry)) = (runtime.renderer, &job.output, geometry)
         {
-            let estimate = renderer.estimate(num_keys, job.keys.width, geometry);
+            let estimate =
+                renderer.estimate(num_keys, job.keys.width.of(&item.keys_file), geometry);
             dry_run.files += estimate.files + 1;
             dry_run.bytes += estimate.bytes + MANIFEST_BYTES;
         }

@@ -13,6 +13,7 @@ use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
 
 use crate::config::{Inputs, Job, KeyEncoding};
 use crate::error::ItemError;
+use crate::names::NameFilter;
 use crate::places::{self, STAGE_PREFIX};
 
 /// An item before it runs.
@@ -32,10 +33,14 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    fn key_bytes(&self, job: &Job) -> u64 {
+        job.keys.width.of(&self.keys_file).bytes() as u64
+    }
+
     /// Keys, as the file's length says.
     pub(crate) fn num_keys(&self, job: &Job) -> u64 {
         match job.keys.encoding {
-            KeyEncoding::Binary => self.file_bytes / job.keys.width.bytes() as u64,
+            KeyEncoding::Binary => self.file_bytes / self.key_bytes(job),
             KeyEncoding::Text => self.file_bytes / TEXT_KEY_BYTES,
         }
     }
@@ -51,7 +56,7 @@ impl Planned {
             let table = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
             Attempter::memory_bytes(keys as usize, geometry) + 3 * table
         });
-        self.file_bytes + keys * job.keys.width.bytes() as u64 + graph
+        self.file_bytes + keys * self.key_bytes(job) + graph
     }
 
     /// The table's directory below the output directory.
@@ -71,8 +76,8 @@ pub(crate) fn plan(job: &Job, entries: Vec<Entry>) -> Vec<Planned> {
         Inputs::Files(_) => {
             entries.into_iter().map(|entry| planned(job, entry, Path::new(""))).collect()
         }
-        Inputs::Tree { root, suffix } => {
-            let matching = entries.into_iter().filter(|entry| is_input(entry, suffix));
+        Inputs::Tree { root, names } => {
+            let matching = entries.into_iter().filter(|entry| is_input(entry, names));
             matching.map(|entry| planned(job, entry, root)).collect()
         }
     };
@@ -87,18 +92,15 @@ pub(crate) fn plan(job: &Job, entries: Vec<Entry>) -> Vec<Planned> {
 }
 
 /// Whether an entry is an input, or hides inputs.
-fn is_input(entry: &Entry, suffix: &str) -> bool {
-    let named = entry.path.as_os_str().as_encoded_bytes().ends_with(suffix.as_bytes());
-    named || matches!(entry.kind, EntryKind::Unreadable(_))
+fn is_input(entry: &Entry, names: &NameFilter) -> bool {
+    names.admits(&entry.path) || matches!(entry.kind, EntryKind::Unreadable(_))
 }
 
 fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
     let keys_file = root.join(&entry.path);
-    let (suffix, below) = match &job.inputs {
-        Inputs::Files(_) => (Inputs::SUFFIX, Path::new("")),
-        Inputs::Tree { suffix, .. } => {
-            (suffix.as_str(), entry.path.parent().unwrap_or(Path::new("")))
-        }
+    let below = match &job.inputs {
+        Inputs::Files(_) => Path::new(""),
+        Inputs::Tree { .. } => entry.path.parent().unwrap_or(Path::new("")),
     };
     let name: OsString = entry.path.file_name().unwrap_or(entry.path.as_os_str()).to_owned();
     let file_bytes = match entry.kind {
@@ -108,7 +110,7 @@ fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
         | EntryKind::BrokenLink
         | EntryKind::Unreadable(_) => 0,
     };
-    let identifier = places::identifier(&name, suffix);
+    let identifier = places::identifier(&name);
     let mut item =
         Planned { below: below.to_owned(), identifier, file_bytes, refusal: None, keys_file };
     item.refusal = refusal(job, &item, entry.kind);
@@ -270,9 +272,11 @@ mod tests {
             vec![entry("x.keys", EntryKind::Directory), file("x.keys/y.keys", 4)],
             &["", "cannot open keys/x.keys: it is a directory, not a regular file"],
         );
+        let large = planned(&job, file("large.keys", 1 << 20), Path::new("keys"));
+        let needed = large.memory_bytes(&job);
         check(
             vec![file("large.keys", 1 << 20)],
-            &["it needs about 18612224 bytes of memory, the limit is 1048576"],
+            &[&format!("it needs about {needed} bytes of memory, the limit is 1048576")],
         );
         check(
             vec![file("123456789.keys", 4)],

@@ -1,0 +1,102 @@
+//! Which names are key files.
+
+use std::path::Path;
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+
+/// Patterns that a name must and must not match.
+///
+/// As in gitignore and ripgrep, a pattern without `/` is held against the file's name, one with `/`
+/// against its path below the root; `*` does not cross a `/`, `**` does.
+#[derive(Debug, Clone)]
+pub struct NameFilter {
+    include: Patterns,
+    exclude: Patterns,
+    words: String,
+}
+
+/// A pattern that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PatternError(#[from] globset::Error);
+
+#[derive(Debug, Clone)]
+struct Patterns {
+    of_names: GlobSet,
+    of_paths: GlobSet,
+}
+
+impl NameFilter {
+    /// Names that match one of `include` and none of `exclude`.
+    ///
+    /// # Errors
+    /// [`PatternError`] with the pattern and what is wrong with it.
+    pub fn new<S: AsRef<str>>(include: &[S], exclude: &[S]) -> Result<Self, PatternError> {
+        let words: Vec<&str> = include.iter().map(AsRef::as_ref).collect();
+        Ok(Self {
+            include: Patterns::new(include)?,
+            exclude: Patterns::new(exclude)?,
+            words: words.join(", "),
+        })
+    }
+
+    /// Whether the file at `path`, below the root, is a key file.
+    #[must_use]
+    pub fn admits(&self, path: &Path) -> bool {
+        self.include.match_any(path) && !self.exclude.match_any(path)
+    }
+
+    /// The patterns as the user gave them, for messages.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+}
+
+impl Default for NameFilter {
+    /// All `*.keys`.
+    fn default() -> Self {
+        Self::new(&["*.keys"], &[]).expect("the pattern is valid")
+    }
+}
+
+impl Patterns {
+    fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, PatternError> {
+        let (mut of_names, mut of_paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for pattern in patterns.iter().map(AsRef::as_ref) {
+            let set = if pattern.contains('/') { &mut of_paths } else { &mut of_names };
+            set.add(glob(pattern)?);
+        }
+        Ok(Self { of_names: of_names.build()?, of_paths: of_paths.build()? })
+    }
+
+    fn match_any(&self, path: &Path) -> bool {
+        let name_matches = path.file_name().is_some_and(|name| self.of_names.is_match(name));
+        name_matches || self.of_paths.is_match(path)
+    }
+}
+
+fn glob(pattern: &str) -> Result<Glob, PatternError> {
+    Ok(GlobBuilder::new(pattern).literal_separator(true).build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_without_a_slash_is_about_the_name_and_one_with_it_about_the_path() {
+        let check = |include: &[&str], exclude: &[&str], path: &str, expected: bool| {
+            let filter = NameFilter::new(include, exclude).unwrap();
+            assert_eq!(filter.admits(Path::new(path)), expected, "{include:?} {exclude:?} {path}");
+        };
+        check(&["*.keys"], &[], "a/b/c.keys", true);
+        check(&["*.keys"], &[], "c.keys.bak", false);
+        check(&["*.keys"], &["mfc*"], "x/mfc42.keys", false);
+        check(&["a/*.keys"], &[], "a/c.keys", true);
+        check(&["a/*.keys"], &[], "a/b/c.keys", false);
+        check(&["a/**/*.keys"], &["**/b/**"], "a/b/c.keys", false);
+        check(&["{a,b}-[0-9]*"], &[], "b-7.keys", true);
+        assert!(NameFilter::new(&["[a"], &[]).is_err());
+    }
+}
