@@ -39,7 +39,5 @@ pub use self::event::{
 pub use self::ledger::Ledger;
 pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderError, Renderer};
-pub use self::runtime::{
-    CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run, verify,
-};
-pub use self::verify::Verification;
+pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run};
+pub use self::verify::{Verification, verify};

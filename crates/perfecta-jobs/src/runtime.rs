@@ -19,7 +19,6 @@ use crate::manifest::Digest;
 use crate::render::Renderer;
 use crate::schedule::{self, Planned};
 use crate::stage::{self, call};
-use crate::verify::Verification;
 use crate::worker::{self, Shared};
 
 /// What a job runs with.
@@ -239,7 +238,7 @@ fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobErr
     }
 }
 
-fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entry>, JobError> {
+pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entry>, JobError> {
     let inspect = |engine: &mut dyn Engine, path: &PathBuf| match call(
         engine,
         Op::Inspect { path: path.clone() },
@@ -317,15 +316,3 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
 
 /// About what a manifest of one artifact comes to.
 const MANIFEST_BYTES: u64 = 800;
-
-/// Checks a published output; its tables are the items.
-///
-/// # Errors
-/// [`JobError`] if there is nothing to check, or it cannot be listed.
-pub fn verify(
-    _verification: &Verification,
-    _runtime: &Runtime<'_>,
-    _observer: &mut dyn Observer,
-) -> Result<Summary, JobError> {
-    Err(JobError::Unsupported("verify"))
-}
