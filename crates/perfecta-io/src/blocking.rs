@@ -48,6 +48,10 @@ fn execute(op: Op) -> Outcome {
             let appended = sys::append(&path, offset, &bytes);
             with_buffer(appended, bytes)
         }
+        Op::ReadRange { path, offset, bytes, mut buffer } => {
+            let read = sys::read_range(&path, offset, bytes, &mut buffer);
+            with_buffer(read, buffer)
+        }
         Op::WriteDirectory { parent, name, files } => {
             let written = sys::write_directory(&parent, &name, &files);
             finish(written.map(|()| Payload::Files(files)))

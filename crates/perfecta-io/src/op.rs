@@ -87,6 +87,18 @@ pub enum Op {
         /// What to append; given back by [`Payload::Bytes`].
         bytes: Vec<u8>,
     },
+    /// Reads back a part of a file of ours into `buffer`, whose content is replaced; a file that
+    /// ends before is an error.
+    ReadRange {
+        /// The file.
+        path: PathBuf,
+        /// Where the part begins.
+        offset: u64,
+        /// Its length.
+        bytes: usize,
+        /// Where its bytes go; given back by [`Payload::Bytes`].
+        buffer: Vec<u8>,
+    },
     /// Moves a staged file or directory to its place at once. With [`Replace::Exchange`], what was
     /// there is at `staged` afterwards.
     Publish {

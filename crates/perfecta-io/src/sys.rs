@@ -347,6 +347,31 @@ pub(crate) fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), IoErr
         .map_err(|errno| IoError::system(Operation::Write, path, errno))
 }
 
+/// Reads back a part of a file.
+pub(crate) fn read_range(
+    path: &Path,
+    offset: u64,
+    bytes: usize,
+    buffer: &mut Vec<u8>,
+) -> Result<(), IoError> {
+    let file = open_to_read(CWD, path, path, OFlags::NOFOLLOW)?;
+    buffer.clear();
+    buffer.resize(bytes, 0);
+    let mut filled = 0;
+    while filled < bytes {
+        let rest = &mut buffer[filled..];
+        let count = retry_on_intr(|| rustix::io::pread(&file, &mut *rest, offset + filled as u64))
+            .map_err(|errno| IoError::system(Operation::Read, path, errno))?;
+        if count == 0 {
+            let (bytes, expected) = (offset + filled as u64, offset + bytes as u64);
+            let kind = IoErrorKind::WrongLength { bytes, expected };
+            return Err(IoError::new(Operation::Read, path, kind));
+        }
+        filled += count;
+    }
+    Ok(())
+}
+
 /// Moves `staged` to `target` at once.
 pub(crate) fn publish(staged: &Path, target: &Path, replace: Replace) -> Result<(), IoError> {
     match rename(staged, target, replace) {

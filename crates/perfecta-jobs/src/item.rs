@@ -6,7 +6,8 @@
 //!                                 | unchanged     | nothing to write           v
 //!                                 |               |      ReadingBack <----- Staging
 //!                                 |               |           |
-//!                                 |               |           v
+//!                                 |               +--> Packing|
+//!                                 |               |       |   v
 //!                                 |               |     WritingManifest --> Staged --> Publishing
 //!                                 v               v                                       |
 //!                              Settled <----------+---- [Published] <---- [Clearing] <----'
@@ -35,18 +36,38 @@ use crate::config::{Conflicts, Durability, Job, KeyEncoding, Output};
 use crate::error::ItemError;
 use crate::event::{ItemReport, SearchReport, Status};
 use crate::manifest::{self, Origin};
+use crate::pack::PackedTable;
 use crate::places::MANIFEST;
-use crate::render::{Facts, Renderer};
+use crate::render::{Facts, Packer, Renderer};
 use crate::schedule::Planned;
+use crate::stage::bytes_of;
 
 /// What items share and do not change.
 pub(crate) struct World<'a> {
     pub(crate) job: &'a Job,
-    /// Where tables go, and all that takes.
-    pub(crate) publication: Option<Publication<'a>>,
+    pub(crate) target: Target<'a>,
 }
 
 /// Where tables go.
+pub(crate) enum Target<'a> {
+    /// Nowhere: they are built and verified in memory.
+    Memory,
+    /// Each to its own directory.
+    Dirs(Publication<'a>),
+    /// All into one file.
+    Pack(&'a dyn Packer),
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn publication(&self) -> Option<&Publication<'a>> {
+        match &self.target {
+            Target::Memory | Target::Pack(_) => None,
+            Target::Dirs(publication) => Some(publication),
+        }
+    }
+}
+
+/// Where directories of tables go, and all that takes.
 pub(crate) struct Publication<'a> {
     pub(crate) output: &'a Output,
     pub(crate) renderer: &'a dyn Renderer,
@@ -83,6 +104,8 @@ pub(crate) enum ItemEvent {
     Searched(Box<Searched>),
     /// It may write what it asked for.
     Allowed,
+    /// The pack that it is in was published.
+    Packed,
     /// Everything staged so far is safe on the device.
     StagesSynced,
     /// Everything published so far is safe on the device.
@@ -114,6 +137,8 @@ pub(crate) enum Effect {
     Submit(Op),
     /// Search these keys.
     Search(KeySet),
+    /// Take it into the pack: [`ItemEvent::Packed`] comes when that is published.
+    Deliver(Box<PackedTable>),
     /// Ask whether so many bytes may be written.
     Reserve(u64),
     /// Sync with others, when there are enough of them: [`ItemEvent::StagesSynced`] comes next.
@@ -135,6 +160,7 @@ enum State {
         origin: Option<Origin>,
         replace: Replace,
     },
+    Packing,
     Reserving(Box<Bundle>),
     MakingParent(Box<Bundle>),
     Staging(Box<Bundle>),
@@ -165,6 +191,7 @@ impl State {
             Self::ReadingKeys => "ReadingKeys",
             Self::Comparing { .. } => "Comparing",
             Self::Searching { .. } => "Searching",
+            Self::Packing => "Packing",
             Self::Reserving(_) => "Reserving",
             Self::MakingParent(_) => "MakingParent",
             Self::Staging(_) => "Staging",
@@ -192,6 +219,7 @@ impl State {
             | Self::ReadingKeys
             | Self::Comparing { .. }
             | Self::Searching { .. }
+            | Self::Packing
             | Self::Reserving(_)
             | Self::MakingParent(_)
             | Self::Clearing
@@ -206,6 +234,12 @@ impl State {
 impl fmt::Debug for State {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for PackedTable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)
     }
 }
 
@@ -261,6 +295,7 @@ impl<'a> Item<'a> {
             | State::ReadingKeys
             | State::Comparing { .. }
             | State::Searching { .. }
+            | State::Packing
             | State::Reserving(_)
             | State::MakingParent(_)
             | State::Staging(_)
@@ -321,7 +356,8 @@ impl<'a> Item<'a> {
             },
             // What was there before is swept at the end of the run if it cannot be removed now.
             (State::Clearing, ItemEvent::Completed(_)) => self.published(world),
-            (State::Published, ItemEvent::NamesSynced)
+            (State::Packing, ItemEvent::Packed)
+            | (State::Published, ItemEvent::NamesSynced)
             | (State::Abandoning, ItemEvent::Completed(_)) => self.settle(),
             (state, event) => panic!("an item that is {state:?} does not take {event:?}"),
         }
@@ -350,13 +386,20 @@ impl<'a> Item<'a> {
                 return self.fail(State::ReadingKeys, ItemError::Input(error), world);
             }
         };
-        let Some(publication) = &world.publication else {
-            return self.search(bytes, None, Replace::Never, world, workspace);
-        };
-        let origin = Origin {
+        let origin = |options_blake3| Origin {
             keys_blake3: *blake3::hash(&bytes).as_bytes(),
-            options_blake3: publication.options_blake3,
+            options_blake3,
         };
+        let publication = match &world.target {
+            Target::Memory => return self.search(bytes, None, Replace::Never, world, workspace),
+            Target::Pack(_) => {
+                // The options are those of the whole pack, and stand in its manifest.
+                let origin = origin([0; 32]);
+                return self.search(bytes, Some(origin), Replace::Never, world, workspace);
+            }
+            Target::Dirs(publication) => publication,
+        };
+        let origin = origin(publication.options_blake3);
         self.state = State::Comparing { bytes, origin };
         Effect::Submit(Op::ReadDirectory {
             path: self.target(publication),
@@ -372,7 +415,7 @@ impl<'a> Item<'a> {
         world: &World<'_>,
         workspace: &mut Workspace,
     ) -> Effect {
-        let publication = world.publication.as_ref().expect("only what is written is compared");
+        let publication = world.publication().expect("only what is written is compared");
         let target = self.target(publication);
         let found = what_is_there(outcome, &target, &self.report.identifier, &origin);
         let replaces = publication.output.conflicts == Conflicts::Replace;
@@ -442,8 +485,13 @@ impl<'a> Item<'a> {
         if let Err(error) = table.view().verify(&keys) {
             return self.fail(state, ItemError::Verify(error), world);
         }
-        let (Some(publication), Some(origin)) = (&world.publication, origin) else {
-            return self.settle();
+        let facts = (&world.target, origin);
+        let (publication, origin) = match facts {
+            (Target::Memory, _) | (_, None) => return self.settle(),
+            (Target::Pack(packer), Some(origin)) => {
+                return self.pack(*packer, keys, &table, &verdict, &origin, world);
+            }
+            (Target::Dirs(publication), Some(origin)) => (publication, origin),
         };
         match self.render(publication, keys, &table, &verdict, &origin, replace) {
             Ok(bundle) => {
@@ -465,26 +513,63 @@ impl<'a> Item<'a> {
         origin: &Origin,
         replace: Replace,
     ) -> Result<Box<Bundle>, ItemError> {
-        let keys_file = self.planned.keys_file.file_name().unwrap_or_default().to_string_lossy();
-        let facts = Facts {
-            identifier: &self.report.identifier,
-            keys_file: &keys_file,
-            keys_blake3: origin.keys_blake3,
-            keys_file_bytes: self.planned.file_bytes,
-            keys: &keys,
-            verdict,
-        };
+        let keys_file = self.keys_file_name();
+        let facts = self.facts(&keys_file, &keys, verdict, origin);
         let mut files = Vec::new();
         publication.renderer.render(&facts, table, &mut files)?;
         let manifest = manifest::render(&facts, origin, &files);
         Ok(Box::new(Bundle { keys, files, manifest, replace }))
     }
 
+    fn pack(
+        &mut self,
+        packer: &dyn Packer,
+        keys: Arc<KeySet>,
+        table: &Table,
+        verdict: &Verdict,
+        origin: &Origin,
+        world: &World<'_>,
+    ) -> Effect {
+        let keys_file = self.keys_file_name();
+        let facts = self.facts(&keys_file, &keys, verdict, origin);
+        match packer.entry(&facts, table) {
+            Ok(entry) => {
+                self.report.bytes = entry.len() as u64;
+                self.state = State::Packing;
+                let name = self.planned.target().display().to_string();
+                let keys_blake3 = origin.keys_blake3;
+                Effect::Deliver(Box::new(PackedTable { name, entry, keys, keys_blake3 }))
+            }
+            Err(error) => self.fail(State::Queued, ItemError::Render(error), world),
+        }
+    }
+
+    fn keys_file_name(&self) -> String {
+        self.planned.keys_file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn facts<'f>(
+        &'f self,
+        keys_file: &'f str,
+        keys: &'f KeySet,
+        verdict: &'f Verdict,
+        origin: &Origin,
+    ) -> Facts<'f> {
+        Facts {
+            identifier: &self.report.identifier,
+            keys_file,
+            keys_blake3: origin.keys_blake3,
+            keys_file_bytes: self.planned.file_bytes,
+            keys,
+            verdict,
+        }
+    }
+
     fn make_parent(&mut self, bundle: Box<Bundle>, world: &World<'_>) -> Effect {
         if self.planned.below.as_os_str().is_empty() {
             return self.stage(bundle, world);
         }
-        let publication = world.publication.as_ref().expect("only what is written is staged");
+        let publication = world.publication().expect("only what is written is staged");
         self.state = State::MakingParent(bundle);
         Effect::Submit(Op::MakeDirectories {
             path: publication.output.directory.join(&self.planned.below),
@@ -492,7 +577,7 @@ impl<'a> Item<'a> {
     }
 
     fn stage(&mut self, mut bundle: Box<Bundle>, world: &World<'_>) -> Effect {
-        let publication = world.publication.as_ref().expect("only what is written is staged");
+        let publication = world.publication().expect("only what is written is staged");
         let files = mem::take(&mut bundle.files);
         self.state = State::Staging(bundle);
         Effect::Submit(Op::WriteDirectory {
@@ -524,7 +609,7 @@ impl<'a> Item<'a> {
         outcome: Outcome,
         world: &World<'_>,
     ) -> Effect {
-        let publication = world.publication.as_ref().expect("only what is written is staged");
+        let publication = world.publication().expect("only what is written is staged");
         let written = match outcome {
             Ok(Payload::Files(files)) => files,
             Ok(payload) => panic!("reading a directory gives its files, not {payload:?}"),
@@ -555,7 +640,7 @@ impl<'a> Item<'a> {
     }
 
     fn publish(&mut self, replace: Replace, world: &World<'_>) -> Effect {
-        let publication = world.publication.as_ref().expect("only what is written is published");
+        let publication = world.publication().expect("only what is written is published");
         self.state = State::Publishing(replace);
         Effect::Submit(Op::Publish {
             staged: self.staged_path(world),
@@ -626,20 +711,13 @@ impl<'a> Item<'a> {
     }
 
     fn staged_path(&self, world: &World<'_>) -> PathBuf {
-        let publication = world.publication.as_ref().expect("only what is written is staged");
+        let publication = world.publication().expect("only what is written is staged");
         publication.stage.join(self.position.to_string())
     }
 }
 
 fn durability(world: &World<'_>) -> Durability {
-    world.publication.as_ref().map_or(Durability::Process, |to| to.output.durability)
-}
-
-fn bytes_of(payload: Payload) -> Vec<u8> {
-    match payload {
-        Payload::Bytes(bytes) => bytes,
-        other => panic!("reading a file gives its bytes, not {other:?}"),
-    }
+    world.publication().map_or(Durability::Process, |to| to.output.durability)
 }
 
 /// What is at the place of a table before it is built.

@@ -18,6 +18,7 @@ use crate::event::{Hardest, ItemReport, Progress, Status, Summary};
 use crate::hard::SharedSearch;
 use crate::item::Item;
 use crate::ledger::{Ledger, Running};
+use crate::pack::{Chunk, PackWindow, PackedTable};
 use crate::schedule::{MemoryBudget, Planned, Reservation};
 
 /// The state of one job.
@@ -33,6 +34,10 @@ pub(crate) struct JobState<'a> {
     staged: Vec<StagedItem<'a>>,
     /// Items that are being synced and published.
     in_publication: usize,
+    /// The pack, if all tables go into one file.
+    pack: Option<PackWindow>,
+    /// Items whose tables are in the pack: they settle when it is published.
+    packed: Vec<StagedItem<'a>>,
     /// Searches that take help.
     board: VecDeque<Arc<SharedSearch<'a>>>,
     disk_full_in_a_row: u32,
@@ -54,6 +59,7 @@ enum Phase {
 enum Drain {
     Cancelled,
     DiskFull(u32),
+    PackLost(ItemError),
 }
 
 /// An item that a worker has. It goes back through [`JobState::settle`].
@@ -69,6 +75,8 @@ pub(crate) struct Ticket {
     running: Running,
     memory: Option<Reservation>,
     is_in_publication: bool,
+    /// Its keys count as done since it was packed.
+    is_packed: bool,
 }
 
 impl<'a> Taken<'a> {
@@ -91,6 +99,8 @@ pub(crate) enum Assignment<'a> {
     Refuse(ItemReport),
     /// Sync and publish these.
     Publish(Vec<StagedItem<'a>>),
+    /// Append this to the pack, and check it.
+    Append(Chunk),
     /// Try this range of somebody's search, and give the memory back.
     Help(Arc<SharedSearch<'a>>, AttemptRange, Reservation),
     /// Nothing before something changes.
@@ -103,7 +113,7 @@ impl<'a> JobState<'a> {
     /// Items that share one sync. Every one holds a staged directory, no memory and no descriptor.
     const BATCH_ITEMS: usize = 1024;
 
-    pub(crate) fn new(job: &'a Job, items: &'a [Planned]) -> Self {
+    pub(crate) fn new(job: &'a Job, items: &'a [Planned], pack: Option<PackWindow>) -> Self {
         let mut ledger = Ledger::default();
         ledger.admit(u32::try_from(items.len()).expect("the entries' limit keeps items countable"));
         Self {
@@ -115,6 +125,8 @@ impl<'a> JobState<'a> {
             memory: MemoryBudget::new(job.limits.memory_bytes_max),
             staged: Vec::new(),
             in_publication: 0,
+            pack,
+            packed: Vec::new(),
             board: VecDeque::new(),
             disk_full_in_a_row: 0,
             output_bytes: 0,
@@ -136,18 +148,31 @@ impl<'a> JobState<'a> {
             batch.iter_mut().for_each(|staged| staged.ticket.is_in_publication = true);
             return Assignment::Publish(batch);
         }
+        if let Some(chunk) = self.pack.as_mut().and_then(PackWindow::take_chunk) {
+            return Assignment::Append(chunk);
+        }
         if let Some(planned) = self.items.get(self.next) {
             if let Some((status, error)) = self.refusal(planned) {
                 return Assignment::Refuse(self.refuse(planned, status, error));
             }
-            if let Some(memory) = self.memory.reserve(planned.memory_bytes(self.job)) {
+            let is_admitted = self.pack.as_ref().is_none_or(|pack| pack.admits(self.next as u32));
+            if is_admitted && let Some(memory) = self.memory.reserve(planned.memory_bytes(self.job))
+            {
                 return Assignment::Begin(self.begin(planned, memory));
             }
         }
         if let Some(help) = self.find_help() {
             return help;
         }
-        if self.ledger.is_settled() { Assignment::Leave } else { Assignment::Wait }
+        if self.is_through() { Assignment::Leave } else { Assignment::Wait }
+    }
+
+    /// Whether nothing is left for workers: all is settled, or waits for the pack's publication.
+    fn is_through(&self) -> bool {
+        let unpublished = self.packed.len() as u32;
+        self.ledger.queued() == 0
+            && self.ledger.running() == unpublished
+            && self.pack.as_ref().is_none_or(PackWindow::is_through)
     }
 
     /// Whether staged items should be published: enough of them, or nobody left to stage more.
@@ -159,10 +184,11 @@ impl<'a> JobState<'a> {
     }
 
     fn refusal(&self, planned: &Planned) -> Option<(Status, Option<ItemError>)> {
-        match self.phase {
+        match &self.phase {
+            Phase::Draining(Drain::PackLost(error)) => Some((Status::Failed, Some(error.clone()))),
             Phase::Draining(Drain::Cancelled) => Some((Status::Cancelled, None)),
             Phase::Draining(Drain::DiskFull(times)) => {
-                Some((Status::Failed, Some(ItemError::DiskFull(times))))
+                Some((Status::Failed, Some(ItemError::DiskFull(*times))))
             }
             Phase::Admitting => planned.refusal.clone().map(|error| (Status::Failed, Some(error))),
         }
@@ -185,7 +211,11 @@ impl<'a> JobState<'a> {
             error,
         };
         self.ledger.refuse(status);
-        self.account(self.next as u32, planned, &report);
+        if let Some(pack) = &mut self.pack {
+            pack.arrive(self.next as u32, None);
+        }
+        self.keys_done += planned.num_keys(self.job);
+        self.account(self.next as u32, &report);
         self.next += 1;
         report
     }
@@ -193,8 +223,12 @@ impl<'a> JobState<'a> {
     fn begin(&mut self, planned: &'a Planned, memory: Reservation) -> Taken<'a> {
         let item = Item::new(planned, self.next as u32);
         self.next += 1;
-        let ticket =
-            Ticket { running: self.ledger.start(), memory: Some(memory), is_in_publication: false };
+        let ticket = Ticket {
+            running: self.ledger.start(),
+            memory: Some(memory),
+            is_in_publication: false,
+            is_packed: false,
+        };
         Taken { item, ticket }
     }
 
@@ -217,13 +251,61 @@ impl<'a> JobState<'a> {
         planned: &Planned,
         report: &ItemReport,
     ) {
+        let is_packed = ticket.is_packed;
         self.ledger.finish(ticket.running, report.status);
         self.in_publication -= usize::from(ticket.is_in_publication);
+        if let Some(pack) = &mut self.pack {
+            pack.arrive(position, None);
+        }
         if let Some(memory) = ticket.memory {
             self.memory.release(memory);
         }
         self.watch_the_disk(report);
-        self.account(position, planned, report);
+        self.account(position, report);
+        if !is_packed {
+            self.keys_done += planned.num_keys(self.job);
+        }
+    }
+
+    /// A table for the pack. The window bounds what waits there.
+    pub(crate) fn deliver(&mut self, item: Item<'a>, mut ticket: Ticket, table: PackedTable) {
+        let pack = self.pack.as_mut().expect("only what is packed is delivered");
+        pack.arrive(item.position(), Some(table));
+        if let Some(memory) = ticket.memory.take() {
+            self.memory.release(memory);
+        }
+        self.keys_done += item.planned().num_keys(self.job);
+        ticket.is_packed = true;
+        self.packed.push(StagedItem { item, ticket });
+    }
+
+    /// A chunk of the pack is safe, or the pack is lost and nothing more begins.
+    pub(crate) fn appended(&mut self, outcome: Result<Chunk, ItemError>) {
+        if let Err(error) = &outcome {
+            self.phase = Phase::Draining(Drain::PackLost(error.clone()));
+        }
+        self.pack.as_mut().expect("a chunk comes from a pack").written(outcome);
+    }
+
+    /// The pack when all is through, and the items that settle with it.
+    pub(crate) fn take_pack(&mut self) -> (PackWindow, Vec<StagedItem<'a>>) {
+        let pack = self.pack.take().expect("the job packs");
+        (pack, std::mem::take(&mut self.packed))
+    }
+
+    /// The next item is published already.
+    pub(crate) fn next_is_unchanged(&mut self, num_keys: u64) -> ItemReport {
+        let planned = &self.items[self.next];
+        let mut report = self.refuse(planned, Status::Unchanged, None);
+        report.keys = num_keys;
+        self.summary.keys += num_keys;
+        report
+    }
+
+    /// Bytes and files that were published and belong to no item alone.
+    pub(crate) fn published_beside(&mut self, bytes: u64, files: u32) {
+        self.summary.bytes += bytes;
+        self.summary.files += u64::from(files);
     }
 
     /// An item that waits for the next common sync. Its memory is free.
@@ -246,8 +328,7 @@ impl<'a> JobState<'a> {
         }
     }
 
-    fn account(&mut self, position: u32, planned: &Planned, report: &ItemReport) {
-        self.keys_done += planned.num_keys(self.job);
+    fn account(&mut self, position: u32, report: &ItemReport) {
         self.summary.bytes += report.bytes;
         self.summary.files += u64::from(report.files);
         match report.status {

@@ -20,6 +20,8 @@ mod item;
 mod job;
 mod ledger;
 mod manifest;
+mod pack;
+mod packed;
 mod places;
 mod schedule;
 mod stage;
@@ -38,6 +40,6 @@ pub use self::event::{
 };
 pub use self::ledger::Ledger;
 pub use self::names::{NameFilter, PatternError};
-pub use self::render::{Estimate, Facts, RenderError, Renderer};
+pub use self::render::{Estimate, Facts, PackedEntry, Packer, RenderError, Renderer};
 pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run};
 pub use self::verify::{Verification, verify};

@@ -3,8 +3,8 @@
 use perfecta_io::FileContent;
 use serde_json::{Value, json};
 
-use crate::places::MANIFEST;
-use crate::render::Facts;
+use crate::places::{MANIFEST, PACKED_FILE};
+use crate::render::{Facts, PackedEntry};
 
 /// A BLAKE3 hash.
 pub(crate) type Digest = [u8; 32];
@@ -132,6 +132,65 @@ impl Manifest {
         };
         let unlisted = found.iter().find(|file| !is_listed(file))?;
         Some(unlisted.name.to_string_lossy().into_owned())
+    }
+}
+
+/// The manifest of a packed output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackManifest {
+    pub(crate) options_blake3: Digest,
+    pub(crate) tables: Vec<PackedEntry>,
+    pub(crate) bytes: u64,
+    pub(crate) blake3: Digest,
+}
+
+impl PackManifest {
+    /// As it is published.
+    pub(crate) fn render(&self) -> FileContent {
+        let table = |entry: &PackedEntry| {
+            json!({
+                "name": entry.name,
+                "offset": entry.offset,
+                "bytes": entry.bytes,
+                "keys": entry.num_keys,
+                "keys_blake3": hex(&entry.keys_blake3),
+            })
+        };
+        let tables: Vec<Value> = self.tables.iter().map(table).collect();
+        let manifest = json!({
+            "schema": SCHEMA,
+            "generator": concat!("perfecta ", env!("CARGO_PKG_VERSION")),
+            "options_blake3": hex(&self.options_blake3),
+            "tables": tables,
+            "files": [{ "name": PACKED_FILE, "bytes": self.bytes, "blake3": hex(&self.blake3) }],
+        });
+        let mut bytes = format!("{manifest:#}").into_bytes();
+        bytes.push(b'\n');
+        FileContent { name: MANIFEST.into(), bytes }
+    }
+
+    /// The manifest in `bytes`, or `None` if it is torn, or of another form.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let manifest: Value = serde_json::from_slice(bytes).ok()?;
+        if manifest["schema"].as_u64()? != SCHEMA {
+            return None;
+        }
+        let table = |table: &Value| {
+            Some(PackedEntry {
+                name: table["name"].as_str()?.to_owned(),
+                offset: table["offset"].as_u64()?,
+                bytes: table["bytes"].as_u64()?,
+                num_keys: table["keys"].as_u64()?,
+                keys_blake3: digest(&table["keys_blake3"])?,
+            })
+        };
+        let file = &manifest["files"][0];
+        Some(Self {
+            options_blake3: digest(&manifest["options_blake3"])?,
+            tables: manifest["tables"].as_array()?.iter().map(table).collect::<Option<_>>()?,
+            bytes: file["bytes"].as_u64()?,
+            blake3: digest(&file["blake3"])?,
+        })
     }
 }
 

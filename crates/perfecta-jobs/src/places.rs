@@ -6,6 +6,12 @@ use std::path::Path;
 /// The manifest of a table's directory: written last, so that its presence says that all is there.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
+/// The directory of a packed output: a dot is in no identifier, so it is no table's.
+pub(crate) const PACKED_DIRECTORY: &str = "tables.packed";
+
+/// The file in it that holds the tables.
+pub(crate) const PACKED_FILE: &str = "tables.phtpack";
+
 /// How the staging directory of a run begins.
 pub(crate) const STAGE_PREFIX: &str = ".perfecta-stage-";
 

@@ -8,17 +8,19 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use perfecta_core::geometry::Geometry;
 use perfecta_core::search::Plan;
-use perfecta_io::{BlockingEngine, Engine, Entry, EntryKind, Held, IoError, Op, Payload};
+use perfecta_io::{BlockingEngine, Engine, Entry, EntryKind, Held, Op, Payload};
 
 use crate::config::{Durability, Inputs, Job, Layout, Output};
 use crate::error::JobError;
 use crate::event::{DryRun, Event, Observer, Summary};
-use crate::item::{Publication, World};
+use crate::item::{Publication, Target, World};
 use crate::job::JobState;
 use crate::manifest::Digest;
-use crate::render::Renderer;
+use crate::pack::PackWindow;
+use crate::packed::{self, Closing};
+use crate::render::{Packer, Renderer};
 use crate::schedule::{self, Planned};
-use crate::stage::{self, call};
+use crate::stage::{self, Stage, call};
 use crate::worker::{self, Shared};
 
 /// What a job runs with.
@@ -30,6 +32,8 @@ pub struct Runtime<'a> {
     pub clock: &'a dyn Clock,
     /// Turns tables into artifacts; needed where something is written or verified.
     pub renderer: Option<&'a dyn Renderer>,
+    /// Lays tables into one file; needed for [`Layout::Packed`].
+    pub packer: Option<&'a dyn Packer>,
     /// Says when to stop.
     pub cancel: CancelFlag,
 }
@@ -38,7 +42,7 @@ impl<'a> Runtime<'a> {
     /// The blocking engine and the system's clock.
     #[must_use]
     pub fn new(renderer: Option<&'a dyn Renderer>, cancel: CancelFlag) -> Self {
-        Self { engines: &BlockingEngines, clock: &SystemClock, renderer, cancel }
+        Self { engines: &BlockingEngines, clock: &SystemClock, renderer, packer: None, cancel }
     }
 }
 
@@ -120,103 +124,154 @@ pub fn run(
     let (begun, cpu_begun) = (runtime.clock.now(), runtime.clock.cpu());
     let mut engine = runtime.engines.engine();
     let items = plan_items(job, engine.as_mut())?;
+    let setting = Setting { job, runtime, begun, items: &items };
     let mut summary = match &job.output {
-        None => run_items(job, runtime, begun, &items, Target::nowhere(), observer),
-        Some(output) => match output.layout {
-            Layout::Dirs => run_dirs(job, runtime, begun, &items, engine.as_mut(), observer)?,
-            Layout::Packed => return Err(JobError::Unsupported("the packed layout")),
-        },
+        None => setting.run_in_memory(observer),
+        Some(output) => setting.run_to(output, engine.as_mut(), observer)?,
     };
     summary.wall_seconds = (runtime.clock.now() - begun).as_secs_f64();
     summary.cpu_seconds = (runtime.clock.cpu() - cpu_begun).as_secs_f64();
     Ok(summary)
 }
 
-/// Where tables go, opened.
-struct Target<'a> {
-    publication: Option<Publication<'a>>,
-    filesystem: Option<Arc<Held>>,
-}
-
-impl Target<'_> {
-    const fn nowhere() -> Self {
-        Self { publication: None, filesystem: None }
-    }
-}
-
-fn run_dirs(
-    job: &Job,
-    runtime: &Runtime<'_>,
+/// A job that is about to run.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    job: &'a Job,
+    runtime: &'a Runtime<'a>,
     begun: Duration,
-    items: &[Planned],
-    engine: &mut dyn Engine,
-    observer: &mut dyn Observer,
-) -> Result<Summary, JobError> {
-    let output = job.output.as_ref().expect("the caller looked");
-    let renderer = runtime.renderer.ok_or(JobError::Unsupported("writing without a renderer"))?;
-    let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-    let stage = stage::open(engine, &output.directory, process).map_err(JobError::Output)?;
-    let filesystem = match output.durability {
-        Durability::Process => None,
-        Durability::Power => match open_filesystem(engine, output) {
-            Ok(filesystem) => Some(filesystem),
-            Err(error) => {
-                let _ = stage.close(engine);
-                return Err(JobError::Output(error));
-            }
-        },
-    };
-    let publication = Publication {
-        output,
-        renderer,
-        stage: stage.path.clone(),
-        options_blake3: options_digest(job, renderer),
-    };
-    let target = Target { publication: Some(publication), filesystem };
-    let summary = run_items(job, runtime, begun, items, target, observer);
-    if let Err(error) = stage.close(engine) {
-        observer.observe(&Event::Notice(&format!("{error}; the next run removes it")));
-    }
-    Ok(summary)
+    items: &'a [Planned],
 }
 
-fn open_filesystem(engine: &mut dyn Engine, output: &Output) -> Result<Arc<Held>, IoError> {
-    match call(engine, Op::OpenFilesystem { path: output.directory.clone() })? {
-        Payload::Held(held) => Ok(Arc::new(held)),
-        other => panic!("opening a file system gives what holds it, not {other:?}"),
+impl<'a> Setting<'a> {
+    fn run_in_memory(&self, observer: &mut dyn Observer) -> Summary {
+        let shared = self.share(Target::Memory, None, observer);
+        self.work(&shared);
+        shared.state.into_inner().finish()
     }
-}
 
-fn run_items(
-    job: &Job,
-    runtime: &Runtime<'_>,
-    begun: Duration,
-    items: &[Planned],
-    target: Target<'_>,
-    observer: &mut dyn Observer,
-) -> Summary {
-    let state = JobState::new(job, items);
-    observer.observe(&Event::Planned(&state.progress(runtime.clock.now() - begun)));
-    let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
-    let shared = Shared {
-        world: World { job, publication: target.publication },
-        runtime,
-        plan: Plan { memory_bytes_max, ..job.search.clone() },
-        state: Mutex::new(state),
-        changed: Condvar::new(),
-        observer: Mutex::new(observer),
-        begun,
-        next_tick_ms: AtomicU64::new(0),
-        filesystem: target.filesystem,
-    };
-    std::thread::scope(|scope| {
-        // This thread is a worker too: a job of one thread starts none.
-        for _ in 1..job.limits.threads.get() {
-            scope.spawn(|| worker::work(&shared));
+    fn run_to(
+        &self,
+        output: &'a Output,
+        engine: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, JobError> {
+        let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let stage = stage::open(engine, &output.directory, process).map_err(JobError::Output)?;
+        let result = open_filesystem(engine, output).and_then(|filesystem| match output.layout {
+            Layout::Dirs => self.run_dirs(output, &stage, filesystem, observer),
+            Layout::Packed => self.run_packed(output, &stage, filesystem, engine, observer),
+        });
+        if let Err(error) = stage.close(engine) {
+            observer.observe(&Event::Notice(&format!("{error}; the next run removes it")));
         }
-        worker::work(&shared);
-    });
-    shared.state.into_inner().finish()
+        result
+    }
+
+    fn run_dirs(
+        &self,
+        output: &'a Output,
+        stage: &Stage,
+        filesystem: Option<Arc<Held>>,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, JobError> {
+        let renderer = self.runtime.renderer;
+        let renderer = renderer.ok_or(JobError::Unsupported("writing without a renderer"))?;
+        let options_blake3 = options_digest(self.job, &renderer.fingerprint());
+        let stage = stage.path.clone();
+        let target = Target::Dirs(Publication { output, renderer, stage, options_blake3 });
+        let mut shared = self.share(target, None, observer);
+        shared.filesystem = filesystem;
+        self.work(&shared);
+        Ok(shared.state.into_inner().finish())
+    }
+
+    fn run_packed(
+        &self,
+        output: &'a Output,
+        stage: &Stage,
+        filesystem: Option<Arc<Held>>,
+        engine: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, JobError> {
+        let packer = self.runtime.packer;
+        let packer = packer.ok_or(JobError::Unsupported("packing without a packer"))?;
+        let options_blake3 = options_digest(self.job, &packer.fingerprint());
+        let found = packed::look(engine, output)?;
+        let unchanged =
+            packed::unchanged_keys(engine, self.job, self.items, &options_blake3, &found);
+        if let Some(keys) = unchanged {
+            let shared = self.share(Target::Memory, None, observer);
+            packed::settle_unchanged(&shared, &keys);
+            return Ok(shared.state.into_inner().finish());
+        }
+        let path = packed::open(engine, stage)?;
+        let num_items = self.items.len() as u32;
+        let window = PackWindow::new(num_items, packer.header());
+        let mut shared = self.share(Target::Pack(packer), Some(window), observer);
+        shared.pack = Some((path.clone(), packer));
+        self.work(&shared);
+        let closing = Closing {
+            output,
+            packer,
+            options_blake3,
+            found: &found,
+            filesystem: filesystem.as_ref(),
+            staged: path.parent().expect("the pack lies in its directory"),
+        };
+        closing.close(engine, &shared);
+        Ok(shared.state.into_inner().finish())
+    }
+
+    fn share<'o>(
+        &self,
+        target: Target<'a>,
+        pack: Option<PackWindow>,
+        observer: &'o mut dyn Observer,
+    ) -> Shared<'a, 'o> {
+        let Self { job, runtime, begun, items } = *self;
+        let state = JobState::new(job, items, pack);
+        observer.observe(&Event::Planned(&state.progress(runtime.clock.now() - begun)));
+        let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
+        Shared {
+            world: World { job, target },
+            runtime,
+            plan: Plan { memory_bytes_max, ..job.search.clone() },
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            observer: Mutex::new(observer),
+            begun,
+            next_tick_ms: AtomicU64::new(0),
+            pack: None,
+            filesystem: None,
+        }
+    }
+
+    /// This thread is a worker too: a job of one thread starts none.
+    fn work(&self, shared: &Shared<'_, '_>) {
+        std::thread::scope(|scope| {
+            for _ in 1..self.job.limits.threads.get() {
+                scope.spawn(|| worker::work(shared));
+            }
+            worker::work(shared);
+        });
+    }
+}
+
+/// Opened before the first write, so that every error of writing back is told.
+fn open_filesystem(
+    engine: &mut dyn Engine,
+    output: &Output,
+) -> Result<Option<Arc<Held>>, JobError> {
+    match output.durability {
+        Durability::Process => return Ok(None),
+        Durability::Power => {}
+    }
+    match call(engine, Op::OpenFilesystem { path: output.directory.clone() }) {
+        Ok(Payload::Held(held)) => Ok(Some(Arc::new(held))),
+        Ok(other) => panic!("opening a file system gives what holds it, not {other:?}"),
+        Err(error) => Err(JobError::Output(error)),
+    }
 }
 
 /// The items of a job, by its inputs.
@@ -274,14 +329,14 @@ fn check_apart(output: &Path, input: &Path) -> Result<(), JobError> {
 }
 
 /// Everything but the keys that shapes the bytes of a table.
-fn options_digest(job: &Job, renderer: &dyn Renderer) -> Digest {
+fn options_digest(job: &Job, fingerprint: &str) -> Digest {
     let Plan { family, seeds, fixed_attempts, grow_after, grows_max, grows_initial, .. } =
         &job.search;
     let options = format!(
         "{} {:?} {family:?} {seeds:?} {fixed_attempts:?} {grow_after:?} {grows_max} {grows_initial} {}",
         env!("CARGO_PKG_VERSION"),
         job.keys,
-        renderer.fingerprint(),
+        fingerprint,
     );
     *blake3::hash(options.as_bytes()).as_bytes()
 }

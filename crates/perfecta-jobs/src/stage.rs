@@ -100,6 +100,14 @@ impl Stage {
     }
 }
 
+/// The bytes of an operation that reads or writes a buffer.
+pub(crate) fn bytes_of(payload: Payload) -> Vec<u8> {
+    match payload {
+        Payload::Bytes(bytes) => bytes,
+        other => panic!("a buffer comes back, not {other:?}"),
+    }
+}
+
 fn held(payload: Payload) -> Held {
     match payload {
         Payload::Held(held) => held,

@@ -4,23 +4,25 @@
 //! Nothing is written.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
-use perfecta_io::{Engine, EntryKind, FileContent, Op, Payload, Symlinks};
+use perfecta_io::{Engine, Entry, EntryKind, Op, Payload, Symlinks};
 
 use crate::config::{Inputs, Job, KeyEncoding, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Progress, Status, Summary};
 use crate::ledger::{Ledger, Running};
-use crate::manifest;
-use crate::places::{MANIFEST, STAGE_PREFIX};
-use crate::render::Renderer;
+use crate::manifest::{self, Digest, PackManifest};
+use crate::packed;
+use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
+use crate::render::{PackedEntry, Renderer};
 use crate::runtime::{Runtime, list_inputs};
 use crate::schedule;
-use crate::stage::call;
+use crate::stage::{bytes_of, call};
 
 /// A request to check an output.
 #[derive(Debug, Clone)]
@@ -48,11 +50,24 @@ impl Verification {
     }
 }
 
-/// A table to check: what is published at `directory`, and the key file that belongs to it.
+/// A table to check: what is published at `path`, and the key file that belongs to it.
 struct Check {
-    directory: PathBuf,
+    path: PathBuf,
     identifier: String,
     keys_file: Option<PathBuf>,
+    subject: Subject,
+}
+
+/// What a check looks at.
+enum Subject {
+    /// A directory with a manifest, which it reads itself.
+    Directory,
+    /// A packed file as a whole.
+    Pack { bytes: u64, blake3: Digest },
+    /// One entry of it.
+    Entry(PackedEntry),
+    /// A pack's manifest that is torn.
+    Torn,
 }
 
 /// What the threads share.
@@ -135,15 +150,14 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
         Payload::Listing(listing) => listing,
         other => panic!("a listing gives a listing, not {other:?}"),
     };
-    let mut tables: BTreeMap<PathBuf, Option<PathBuf>> = BTreeMap::new();
-    for entry in listing.entries {
-        let is_staged = entry
-            .path
-            .iter()
-            .any(|part| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes()));
-        let is_file = matches!(entry.kind, EntryKind::File { .. });
-        if !is_staged && is_file && entry.path.file_name().is_some_and(|name| name == MANIFEST) {
-            tables.insert(entry.path.parent().unwrap_or(Path::new("")).to_owned(), None);
+    let mut tables: BTreeMap<PathBuf, Check> = BTreeMap::new();
+    let manifests = listing.entries.iter().filter(|entry| is_manifest(entry));
+    for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
+        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
+        if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
+            plan_pack(&path, below, engine, &mut tables)?;
+        } else {
+            tables.insert(below.to_owned(), Check::new(path, Subject::Directory));
         }
     }
     if let Some(keys) = &verification.keys {
@@ -155,19 +169,68 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
         for item in schedule::plan(&job, list_inputs(&job, engine)?) {
             let is_only_table = tables.len() == 1 && tables.contains_key(Path::new(""));
             let target = if is_only_table { PathBuf::new() } else { item.target() };
-            tables.insert(target, Some(item.keys_file));
+            let path = root.join(&target);
+            let check =
+                tables.entry(target).or_insert_with(|| Check::new(path, Subject::Directory));
+            check.keys_file = Some(item.keys_file);
         }
     }
     if tables.is_empty() {
         let patterns = MANIFEST.to_owned();
         return Err(JobError::NothingMatched { root: root.clone(), patterns });
     }
-    let check = |(below, keys_file): (PathBuf, Option<PathBuf>)| {
-        let directory = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
-        let identifier = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Check { directory, identifier, keys_file }
+    Ok(tables.into_values().collect())
+}
+
+fn is_manifest(entry: &Entry) -> bool {
+    let is_stage = |part: &OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
+    matches!(entry.kind, EntryKind::File { .. })
+        && entry.path.file_name().is_some_and(|name| name == MANIFEST)
+        && !entry.path.iter().any(is_stage)
+}
+
+/// The pack in the directory `path`, and every table in it.
+fn plan_pack(
+    path: &Path,
+    below: &Path,
+    engine: &mut dyn Engine,
+    tables: &mut BTreeMap<PathBuf, Check>,
+) -> Result<(), JobError> {
+    let op = Op::ReadFile {
+        path: path.join(MANIFEST),
+        buffer: Vec::new(),
+        bytes_max: u64::MAX,
+        symlinks: Symlinks::Refuse,
     };
-    Ok(tables.into_iter().map(check).collect())
+    let bytes = bytes_of(call(engine, op).map_err(JobError::Input)?);
+    let file = path.join(PACKED_FILE);
+    let Some(manifest) = PackManifest::parse(&bytes) else {
+        tables.insert(below.to_owned(), Check::new(path.join(MANIFEST), Subject::Torn));
+        return Ok(());
+    };
+    let PackManifest { tables: entries, bytes, blake3, .. } = manifest;
+    tables.insert(below.to_owned(), Check::new(file.clone(), Subject::Pack { bytes, blake3 }));
+    // The names in a pack are those below the output directory, in which the pack lies.
+    let parent = below.parent().unwrap_or(Path::new(""));
+    for entry in entries {
+        let name = parent.join(&entry.name);
+        let mut check = Check::new(file.clone(), Subject::Entry(entry));
+        check.identifier = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        tables.insert(name, check);
+    }
+    Ok(())
+}
+
+impl Check {
+    fn new(path: PathBuf, subject: Subject) -> Self {
+        let identifier = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path, identifier, keys_file: None, subject }
+    }
+
+    fn damaged(&self, file: &str, reason: &str) -> ItemError {
+        let path = if file.is_empty() { self.path.clone() } else { self.path.join(file) };
+        ItemError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
+    }
 }
 
 impl Shared<'_> {
@@ -176,7 +239,7 @@ impl Shared<'_> {
         while let Some((position, running)) = self.take() {
             let check = &self.checks[position];
             let mut report = ItemReport {
-                keys_file: check.keys_file.clone().unwrap_or_else(|| check.directory.clone()),
+                keys_file: check.keys_file.clone().unwrap_or_else(|| check.path.clone()),
                 identifier: check.identifier.clone(),
                 status: Status::Ok,
                 keys: 0,
@@ -230,8 +293,44 @@ impl Shared<'_> {
         engine: &mut dyn Engine,
         report: &mut ItemReport,
     ) -> Result<(), ItemError> {
+        match &check.subject {
+            Subject::Directory => self.check_directory(check, engine, report),
+            Subject::Pack { bytes, blake3 } => {
+                (report.files, report.bytes) = (2, *bytes);
+                match packed::hash_file(engine, &check.path, *bytes) {
+                    Some(found) if found == *blake3 => Ok(()),
+                    Some(_) => Err(check.damaged("", "its hash is not that of the manifest")),
+                    None => Err(check.damaged("", "it has not the bytes that the manifest says")),
+                }
+            }
+            Subject::Entry(entry) => {
+                report.keys = entry.num_keys;
+                let packer = self
+                    .runtime
+                    .packer
+                    .ok_or_else(|| check.damaged("", "packed tables cannot be decoded here"))?;
+                let keys = self.read_keys(check, &entry.keys_blake3, engine)?;
+                let op = Op::ReadRange {
+                    path: check.path.clone(),
+                    offset: entry.offset,
+                    bytes: entry.bytes as usize,
+                    buffer: Vec::new(),
+                };
+                let bytes = bytes_of(call(engine, op).map_err(ItemError::Output)?);
+                packer.check(&bytes, keys.as_ref())
+            }
+            Subject::Torn => Err(check.damaged("", "it is torn, or of another version")),
+        }
+    }
+
+    fn check_directory(
+        &self,
+        check: &Check,
+        engine: &mut dyn Engine,
+        report: &mut ItemReport,
+    ) -> Result<(), ItemError> {
         let op = Op::ReadDirectory {
-            path: check.directory.clone(),
+            path: check.path.clone(),
             bytes_max: self.verification.limits.memory_bytes_max,
         };
         let files = match call(engine, op).map_err(ItemError::Output)? {
@@ -240,39 +339,33 @@ impl Shared<'_> {
         };
         report.files = files.len() as u32;
         report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
-        let damaged = |file: &str, reason: &str| ItemError::Damaged {
-            file: check.directory.join(file).display().to_string(),
-            reason: reason.to_owned(),
-        };
         let manifest = files.iter().find(|file| file.name == MANIFEST);
-        let manifest = manifest.ok_or_else(|| damaged(MANIFEST, "it is missing"))?;
+        let manifest = manifest.ok_or_else(|| check.damaged(MANIFEST, "it is missing"))?;
         let manifest = manifest::parse(&manifest.bytes)
-            .ok_or_else(|| damaged(MANIFEST, "it is torn, or of another version"))?;
-        manifest.check(&files).map_err(|(file, reason)| damaged(&file, &reason))?;
+            .ok_or_else(|| check.damaged(MANIFEST, "it is torn, or of another version"))?;
+        manifest.check(&files).map_err(|(file, reason)| check.damaged(&file, &reason))?;
         report.identifier.clone_from(&manifest.identifier);
         report.keys = manifest.num_keys;
-        self.check_keys(check, &manifest, &files, engine)
+        let keys = self.read_keys(check, &manifest.origin.keys_blake3, engine)?;
+        self.renderer.check(&files, keys.as_ref())
     }
 
-    fn check_keys(
+    /// The keys that a table was made of, if their file is known.
+    fn read_keys(
         &self,
         check: &Check,
-        manifest: &manifest::Manifest,
-        files: &[FileContent],
+        keys_blake3: &Digest,
         engine: &mut dyn Engine,
-    ) -> Result<(), ItemError> {
-        let Some(path) = &check.keys_file else { return self.renderer.check(files, None) };
+    ) -> Result<Option<KeySet>, ItemError> {
+        let Some(path) = &check.keys_file else { return Ok(None) };
         let op = Op::ReadFile {
             path: path.clone(),
             buffer: Vec::new(),
             bytes_max: self.verification.limits.input_bytes_max,
             symlinks: Symlinks::Follow,
         };
-        let bytes = match call(engine, op).map_err(ItemError::Input)? {
-            Payload::Bytes(bytes) => bytes,
-            other => panic!("reading a file gives its bytes, not {other:?}"),
-        };
-        if *blake3::hash(&bytes).as_bytes() != manifest.origin.keys_blake3 {
+        let bytes = bytes_of(call(engine, op).map_err(ItemError::Input)?);
+        if blake3::hash(&bytes) != *keys_blake3 {
             return Err(ItemError::Damaged {
                 file: path.display().to_string(),
                 reason: "it is not the key file that the table was made of".to_owned(),
@@ -284,6 +377,6 @@ impl Shared<'_> {
             KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, width, options.repair)?,
             KeyEncoding::Text => KeySet::from_text(&bytes, width, options.repair)?,
         };
-        self.renderer.check(files, Some(&keys))
+        Ok(Some(keys))
     }
 }

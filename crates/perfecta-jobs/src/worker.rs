@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,9 +18,11 @@ use crate::event::{Event, ItemReport, Observer, SearchReport};
 use crate::hard::{Patience, SharedSearch};
 use crate::item::{Effect, Item, ItemEvent, SearchEnd, Searched, Workspace, World};
 use crate::job::{Assignment, JobState, StagedItem, Taken, Ticket};
+use crate::pack::{Chunk, PackedTable};
+use crate::render::Packer;
 use crate::runtime::Runtime;
 use crate::schedule::Planned;
-use crate::stage::call;
+use crate::stage::{bytes_of, call};
 
 /// What the workers of one job share.
 ///
@@ -36,6 +39,8 @@ pub(crate) struct Shared<'a, 'o> {
     pub(crate) begun: Duration,
     /// Milliseconds since the beginning before which nothing more is told of hard searches.
     pub(crate) next_tick_ms: AtomicU64,
+    /// The staged pack, if there is one.
+    pub(crate) pack: Option<(PathBuf, &'a dyn Packer)>,
     /// For common syncs, if there are any.
     pub(crate) filesystem: Option<Arc<Held>>,
 }
@@ -51,6 +56,7 @@ enum Pause {
     Settled,
     ForStageSync,
     ForNameSync,
+    ForPack(Box<PackedTable>),
 }
 
 /// One worker, with an engine and memory of its own.
@@ -74,6 +80,11 @@ pub(crate) fn work(shared: &Shared<'_, '_>) {
             Assignment::Begin(taken) => worker.begin(taken),
             Assignment::Refuse(report) => shared.tell_settled(&report),
             Assignment::Publish(batch) => worker.publish(batch),
+            Assignment::Append(chunk) => {
+                let outcome = worker.append(chunk);
+                shared.state.lock().appended(outcome);
+                shared.changed.notify_all();
+            }
             Assignment::Help(search, range, memory) => {
                 search.help(&mut worker.scratch, &range);
                 shared.state.lock().helped(memory);
@@ -102,7 +113,13 @@ impl<'a> Shared<'a, '_> {
         self.runtime.clock.now() - self.begun
     }
 
-    fn settle(&self, ticket: Ticket, position: u32, planned: &Planned, report: &ItemReport) {
+    pub(crate) fn settle(
+        &self,
+        ticket: Ticket,
+        position: u32,
+        planned: &Planned,
+        report: &ItemReport,
+    ) {
         let mut observer = self.observer.lock();
         let (progress, filled) = {
             let mut state = self.state.lock();
@@ -118,7 +135,7 @@ impl<'a> Shared<'a, '_> {
     }
 
     /// Tells of an item that was settled without having run.
-    fn tell_settled(&self, report: &ItemReport) {
+    pub(crate) fn tell_settled(&self, report: &ItemReport) {
         let mut observer = self.observer.lock();
         let progress = self.state.lock().progress(self.wall());
         self.changed.notify_all();
@@ -165,8 +182,26 @@ impl<'a> Worker<'_, 'a, '_> {
                 self.shared.state.lock().await_sync(item, ticket);
                 self.shared.changed.notify_all();
             }
+            Ok(Pause::ForPack(table)) => self.deliver(item, ticket, *table),
             Ok(Pause::ForNameSync) => unreachable!("names are synced after stages"),
             Err(message) => self.settle_panicked(item, ticket, message),
+        }
+    }
+
+    fn deliver(&mut self, mut item: Item<'a>, ticket: Ticket, table: PackedTable) {
+        let mut state = self.shared.state.lock();
+        match state.reserve_output(table.entry.len() as u64) {
+            Ok(()) => {
+                state.deliver(item, ticket, table);
+                drop(state);
+                self.shared.changed.notify_all();
+                self.shared.tick();
+            }
+            Err(error) => {
+                drop(state);
+                let _ = item.on(ItemEvent::Failed(error), &self.shared.world, &mut self.workspace);
+                self.settle(item, ticket);
+            }
         }
     }
 
@@ -205,6 +240,7 @@ impl<'a> Worker<'_, 'a, '_> {
                             Err(error) => ItemEvent::Failed(error),
                         }
                     }
+                    Effect::Deliver(table) => return Pause::ForPack(table),
                     Effect::AwaitStageSync => return Pause::ForStageSync,
                     Effect::AwaitNameSync => return Pause::ForNameSync,
                     Effect::Settle => return Pause::Settled,
@@ -260,6 +296,27 @@ impl<'a> Worker<'_, 'a, '_> {
         Searched { keys, report, outcome }
     }
 
+    /// Appends a chunk to the pack, reads it back, and checks every table in it.
+    fn append(&mut self, chunk: Chunk) -> Result<Chunk, ItemError> {
+        let Chunk { offset, bytes, tables } = chunk;
+        let (path, packer) = self.shared.pack.as_ref().expect("only a pack has chunks");
+        let op = Op::Append { path: path.clone(), offset, bytes };
+        let bytes = bytes_of(call(self.engine.as_mut(), op).map_err(ItemError::Output)?);
+        let buffer = std::mem::take(&mut self.workspace.buffer);
+        let op = Op::ReadRange { path: path.clone(), offset, bytes: bytes.len(), buffer };
+        let read = bytes_of(call(self.engine.as_mut(), op).map_err(ItemError::Output)?);
+        if read != bytes {
+            let reason = "what was read back is not what was written".to_owned();
+            return Err(ItemError::Damaged { file: path.display().to_string(), reason });
+        }
+        for (entry, keys) in &tables {
+            let from = (entry.offset - offset) as usize;
+            packer.check(&read[from..from + entry.bytes as usize], Some(keys))?;
+        }
+        self.workspace.buffer = read;
+        Ok(Chunk { offset, bytes, tables })
+    }
+
     /// Syncs what a batch staged, publishes it, and syncs the names.
     fn publish(&mut self, batch: Vec<StagedItem<'a>>) {
         let synced = self.sync_filesystem();
@@ -272,7 +329,9 @@ impl<'a> Worker<'_, 'a, '_> {
             match self.drive(&mut item, event) {
                 Ok(Pause::Settled) => self.settle(item, ticket),
                 Ok(Pause::ForNameSync) => published.push((item, ticket)),
-                Ok(Pause::ForStageSync) => unreachable!("stages are synced once"),
+                Ok(Pause::ForStageSync | Pause::ForPack(_)) => {
+                    unreachable!("stages are synced once")
+                }
                 Err(message) => self.settle_panicked(item, ticket, message),
             }
         }
@@ -287,7 +346,7 @@ impl<'a> Worker<'_, 'a, '_> {
             };
             match self.drive(&mut item, event) {
                 Ok(Pause::Settled) => self.settle(item, ticket),
-                Ok(Pause::ForStageSync | Pause::ForNameSync) => {
+                Ok(Pause::ForStageSync | Pause::ForNameSync | Pause::ForPack(_)) => {
                     unreachable!("names are synced once")
                 }
                 Err(message) => self.settle_panicked(item, ticket, message),
@@ -298,8 +357,8 @@ impl<'a> Worker<'_, 'a, '_> {
     fn sync_filesystem(&mut self) -> Result<(), IoError> {
         let shared = self.shared;
         let filesystem = shared.filesystem.as_ref().expect("a durable job opened it");
-        let publication = shared.world.publication.as_ref().expect("a durable job writes");
-        let path = publication.output.directory.clone();
+        let output = shared.world.job.output.as_ref().expect("a durable job writes");
+        let path = output.directory.clone();
         let op = Op::SyncFilesystem { filesystem: Arc::clone(filesystem), path };
         call(self.engine.as_mut(), op).map(drop)
     }
@@ -310,7 +369,7 @@ impl<'a> Worker<'_, 'a, '_> {
         if published.iter().any(|(item, _)| item.planned().below != *below) {
             return self.sync_filesystem();
         }
-        let publication = self.shared.world.publication.as_ref().expect("a durable job writes");
+        let publication = self.shared.world.publication().expect("a durable job writes");
         let path = publication.output.directory.join(below);
         call(self.engine.as_mut(), Op::SyncDirectory { path }).map(drop)
     }

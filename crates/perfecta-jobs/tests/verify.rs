@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{PlainRenderer, job, keys, run_all, three_good};
-use perfecta_jobs::{CancelFlag, Event, Inputs, Runtime, Summary, Verification, verify};
+use perfecta_jobs::{CancelFlag, Event, Inputs, Layout, Runtime, Summary, Verification, verify};
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
 
@@ -61,4 +61,41 @@ fn whole_tables_pass_and_each_kind_of_damage_is_named() {
     assert_eq!((summary.tables, summary.failed), (4, 4));
     assert!(failures["large"].contains("not the key file"), "{failures:?}");
     assert!(failures["unbuilt"].contains("No such file"), "{failures:?}");
+}
+
+#[test]
+fn a_pack_is_checked_as_a_whole_and_table_by_table() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let runtime =
+        Runtime { packer: Some(&PLAIN), ..Runtime::new(Some(&PLAIN), CancelFlag::default()) };
+    let mut job = job(input.path(), out.path());
+    job.output.as_mut().unwrap().layout = Layout::Packed;
+    run_all(&job, &runtime);
+    let verification =
+        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
+    let check = || {
+        let mut failures = BTreeMap::new();
+        let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event
+                && let Some(error) = &report.error
+            {
+                failures.insert(report.identifier.clone(), error.to_string());
+            }
+        });
+        (summary.unwrap(), failures)
+    };
+    let (summary, failures) = check();
+    assert_eq!((summary.ok, summary.keys), (4, 3305), "{failures:?}");
+
+    // The tables lie largest first: the end of the file, before the index, is the small one's.
+    let pack = out.path().join("tables.packed/tables.phtpack");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let place = bytes.len() - 3 * 8 - 4 - 16 - 64;
+    bytes[place] ^= 0xff;
+    std::fs::write(&pack, bytes).unwrap();
+    let (_, failures) = check();
+    assert_eq!(Vec::from_iter(failures.keys()), ["small", "tables.phtpack"], "{failures:?}");
+    std::fs::write(out.path().join("tables.packed/manifest.json"), b"{").unwrap();
+    assert_eq!(check().0.failed, 4);
 }

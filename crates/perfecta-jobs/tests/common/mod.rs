@@ -1,6 +1,7 @@
 //! What the tests of jobs share: a renderer, key files, an engine that fails on request.
 
 #![allow(dead_code, reason = "every test file takes a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use perfecta_io::{
 };
 use perfecta_jobs::{
     CancelFlag, EngineSource, Estimate, Event, Facts, Inputs, ItemError, ItemReport, Job, Output,
-    RenderError, Renderer, Runtime, Summary, run,
+    PackedEntry, Packer, RenderError, Renderer, Runtime, Summary, run,
 };
 
 /// Writes a table as its parameters and its array.
@@ -63,6 +64,29 @@ impl Renderer for PlainRenderer {
     fn estimate(&self, _num_keys: u64, _width: KeyWidth, geometry: Geometry) -> Estimate {
         let array = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
         Estimate { files: 2, bytes: array + 80 }
+    }
+}
+
+impl Packer for PlainRenderer {
+    fn fingerprint(&self) -> String {
+        format!("plain pack {}", self.version)
+    }
+
+    fn header(&self) -> Vec<u8> {
+        b"plain".to_vec()
+    }
+
+    fn entry(&self, _facts: &Facts<'_>, table: &Table) -> Result<Vec<u8>, RenderError> {
+        Ok(encode(&table.view()))
+    }
+
+    fn index(&self, entries: &[PackedEntry]) -> Vec<u8> {
+        entries.iter().flat_map(|entry| entry.offset.to_le_bytes()).collect()
+    }
+
+    fn check(&self, entry: &[u8], keys: Option<&KeySet>) -> Result<(), ItemError> {
+        let file = FileContent { name: "entry.pht".into(), bytes: entry.to_vec() };
+        Renderer::check(self, &[file], keys)
     }
 }
 
