@@ -1,5 +1,7 @@
 //! Jobs that publish one directory for each table, on a real file system.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod common;
 
 use std::os::unix::ffi::OsStrExt;
