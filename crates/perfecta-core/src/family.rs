@@ -11,6 +11,7 @@ use crate::geometry::Geometry;
 use crate::key::KeyWidth;
 use crate::seeds::Seeds;
 
+pub(crate) use self::folded::Member as FoldedMember;
 pub use self::reference::Reference;
 
 /// A hash family: one of the reference's, or perfecta's own.

@@ -29,3 +29,5 @@ pub mod graph;
 pub mod search;
 
 pub mod table;
+
+pub mod format;

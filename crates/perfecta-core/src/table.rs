@@ -4,14 +4,21 @@
 //! For a key of the set that is its rank; for any other key it is some number below the edge
 //! capacity.
 
-use crate::family::{Family, MemberVisitor};
+use crate::family::{Family, FoldedMember, MemberVisitor};
 use crate::geometry::{ElementWidth, Geometry};
-use crate::key::{Downsize, KeyWidth};
+use crate::key::{Downsize, Key, KeyWidth};
 use crate::seeds::Seeds;
 
+mod batch;
+mod elements;
+mod lookup;
 #[cfg(feature = "alloc")]
 mod owned;
 
+use self::elements::Elements;
+
+pub use self::elements::PADDING_BYTES;
+pub use self::lookup::Lookup;
 #[cfg(feature = "alloc")]
 pub use self::owned::{Table, VerifyError};
 
@@ -71,18 +78,21 @@ impl Parameters {
     }
 }
 
-/// Bytes that must follow the assigned array in memory, so that an element of any width can be read
-/// as four bytes.
-pub const PADDING_BYTES: usize = 4;
-
 /// A table whose array lies elsewhere: in a [`Table`], or in a mapped file.
 ///
-/// Invariant: `parameters.are_consistent()`, and `assigned` holds the array's elements as
-/// little-endian words and [`PADDING_BYTES`] more.
+/// What does not depend on the key is computed once, here: make a view, keep it, ask it often.
+///
+/// Invariant: `parameters.are_consistent()`, and `elements` holds one for each of its vertices.
 #[derive(Debug, Clone, Copy)]
 pub struct TableView<'a> {
+    elements: Elements<'a>,
+    folded: FoldedMember,
+    index_mask: u32,
+    /// A key of 32 bits is hashed as it is, by [`Family::Folded`].
+    folds_u32: bool,
+    /// So is a key of 64 bits.
+    folds_u64: bool,
     parameters: Parameters,
-    assigned: &'a [u8],
 }
 
 impl<'a> TableView<'a> {
@@ -90,9 +100,24 @@ impl<'a> TableView<'a> {
     /// value), or `None` where that does not fit `parameters` or these are not consistent.
     #[must_use]
     pub fn new(parameters: Parameters, assigned: &'a [u8]) -> Option<Self> {
-        let fits = parameters.are_consistent()
-            && assigned.len() >= parameters.assigned_bytes() + PADDING_BYTES;
-        fits.then_some(Self { parameters, assigned })
+        if !parameters.are_consistent() {
+            return None;
+        }
+        Some(Self::of_parts(parameters, Elements::new(assigned, parameters.geometry)?))
+    }
+
+    /// `parameters` must be consistent, and `elements` of their geometry.
+    fn of_parts(parameters: Parameters, elements: Elements<'a>) -> Self {
+        let folds = parameters.family == Family::Folded && parameters.downsize.is_none();
+        Self {
+            elements,
+            folded: FoldedMember::new(&parameters.seeds, parameters.geometry),
+            index_mask: parameters.geometry.index_mask(),
+            // A 64-bit key that is widened from 32 is hashed the same.
+            folds_u32: folds,
+            folds_u64: folds && parameters.key_width == KeyWidth::Bits64,
+            parameters,
+        }
     }
 
     /// All but the array.
@@ -104,7 +129,7 @@ impl<'a> TableView<'a> {
     /// The array's elements as little-endian words, without padding.
     #[must_use]
     pub fn assigned_bytes(&self) -> &'a [u8] {
-        &self.assigned[..self.parameters.assigned_bytes()]
+        self.elements.bytes()
     }
 
     /// The array's elements, one for each vertex.
@@ -117,12 +142,41 @@ impl<'a> TableView<'a> {
 
     /// The rank of `key` if it is a key of the set, and some number below the edge capacity if not.
     ///
-    /// For tables of 32-bit keys, only the low 32 bits of `key` count.
+    /// Quickest if `K` is the type of the table's keys. Of a table of 32-bit keys, only the low 32
+    /// bits of a wider `key` count.
     #[inline]
     #[must_use]
-    pub fn index(&self, key: u64) -> u32 {
-        let Parameters { family, seeds, geometry, .. } = &self.parameters;
-        let (first, second) = match (self.parameters.downsize, self.parameters.key_width) {
+    pub fn index<K: Key>(&self, key: K) -> u32 {
+        let folds = match K::WIDTH {
+            KeyWidth::Bits32 => self.folds_u32,
+            KeyWidth::Bits64 => self.folds_u64,
+        };
+        if folds { self.sum(self.folded.vertices(key.into())) } else { self.index_any(key.into()) }
+    }
+
+    /// [`Self::index`] with the family, the key's width and all constants settled beforehand, for
+    /// loops; `None` unless keys are of type `K`, hashed as they are, and the family is
+    /// [`Family::Folded`].
+    #[inline]
+    #[must_use]
+    pub fn lookup<K: Key>(&self) -> Option<Lookup<'a, K>> {
+        (self.folds_u32 && self.parameters.key_width == K::WIDTH)
+            .then(|| Lookup::new(self.elements, self.folded, self.index_mask))
+    }
+
+    /// The index of any key under any family.
+    ///
+    /// Cold, so that a loop of look-ups keeps its variables in registers.
+    #[cold]
+    #[inline(never)]
+    fn index_any(&self, key: u64) -> u32 {
+        self.sum(self.vertices(key))
+    }
+
+    /// The vertices of any key under any family.
+    fn vertices(&self, key: u64) -> (u32, u32) {
+        let Parameters { family, seeds, geometry, downsize, key_width, .. } = &self.parameters;
+        match (downsize, key_width) {
             (Some(downsize), _) => {
                 family.with_member_u32(seeds, *geometry, Vertices(downsize.apply(key)))
             }
@@ -130,17 +184,14 @@ impl<'a> TableView<'a> {
                 family.with_member_u32(seeds, *geometry, Vertices(key as u32))
             }
             (None, KeyWidth::Bits64) => family.with_member_u64(seeds, *geometry, Vertices(key)),
-        };
-        self.element(first).wrapping_add(self.element(second)) & geometry.index_mask()
+        }
     }
 
-    /// The element of `vertex` in the low bits; higher bits are those of its neighbours, and no sum
-    /// that is masked to the edge capacity feels them. One load for every element width.
     #[inline(always)]
-    fn element(&self, vertex: u32) -> u32 {
-        let offset = (vertex as usize) << self.parameters.element_width().bytes_log2();
-        let bytes = &self.assigned[offset..offset + PADDING_BYTES];
-        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    fn sum(&self, vertices: (u32, u32)) -> u32 {
+        // SAFETY: a member's vertices are below those of its geometry, which is that of the elements.
+        let sum = unsafe { self.elements.sum(vertices) };
+        sum & self.index_mask
     }
 }
 
@@ -152,5 +203,112 @@ impl<K> MemberVisitor<K> for Vertices<K> {
     #[inline(always)]
     fn visit<F: Fn(K) -> (u32, u32) + Copy>(self, vertices: F) -> (u32, u32) {
         vertices(self.0)
+    }
+}
+
+#[cfg(feature = "alloc")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Scratch;
+    use crate::key::{KeySet, Repair};
+    use crate::search::{FamilyChoice, Plan, search};
+    use proptest::prelude::*;
+
+    /// Every way to look up gives every key its rank, and agrees on foreign keys.
+    fn check<K: Key>(keys: &[K], set: &KeySet, family: Family) {
+        let plan = Plan { family: FamilyChoice::Named(family), ..Plan::default() };
+        let solution = search(set, &plan, &mut Scratch::default(), &|| true).unwrap();
+        let table = solution.table.unwrap();
+        let view = table.view();
+        assert_eq!(view.verify(set), Ok(()));
+        let mut indexes = vec![0; keys.len()];
+        view.index_batch(keys, &mut indexes);
+        let lookup = view.lookup::<K>();
+        assert_eq!(lookup.is_some(), family == Family::Folded && set.downsize().is_none());
+        for (rank, (&key, &index)) in (0..).zip(keys.iter().zip(&indexes)) {
+            assert_eq!(index, rank);
+            assert_eq!(view.index(key), rank);
+            assert!(lookup.is_none_or(|lookup| lookup.index(key) == rank));
+            assert_eq!(view.index_by_definition(key.into()), rank);
+        }
+        let capacity = table.parameters().geometry.edge_capacity();
+        for foreign in [0, 1, u64::from(u32::MAX), u64::MAX / 3, u64::MAX] {
+            assert!(view.index(foreign) < capacity);
+            assert_eq!(view.index(foreign), view.index_by_definition(foreign));
+        }
+    }
+
+    impl TableView<'_> {
+        /// The index by the definition, sharing nothing with what is precomputed.
+        fn index_by_definition(&self, key: u64) -> u32 {
+            let (first, second) = self.vertices(key);
+            let element = |vertex| self.elements().nth(vertex as usize).unwrap();
+            element(first).wrapping_add(element(second)) & self.parameters.geometry.index_mask()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn every_way_to_look_up_agrees_u32(keys in prop::collection::btree_set(any::<u32>(), 1..300)) {
+            let keys: Vec<u32> = keys.into_iter().collect();
+            let set = KeySet::from_u32(keys.clone(), Repair::default()).unwrap();
+            check(&keys, &set, Family::Folded);
+            if !keys.contains(&0) {
+                check(&keys, &set, Family::from_name("Mulshrolate4RX").unwrap());
+            }
+        }
+
+        #[test]
+        fn every_way_to_look_up_agrees_u64(
+            keys in prop::collection::btree_set(any::<u64>(), 1..300),
+            mask in prop::sample::select(vec![
+                u64::MAX, 0xffff_ffff_0000, 0xff00_ff00_00ff_0000, 0x0fff_0000_000f_0000,
+            ]),
+        ) {
+            let mut keys: Vec<u64> = keys.into_iter().map(|key| key & mask).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let set = KeySet::from_u64(keys.clone(), Repair::default()).unwrap();
+            check(&keys, &set, Family::Folded);
+        }
+    }
+
+    #[test]
+    fn tables_of_every_element_width_look_up_alike() {
+        for num_keys in [1u32, 2, 8, 9, 64, 65, 256, 257, 3000, 70_000] {
+            let keys: Vec<u32> = (1..=num_keys).map(|key| key.wrapping_mul(40_503) >> 1).collect();
+            let mut keys: Vec<u32> = keys;
+            keys.sort_unstable();
+            keys.dedup();
+            let set = KeySet::from_u32(keys.clone(), Repair::default()).unwrap();
+            let plan = Plan::default();
+            let table =
+                search(&set, &plan, &mut Scratch::default(), &|| true).unwrap().table.unwrap();
+            let mut indexes = vec![0; keys.len()];
+            table.view().index_batch(&keys, &mut indexes);
+            assert!(indexes.iter().copied().eq(0..keys.len() as u32), "{num_keys} keys");
+            assert_eq!(table.view().verify(&set), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_first_key_with_a_wrong_index_is_named() {
+        let keys: Vec<u32> = (0..5000).map(|key| key * 3).collect();
+        let set = KeySet::from_u32(keys, Repair::default()).unwrap();
+        let table = search(&set, &Plan::default(), &mut Scratch::default(), &|| true);
+        let table = table.unwrap().table.unwrap();
+        let mut values: Vec<u32> = table.view().elements().collect();
+        let vertex = table.view().vertices(3 * 4000).0 as usize;
+        values[vertex] ^= 1;
+        let damaged = Table::from_values(*table.parameters(), &values);
+        let Err(VerifyError::Index { key, index, rank }) = damaged.view().verify(&set) else {
+            panic!("damage must be found");
+        };
+        assert_eq!(key, u64::from(rank) * 3);
+        assert_eq!(index, damaged.view().index(key));
+        assert!((0..rank).all(|rank| damaged.view().index(u64::from(rank) * 3) == rank));
     }
 }

@@ -24,7 +24,7 @@ pub(super) const NUM_SEEDS: u8 = 3;
 
 /// The family with seeds and geometry.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Member {
+pub(crate) struct Member {
     narrow: u64,
     wide: u64,
     vertices_log2: u32,
@@ -32,7 +32,7 @@ pub(super) struct Member {
 
 impl Member {
     #[inline(always)]
-    pub(super) const fn new(seeds: &Seeds, geometry: Geometry) -> Self {
+    pub(crate) const fn new(seeds: &Seeds, geometry: Geometry) -> Self {
         Self {
             narrow: seeds.word(1) as u64,
             wide: seeds.wide(3, 2),
@@ -43,7 +43,7 @@ impl Member {
     /// The vertices of a key of either width, zero-extended, by one 128-bit multiply: the quickest
     /// form for one key on a 64-bit processor.
     #[inline(always)]
-    pub(super) const fn vertices(self, key: u64) -> (u32, u32) {
+    pub(crate) const fn vertices(self, key: u64) -> (u32, u32) {
         let product = (key ^ self.narrow) as u128 * (key ^ self.wide) as u128;
         let folded = (product >> 64) as u64 ^ product as u64;
         (folded as u32 >> (32 - self.vertices_log2), (folded >> (64 - self.vertices_log2)) as u32)
@@ -51,7 +51,7 @@ impl Member {
 
     /// The same for a 32-bit key by two 32 x 32 -> 64-bit products, which vector units have.
     #[inline(always)]
-    pub(super) const fn lanes_u32(self, key: u32) -> (u32, u32) {
+    pub(crate) const fn lanes_u32(self, key: u32) -> (u32, u32) {
         let x = (key ^ self.narrow as u32) as u64;
         let low = x * (key ^ self.wide as u32) as u64;
         // At most (2^32 - 1)^2 + 2^32 - 1: no overflow.
@@ -62,7 +62,7 @@ impl Member {
 
     /// The same for a 64-bit key by four 32 x 32 -> 64-bit products.
     #[inline(always)]
-    pub(super) const fn lanes_u64(self, key: u64) -> (u32, u32) {
+    pub(crate) const fn lanes_u64(self, key: u64) -> (u32, u32) {
         const LOW: u64 = 0xffff_ffff;
         let (x, y) = (key ^ self.narrow, key ^ self.wide);
         let (x0, x1, y0, y1) = (x & LOW, x >> 32, y & LOW, y >> 32);

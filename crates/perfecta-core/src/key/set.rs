@@ -263,10 +263,19 @@ impl KeySet {
 
     /// The keys as given, by rank.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..self.len()).map(|rank| match &self.hashed {
+        (0..self.len()).map(|rank| self.key(rank))
+    }
+
+    /// The key of a rank, as given.
+    ///
+    /// # Panics
+    /// If there are not so many keys.
+    #[must_use]
+    pub fn key(&self, rank: usize) -> u64 {
+        match &self.hashed {
             Keys::U32(keys) => self.restored(keys[rank]),
             Keys::U64(keys) => keys[rank],
-        })
+        }
     }
 
     /// Undoes the downsizing of one key (x86's PDEP).

@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use super::{PADDING_BYTES, Parameters, TableView};
-use crate::key::KeySet;
+use super::batch::HashedKey;
+use super::{Elements, PADDING_BYTES, Parameters, TableView};
+use crate::key::{Key, KeySet, Keys};
 
 /// A table in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,8 @@ impl Table {
     /// The table, ready for look-ups.
     #[must_use]
     pub fn view(&self) -> TableView<'_> {
-        TableView { parameters: self.parameters, assigned: &self.assigned }
+        let elements = Elements::new(&self.assigned, self.parameters.geometry);
+        TableView::of_parts(self.parameters, elements.expect("allocated for them"))
     }
 
     /// All but the array.
@@ -77,10 +79,11 @@ impl Table {
         &self.parameters
     }
 
-    /// The rank of a key of the set; see [`TableView::index`].
+    /// The rank of a key of the set; see [`TableView::index`]. For many keys, keep one
+    /// [`Self::view`].
     #[inline]
     #[must_use]
-    pub fn index(&self, key: u64) -> u32 {
+    pub fn index<K: Key>(&self, key: K) -> u32 {
         self.view().index(key)
     }
 }
@@ -107,12 +110,58 @@ impl TableView<'_> {
             let (table, keys) = (parameters.key_width.bits(), keys.width().bits());
             return Err(VerifyError::KeyWidth { table, keys });
         }
-        for (rank, key) in (0..).zip(keys.iter()) {
-            let index = self.index(key);
-            if index != rank {
-                return Err(VerifyError::Index { key, index, rank });
+        if parameters.downsize != keys.downsize() {
+            let all_ranks = keys.iter().map(|key| self.index(key));
+            return match first_wrong(0, all_ranks) {
+                None => Ok(()),
+                Some(wrong) => Err(wrong.error(keys)),
+            };
+        }
+        let wrong = match keys.hashed() {
+            Keys::U32(hashed) => self.first_wrong_of(hashed),
+            Keys::U64(hashed) => self.first_wrong_of(hashed),
+        };
+        wrong.map_or(Ok(()), |wrong| Err(wrong.error(keys)))
+    }
+
+    /// The first of `hashed` (keys by rank, downsized if the table does so) whose index is not its
+    /// rank.
+    fn first_wrong_of<H: HashedKey>(&self, hashed: &[H]) -> Option<Wrong> {
+        let mut indexes = [0; VERIFIED_AT_ONCE];
+        for (chunk, keys) in hashed.chunks(VERIFIED_AT_ONCE).enumerate() {
+            let indexes = &mut indexes[..keys.len()];
+            self.index_hashed(keys, indexes, |key| key);
+            let first_rank = (chunk * VERIFIED_AT_ONCE) as u32;
+            let ranks = first_rank..;
+            // Without a branch for each key.
+            let differences =
+                indexes.iter().zip(ranks).fold(0, |all, (&index, rank)| all | (index ^ rank));
+            if differences != 0 {
+                return first_wrong(first_rank, indexes.iter().copied());
             }
         }
-        Ok(())
+        None
     }
+}
+
+/// Keys whose indexes are looked up before they are compared: 4 KiB of them.
+const VERIFIED_AT_ONCE: usize = 1024;
+
+/// An index that is not the rank of its key.
+#[derive(Debug, Clone, Copy)]
+struct Wrong {
+    rank: u32,
+    index: u32,
+}
+
+impl Wrong {
+    fn error(self, keys: &KeySet) -> VerifyError {
+        let key = keys.key(self.rank as usize);
+        VerifyError::Index { key, index: self.index, rank: self.rank }
+    }
+}
+
+fn first_wrong(first_rank: u32, indexes: impl Iterator<Item = u32>) -> Option<Wrong> {
+    let mut ranked = (first_rank..).zip(indexes);
+    ranked.find(|(rank, index)| rank != index).map(|(rank, index)| Wrong { rank, index })
 }

@@ -1,0 +1,142 @@
+//! Why bytes are no table file or no pack.
+
+/// What is wrong with a file, and where. Offsets count bytes from the file's beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The file ends too early.
+    #[error("the file is cut off: {found} bytes, at least {needed} are needed")]
+    Truncated {
+        /// Bytes that the part read so far asks for.
+        needed: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// It begins with something else: another kind of file, or one that was transferred as text.
+    #[error("no such file by its first bytes: {found:02x?}")]
+    Magic {
+        /// The first eight bytes.
+        found: [u8; 8],
+    },
+    /// It was written by a version that this one does not know.
+    #[error("format version {found} at byte 8, this program reads version {expected}")]
+    Version {
+        /// The version that is read.
+        expected: u32,
+        /// The file's.
+        found: u32,
+    },
+    /// The header or the section table is damaged.
+    #[error("the header is damaged: its checksum is {found:#010x}, byte 24 says {expected:#010x}")]
+    HeaderChecksum {
+        /// What the header says.
+        expected: u32,
+        /// What its bytes come to.
+        found: u32,
+    },
+    /// A section, or the part of a pack of that kind, is damaged.
+    #[error(
+        "the section of kind {kind} at byte {offset:#x} is damaged: its checksum is {found:#010x}, not {expected:#010x}"
+    )]
+    SectionChecksum {
+        /// The section's kind.
+        kind: u32,
+        /// Where it begins.
+        offset: u64,
+        /// What the section table says.
+        expected: u32,
+        /// What its bytes come to.
+        found: u32,
+    },
+    /// A field is not what the others make it.
+    #[error("{field} at byte {offset:#x} is {found}, must be {expected}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// What it must be.
+        expected: u64,
+        /// What it is.
+        found: u64,
+    },
+    /// A field is out of its limits.
+    #[error("{field} at byte {offset:#x} is {found}, out of limits (at most {max})")]
+    Limit {
+        /// The field.
+        field: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// The greatest value.
+        max: u64,
+        /// What it is.
+        found: u64,
+    },
+    /// A byte without meaning is not zero.
+    #[error("byte {offset:#x} must be zero and is {found:#04x}")]
+    Padding {
+        /// Where it is.
+        offset: u64,
+        /// What it is.
+        found: u8,
+    },
+    /// A section of a kind that this version does not know, and that must be understood.
+    #[error(
+        "section of unknown kind {kind}, listed at byte {offset:#x}: a later version is needed"
+    )]
+    UnknownSection {
+        /// The kind.
+        kind: u32,
+        /// Where the section table lists it.
+        offset: u64,
+    },
+    /// A section that a table has once is there again.
+    #[error("a second section of kind {kind}, listed at byte {offset:#x}")]
+    DuplicateSection {
+        /// The kind.
+        kind: u32,
+        /// Where the section table lists the second.
+        offset: u64,
+    },
+    /// The names of a pack are not each greater than the one before it.
+    #[error("the names of the index are not in order at entry {entry} (byte {offset:#x})")]
+    NameOrder {
+        /// The entry, counted from 0.
+        entry: u64,
+        /// Where it begins.
+        offset: u64,
+    },
+    /// A section that every table has is not there.
+    #[error("no section of kind {kind}")]
+    MissingSection {
+        /// The kind.
+        kind: u32,
+    },
+    /// No hash family has this number.
+    #[error("no hash family has the number {id} (byte 32)")]
+    UnknownFamily {
+        /// The number.
+        id: u8,
+    },
+    /// Each field is within limits and together they are no table: counts, first and last key,
+    /// seeds or key width do not fit each other.
+    #[error("number of keys, first and last key, seeds and widths do not fit each other")]
+    Inconsistent,
+    /// The file has parts that no address of this machine reaches.
+    #[error("the file is too large for this machine")]
+    TooLarge,
+}
+
+/// `found` must be `expected`.
+pub(super) fn check_equal(
+    field: &'static str,
+    offset: u64,
+    expected: u64,
+    found: u64,
+) -> Result<(), FormatError> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(FormatError::Field { field, offset, expected, found })
+    }
+}

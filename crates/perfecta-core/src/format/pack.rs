@@ -1,0 +1,300 @@
+//! The pack: the table files of a whole bulk run in one file, with an index by name.
+//!
+//! ```text
+//! header (64 bytes) | image | image | ... | index: entries by name, names | trailer (64 bytes)
+//! ```
+//!
+//! Images are put down as they come, the index is written when all are there: a writer keeps no more
+//! than the index in memory. Names are bytes without meaning to the pack: whoever makes a path of one
+//! must check it first.
+
+#[cfg(feature = "alloc")]
+mod writer;
+
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::error::check_equal;
+use super::{ALIGNMENT, FormatError};
+use crate::table::TableView;
+
+#[cfg(feature = "alloc")]
+pub use self::writer::{PackError, PackWriter};
+
+/// First bytes of a pack; see [`super::MAGIC`].
+pub const MAGIC: [u8; 8] = *b"\x89PPK\r\n\x1a\n";
+/// The version that is written and read.
+pub const VERSION: u32 = 1;
+/// The longest name in bytes.
+pub const NAME_BYTES_MAX: usize = 4096;
+/// Kind of the index in [`FormatError::SectionChecksum`].
+pub const KIND_INDEX: u32 = 0x1_0001;
+/// Kind of an image in [`FormatError::SectionChecksum`].
+pub const KIND_IMAGE: u32 = 0x1_0002;
+/// Kind of the trailer in [`FormatError::SectionChecksum`].
+pub const KIND_TRAILER: u32 = 0x1_0003;
+
+/// The first 64 bytes of a pack.
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Header {
+    magic: [u8; 8],
+    version: U32,
+    header_bytes: U32,
+    reserved: [u8; 44],
+    /// Of the 60 bytes before it.
+    crc: U32,
+}
+
+/// The last 64 bytes of a pack.
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Trailer {
+    index_offset: U64,
+    index_bytes: U64,
+    total_bytes: U64,
+    num_entries: U32,
+    index_crc: U32,
+    reserved: [u8; 20],
+    /// Of the 52 bytes before it.
+    crc: U32,
+    magic: [u8; 8],
+}
+
+/// One entry of the index.
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct IndexEntry {
+    /// From the first name.
+    name_offset: U32,
+    name_bytes: U32,
+    image_offset: U64,
+    image_bytes: U64,
+    image_crc: U32,
+    reserved: U32,
+    keys_blake3: [u8; 32],
+}
+
+const PART_BYTES: usize = 64;
+const _: () = assert!(size_of::<Header>() == PART_BYTES);
+const _: () = assert!(size_of::<Trailer>() == PART_BYTES);
+const _: () = assert!(size_of::<IndexEntry>() == PART_BYTES);
+const TRAILER_CRC_AT: usize = 52;
+
+/// A pack in memory, its index checked.
+#[derive(Debug, Clone, Copy)]
+pub struct PackView<'a> {
+    bytes: &'a [u8],
+    entries: &'a [IndexEntry],
+    names: &'a [u8],
+}
+
+/// One table of a pack.
+#[derive(Debug, Clone, Copy)]
+pub struct PackEntry<'a> {
+    /// The table's name.
+    pub name: &'a [u8],
+    /// Its table file.
+    pub image: &'a [u8],
+    /// BLAKE3 of the key file that the table was made of.
+    pub keys_blake3: &'a [u8; 32],
+    image_offset: u64,
+    image_crc: u32,
+}
+
+impl<'a> PackEntry<'a> {
+    /// The table, after a check of every byte of its file.
+    ///
+    /// # Errors
+    /// [`FormatError`]. Offsets count from the beginning of the image, but for the checksum over all
+    /// of it.
+    pub fn table(&self) -> Result<TableView<'a>, FormatError> {
+        let found = crc32fast::hash(self.image);
+        if found != self.image_crc {
+            let (kind, offset, expected) = (KIND_IMAGE, self.image_offset, self.image_crc);
+            return Err(FormatError::SectionChecksum { kind, offset, expected, found });
+        }
+        super::decode(self.image)
+    }
+
+    /// The table, after a check of its header; see [`super::decode_trusting_sections`].
+    ///
+    /// # Errors
+    /// [`FormatError`], offsets counted from the beginning of the image.
+    pub fn table_trusting_sections(&self) -> Result<TableView<'a>, FormatError> {
+        super::decode_trusting_sections(self.image)
+    }
+
+    /// Where the image begins in the pack.
+    #[must_use]
+    pub const fn image_offset(&self) -> u64 {
+        self.image_offset
+    }
+}
+
+impl<'a> PackView<'a> {
+    /// A pack whose header, trailer and index are complete and undamaged. Images are checked when
+    /// they are asked for.
+    ///
+    /// # Errors
+    /// [`FormatError`]: where the first thing is that is not as it must be.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        check_header(bytes)?;
+        let trailer = trailer_of(bytes)?;
+        let trailer_offset = bytes.len() - PART_BYTES;
+        let index_offset = trailer.index_offset.get();
+        check_equal(
+            "length of the index",
+            trailer_offset as u64 + 8,
+            (trailer_offset as u64).checked_sub(index_offset).ok_or(FormatError::TooLarge)?,
+            trailer.index_bytes.get(),
+        )?;
+        let index_start = usize::try_from(index_offset).map_err(|_| FormatError::TooLarge)?;
+        if index_start < PART_BYTES || !index_start.is_multiple_of(ALIGNMENT) {
+            let (field, offset) = ("offset of the index", trailer_offset as u64);
+            let (expected, found) = (index_offset.next_multiple_of(64).max(64), index_offset);
+            return Err(FormatError::Field { field, offset, expected, found });
+        }
+        let index = &bytes[index_start..trailer_offset];
+        let (expected, found) = (trailer.index_crc.get(), crc32fast::hash(index));
+        if expected != found {
+            let (kind, offset) = (KIND_INDEX, index_offset);
+            return Err(FormatError::SectionChecksum { kind, offset, expected, found });
+        }
+        let count = trailer.num_entries.get() as usize;
+        let truncated = |_| FormatError::Truncated {
+            needed: count as u64 * PART_BYTES as u64,
+            found: index.len() as u64,
+        };
+        // The lengths say the same of the index, so that this can fail only where a writer erred.
+        let (entries, names) = index_parts(index, count).map_err(truncated)?;
+        let view = Self { bytes, entries, names };
+        view.check_entries(index_start)?;
+        Ok(view)
+    }
+
+    /// Number of tables.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no table.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The table of a name, by binary search.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<PackEntry<'a>> {
+        let place = self.entries.binary_search_by(|entry| self.name(entry).cmp(name));
+        place.ok().map(|place| self.entry(&self.entries[place]))
+    }
+
+    /// All tables, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = PackEntry<'a>> {
+        let view = *self;
+        self.entries.iter().map(move |entry| view.entry(entry))
+    }
+
+    fn name(&self, entry: &IndexEntry) -> &'a [u8] {
+        let start = entry.name_offset.get() as usize;
+        &self.names[start..start + entry.name_bytes.get() as usize]
+    }
+
+    fn entry(&self, entry: &'a IndexEntry) -> PackEntry<'a> {
+        let start = entry.image_offset.get() as usize;
+        PackEntry {
+            name: self.name(entry),
+            image: &self.bytes[start..start + entry.image_bytes.get() as usize],
+            keys_blake3: &entry.keys_blake3,
+            image_offset: entry.image_offset.get(),
+            image_crc: entry.image_crc.get(),
+        }
+    }
+
+    /// Names follow each other without gaps in strict order, and images lie before the index. That
+    /// two names share an image is no error.
+    fn check_entries(&self, index_start: usize) -> Result<(), FormatError> {
+        let mut names_end = 0;
+        let mut previous: Option<&[u8]> = None;
+        for (place, entry) in self.entries.iter().enumerate() {
+            let at = (index_start + place * PART_BYTES) as u64;
+            check_equal("offset of a name", at, names_end, entry.name_offset.get().into())?;
+            let name_bytes = u64::from(entry.name_bytes.get());
+            let room = (self.names.len() as u64 - names_end).min(NAME_BYTES_MAX as u64);
+            check_limit("length of a name", at + 4, room, name_bytes)?;
+            names_end += name_bytes;
+            let name = self.name(entry);
+            if name.is_empty() || previous.is_some_and(|previous| previous >= name) {
+                return Err(FormatError::NameOrder { entry: place as u64, offset: at });
+            }
+            previous = Some(name);
+            let (image_offset, image_bytes) = (entry.image_offset.get(), entry.image_bytes.get());
+            let misaligned = image_offset % ALIGNMENT as u64 + image_bytes % ALIGNMENT as u64;
+            check_equal("alignment of an image", at + 8, 0, misaligned)?;
+            let room = (index_start as u64).saturating_sub(image_offset);
+            check_limit("length of an image", at + 16, room, image_bytes)?;
+            if image_offset < PART_BYTES as u64 {
+                let (field, expected) = ("offset of an image", PART_BYTES as u64);
+                return Err(FormatError::Field {
+                    field,
+                    offset: at + 8,
+                    expected,
+                    found: image_offset,
+                });
+            }
+            check_equal("reserved of an entry", at + 28, 0, entry.reserved.get().into())?;
+        }
+        let names_start = index_start + self.entries.len() * PART_BYTES;
+        let padding = &self.names[names_end as usize..];
+        check_limit("zero bytes after the names", names_start as u64, 63, padding.len() as u64)?;
+        super::check_zero(self.names, names_end as usize, self.names.len())
+    }
+}
+
+fn index_parts(index: &[u8], count: usize) -> Result<(&[IndexEntry], &[u8]), ()> {
+    <[IndexEntry]>::ref_from_prefix_with_elems(index, count).map_err(|_| ())
+}
+
+fn check_header(bytes: &[u8]) -> Result<(), FormatError> {
+    let truncated =
+        FormatError::Truncated { needed: 2 * PART_BYTES as u64, found: bytes.len() as u64 };
+    let magic = bytes.first_chunk::<8>().ok_or(truncated)?;
+    if *magic != MAGIC {
+        return Err(FormatError::Magic { found: *magic });
+    }
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| truncated)?;
+    if header.version.get() != VERSION {
+        return Err(FormatError::Version { expected: VERSION, found: header.version.get() });
+    }
+    let (expected, found) = (header.crc.get(), crc32fast::hash(&bytes[..PART_BYTES - 4]));
+    if expected != found {
+        return Err(FormatError::HeaderChecksum { expected, found });
+    }
+    check_equal("header length", 12, PART_BYTES as u64, header.header_bytes.get().into())?;
+    super::check_zero(bytes, 16, PART_BYTES - 4)?;
+    if bytes.len() < 2 * PART_BYTES { Err(truncated) } else { Ok(()) }
+}
+
+/// The trailer, of bytes that hold header and trailer at least.
+fn trailer_of(bytes: &[u8]) -> Result<&Trailer, FormatError> {
+    let offset = bytes.len() - PART_BYTES;
+    let truncated = FormatError::Truncated { needed: 128, found: bytes.len() as u64 };
+    let (_, trailer) = Trailer::ref_from_suffix(bytes).map_err(|_| truncated)?;
+    let expected = trailer.crc.get();
+    let found = crc32fast::hash(&bytes[offset..offset + TRAILER_CRC_AT]);
+    if trailer.magic != MAGIC || expected != found {
+        let kind = KIND_TRAILER;
+        return Err(FormatError::SectionChecksum { kind, offset: offset as u64, expected, found });
+    }
+    let total_bytes = trailer.total_bytes.get();
+    check_equal("total length", offset as u64 + 16, bytes.len() as u64, total_bytes)?;
+    super::check_zero(bytes, offset + 32, offset + TRAILER_CRC_AT)?;
+    Ok(trailer)
+}
+
+fn check_limit(field: &'static str, offset: u64, max: u64, found: u64) -> Result<(), FormatError> {
+    if found <= max { Ok(()) } else { Err(FormatError::Limit { field, offset, max, found }) }
+}
