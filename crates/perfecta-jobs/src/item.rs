@@ -25,9 +25,11 @@ use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use perfecta_core::format;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
+use perfecta_emit::OriginalName;
 use perfecta_io::{
     Failure, FileContent, IoError, IoErrorKind, Op, Outcome, Payload, Replace, Symlinks,
 };
@@ -35,10 +37,10 @@ use perfecta_io::{
 use crate::config::{Conflicts, Durability, Job, KeyEncoding, Output};
 use crate::error::ItemError;
 use crate::event::{ItemReport, SearchReport, Status};
-use crate::manifest::{self, Origin};
+use crate::manifest::{self, Manifest, Origin};
 use crate::pack::PackedTable;
 use crate::places::MANIFEST;
-use crate::render::{Facts, Packer, Renderer};
+use crate::render::{Facts, Renderer};
 use crate::schedule::Planned;
 use crate::stage::bytes_of;
 
@@ -55,13 +57,13 @@ pub(crate) enum Target<'a> {
     /// Each to its own directory.
     Dirs(Publication<'a>),
     /// All into one file.
-    Pack(&'a dyn Packer),
+    Pack,
 }
 
 impl<'a> World<'a> {
     pub(crate) fn publication(&self) -> Option<&Publication<'a>> {
         match &self.target {
-            Target::Memory | Target::Pack(_) => None,
+            Target::Memory | Target::Pack => None,
             Target::Dirs(publication) => Some(publication),
         }
     }
@@ -176,6 +178,13 @@ enum State {
     Moving,
 }
 
+/// A table that was found and verified.
+struct Solved {
+    keys: Arc<KeySet>,
+    table: Table,
+    verdict: Verdict,
+}
+
 /// A rendered table on its way to the disk.
 struct Bundle {
     keys: Arc<KeySet>,
@@ -239,7 +248,7 @@ impl fmt::Debug for State {
 
 impl fmt::Debug for PackedTable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.name)
+        formatter.write_str(&String::from_utf8_lossy(&self.name))
     }
 }
 
@@ -254,7 +263,7 @@ impl<'a> Item<'a> {
     pub(crate) fn new(planned: &'a Planned, position: u32) -> Self {
         let report = ItemReport {
             keys_file: planned.keys_file.clone(),
-            identifier: planned.identifier.clone(),
+            identifier: planned.identifier.to_string(),
             status: Status::Ok,
             keys: 0,
             search: None,
@@ -392,7 +401,7 @@ impl<'a> Item<'a> {
         };
         let publication = match &world.target {
             Target::Memory => return self.search(bytes, None, Replace::Never, world, workspace),
-            Target::Pack(_) => {
+            Target::Pack => {
                 // The options are those of the whole pack, and stand in its manifest.
                 let origin = origin([0; 32]);
                 return self.search(bytes, Some(origin), Replace::Never, world, workspace);
@@ -485,15 +494,13 @@ impl<'a> Item<'a> {
         if let Err(error) = table.view().verify(&keys) {
             return self.fail(state, ItemError::Verify(error), world);
         }
-        let facts = (&world.target, origin);
-        let (publication, origin) = match facts {
+        let solved = Solved { keys, table, verdict };
+        let (publication, origin) = match (&world.target, origin) {
             (Target::Memory, _) | (_, None) => return self.settle(),
-            (Target::Pack(packer), Some(origin)) => {
-                return self.pack(*packer, keys, &table, &verdict, &origin, world);
-            }
+            (Target::Pack, Some(origin)) => return self.pack(solved, &origin),
             (Target::Dirs(publication), Some(origin)) => (publication, origin),
         };
-        match self.render(publication, keys, &table, &verdict, &origin, replace) {
+        match self.render(world, publication, &solved, &origin, replace) {
             Ok(bundle) => {
                 let files = bundle.files.iter().chain([&bundle.manifest]);
                 let bytes = files.map(|file| file.bytes.len() as u64).sum();
@@ -506,63 +513,39 @@ impl<'a> Item<'a> {
 
     fn render(
         &self,
+        world: &World<'_>,
         publication: &Publication<'_>,
-        keys: Arc<KeySet>,
-        table: &Table,
-        verdict: &Verdict,
+        solved: &Solved,
         origin: &Origin,
         replace: Replace,
     ) -> Result<Box<Bundle>, ItemError> {
-        let keys_file = self.keys_file_name();
-        let facts = self.facts(&keys_file, &keys, verdict, origin);
-        let mut files = Vec::new();
-        publication.renderer.render(&facts, table, &mut files)?;
-        let manifest = manifest::render(&facts, origin, &files);
-        Ok(Box::new(Bundle { keys, files, manifest, replace }))
-    }
-
-    fn pack(
-        &mut self,
-        packer: &dyn Packer,
-        keys: Arc<KeySet>,
-        table: &Table,
-        verdict: &Verdict,
-        origin: &Origin,
-        world: &World<'_>,
-    ) -> Effect {
-        let keys_file = self.keys_file_name();
-        let facts = self.facts(&keys_file, &keys, verdict, origin);
-        match packer.entry(&facts, table) {
-            Ok(entry) => {
-                self.report.bytes = entry.len() as u64;
-                self.state = State::Packing;
-                let name = self.planned.target().display().to_string();
-                let keys_blake3 = origin.keys_blake3;
-                Effect::Deliver(Box::new(PackedTable { name, entry, keys, keys_blake3 }))
-            }
-            Err(error) => self.fail(State::Queued, ItemError::Render(error), world),
-        }
-    }
-
-    fn keys_file_name(&self) -> String {
-        self.planned.keys_file.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    fn facts<'f>(
-        &'f self,
-        keys_file: &'f str,
-        keys: &'f KeySet,
-        verdict: &'f Verdict,
-        origin: &Origin,
-    ) -> Facts<'f> {
-        Facts {
-            identifier: &self.report.identifier,
-            keys_file,
+        let keys_file = self.planned.keys_file.file_name().unwrap_or_default();
+        let keys_file = OriginalName::new(keys_file.as_encoded_bytes());
+        let Solved { keys, table, verdict } = solved;
+        let facts = Facts {
+            identifier: &self.planned.identifier,
+            keys_file: &keys_file,
             keys_blake3: origin.keys_blake3,
             keys_file_bytes: self.planned.file_bytes,
             keys,
             verdict,
-        }
+        };
+        let mut artifacts = Vec::new();
+        publication.renderer.render(&facts, table, &mut artifacts)?;
+        let rng_seed = world.job.search.seeds.rng_seed;
+        let manifest = manifest::render(&facts, table, rng_seed, origin, &artifacts);
+        let files = artifacts.into_iter().map(|artifact| artifact.file).collect();
+        Ok(Box::new(Bundle { keys: Arc::clone(keys), files, manifest, replace }))
+    }
+
+    fn pack(&mut self, solved: Solved, origin: &Origin) -> Effect {
+        let Solved { keys, table, .. } = solved;
+        let entry = format::encode(&table.view());
+        self.report.bytes = entry.len() as u64;
+        self.state = State::Packing;
+        let name = self.planned.target().into_os_string().into_encoded_bytes();
+        let keys_blake3 = origin.keys_blake3;
+        Effect::Deliver(Box::new(PackedTable { name, entry, keys, keys_blake3 }))
     }
 
     fn make_parent(&mut self, bundle: Box<Bundle>, world: &World<'_>) -> Effect {
@@ -706,7 +689,7 @@ impl<'a> Item<'a> {
 
     fn target(&self, publication: &Publication<'_>) -> PathBuf {
         let mut target = publication.output.directory.join(&self.planned.below);
-        target.push(&self.planned.identifier);
+        target.push(self.planned.identifier.as_str());
         target
     }
 
@@ -760,14 +743,14 @@ fn what_is_there(
     let Some(manifest) = files.iter().find(|file| file.name == MANIFEST) else {
         return Found::Foreign(target.to_owned());
     };
-    let Some(manifest) = manifest::parse(&manifest.bytes) else { return Found::Ours };
-    if let Some(name) = manifest.first_unlisted(&files) {
+    let Ok(manifest) = Manifest::from_json(&manifest.bytes) else { return Found::Ours };
+    if let Some(name) = manifest::first_unlisted(&manifest, &files) {
         return Found::Foreign(target.join(name));
     }
-    let is_same = manifest.origin == *origin
+    let is_same = manifest::origin(&manifest).as_ref() == Some(origin)
         && manifest.identifier == identifier
-        && manifest.check(&files).is_ok();
-    if is_same { Found::Same { num_keys: manifest.num_keys } } else { Found::Ours }
+        && manifest::check(&manifest, &files).is_ok();
+    if is_same { Found::Same { num_keys: u64::from(manifest.table.num_keys) } } else { Found::Ours }
 }
 
 /// Whether what was read back is what was written.
