@@ -6,18 +6,21 @@ use crate::Answer;
 
 /// A key that every contender takes.
 pub(crate) trait BenchKey:
-    perfecta_core::key::Key
+    perfecta::Key
     + std::hash::Hash
     + From<u32>
     + std::ops::BitXor<Output = Self>
     + phf_shared::PhfHash
     + std::fmt::Debug
 {
+    /// The keys as ours are built of.
+    fn key_set(keys: &[Self]) -> perfecta::build::KeySet;
+
     /// Rows of ptr_hash, whose hashes are of one key type each.
     fn ptr_hash_rows(keys: &[Self]) -> [Row<Self>; 2];
 
     /// Our functions with constants in their instructions, where code was generated for the set.
-    fn generated(keys: &[Self]) -> Option<Row<Self>>;
+    fn generated(keys: &[Self]) -> Option<fn(Self) -> u32>;
 }
 
 /// Times `(queries, chained)`: independent look-ups and dependent ones.

@@ -1,19 +1,20 @@
 //! One item, from key file to published table.
 //!
 //! ```text
-//!  Queued --> ReadingKeys --> [Comparing] --> Searching --> Reserving --> MakingParent
-//!                                 |               |                            |
-//!                                 | unchanged     | nothing to write           v
-//!                                 |               |      ReadingBack <----- Staging
-//!                                 |               |           |
-//!                                 |               +--> Packing|
-//!                                 |               |       |   v
-//!                                 |               |     WritingManifest --> Staged --> Publishing
-//!                                 v               v                                       |
-//!                              Settled <----------+---- [Published] <---- [Clearing] <----'
-//!                                 ^
-//!                                 |          any failure, any stop, before Publishing is over
-//!                             Abandoning <----------------------------------------------------
+//!  Queued --> ReadingKeys --> [Comparing] --> Searching --> Reserving --> [MakingParent]
+//!                                  |            |   |                          |
+//!                        unchanged |     memory |   | pack                     v
+//!                                  |       only |   v                       Staging
+//!                                  |            | Packing                      |
+//!                                  |            |   |                          v
+//!                                  |            |   |                     ReadingBack
+//!                                  v            v   v                          |
+//!                                Settled <------+---+                          v
+//!                                  ^  ^                                 WritingManifest
+//!                                  |  |                                        |
+//!                                  |  `- [Published] <- [Clearing] <- Publishing <- [Staged]
+//!                                  |
+//!                             [Abandoning]  <- any failure, any cancel, until Publishing is over
 //! ```
 //!
 //! States in brackets are passed by where they have nothing to do. A table is published by one
@@ -25,9 +26,11 @@ use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use perfecta_core::format;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
+use perfecta_emit::OriginalName;
 use perfecta_io::{
     Failure, FileContent, IoError, IoErrorKind, Op, Outcome, Payload, Replace, Symlinks,
 };
@@ -35,10 +38,10 @@ use perfecta_io::{
 use crate::config::{Conflicts, Durability, Job, KeyEncoding, Output};
 use crate::error::ItemError;
 use crate::event::{ItemReport, SearchReport, Status};
-use crate::manifest::{self, Origin};
+use crate::manifest::{self, Manifest, Origin};
 use crate::pack::PackedTable;
 use crate::places::MANIFEST;
-use crate::render::{Facts, Packer, Renderer};
+use crate::render::{Facts, Renderer};
 use crate::schedule::Planned;
 use crate::stage::bytes_of;
 
@@ -55,13 +58,13 @@ pub(crate) enum Target<'a> {
     /// Each to its own directory.
     Dirs(Publication<'a>),
     /// All into one file.
-    Pack(&'a dyn Packer),
+    Pack,
 }
 
 impl<'a> World<'a> {
     pub(crate) fn publication(&self) -> Option<&Publication<'a>> {
         match &self.target {
-            Target::Memory | Target::Pack(_) => None,
+            Target::Memory | Target::Pack => None,
             Target::Dirs(publication) => Some(publication),
         }
     }
@@ -176,6 +179,13 @@ enum State {
     Moving,
 }
 
+/// A table that was found and verified.
+struct Solved {
+    keys: Arc<KeySet>,
+    table: Table,
+    verdict: Verdict,
+}
+
 /// A rendered table on its way to the disk.
 struct Bundle {
     keys: Arc<KeySet>,
@@ -239,7 +249,7 @@ impl fmt::Debug for State {
 
 impl fmt::Debug for PackedTable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.name)
+        formatter.write_str(&String::from_utf8_lossy(&self.name))
     }
 }
 
@@ -254,7 +264,7 @@ impl<'a> Item<'a> {
     pub(crate) fn new(planned: &'a Planned, position: u32) -> Self {
         let report = ItemReport {
             keys_file: planned.keys_file.clone(),
-            identifier: planned.identifier.clone(),
+            identifier: planned.identifier.to_string(),
             status: Status::Ok,
             keys: 0,
             search: None,
@@ -392,7 +402,7 @@ impl<'a> Item<'a> {
         };
         let publication = match &world.target {
             Target::Memory => return self.search(bytes, None, Replace::Never, world, workspace),
-            Target::Pack(_) => {
+            Target::Pack => {
                 // The options are those of the whole pack, and stand in its manifest.
                 let origin = origin([0; 32]);
                 return self.search(bytes, Some(origin), Replace::Never, world, workspace);
@@ -485,15 +495,13 @@ impl<'a> Item<'a> {
         if let Err(error) = table.view().verify(&keys) {
             return self.fail(state, ItemError::Verify(error), world);
         }
-        let facts = (&world.target, origin);
-        let (publication, origin) = match facts {
+        let solved = Solved { keys, table, verdict };
+        let (publication, origin) = match (&world.target, origin) {
             (Target::Memory, _) | (_, None) => return self.settle(),
-            (Target::Pack(packer), Some(origin)) => {
-                return self.pack(*packer, keys, &table, &verdict, &origin, world);
-            }
+            (Target::Pack, Some(origin)) => return self.pack(solved, &origin),
             (Target::Dirs(publication), Some(origin)) => (publication, origin),
         };
-        match self.render(publication, keys, &table, &verdict, &origin, replace) {
+        match self.render(world, publication, &solved, &origin, replace) {
             Ok(bundle) => {
                 let files = bundle.files.iter().chain([&bundle.manifest]);
                 let bytes = files.map(|file| file.bytes.len() as u64).sum();
@@ -506,63 +514,39 @@ impl<'a> Item<'a> {
 
     fn render(
         &self,
+        world: &World<'_>,
         publication: &Publication<'_>,
-        keys: Arc<KeySet>,
-        table: &Table,
-        verdict: &Verdict,
+        solved: &Solved,
         origin: &Origin,
         replace: Replace,
     ) -> Result<Box<Bundle>, ItemError> {
-        let keys_file = self.keys_file_name();
-        let facts = self.facts(&keys_file, &keys, verdict, origin);
-        let mut files = Vec::new();
-        publication.renderer.render(&facts, table, &mut files)?;
-        let manifest = manifest::render(&facts, origin, &files);
-        Ok(Box::new(Bundle { keys, files, manifest, replace }))
-    }
-
-    fn pack(
-        &mut self,
-        packer: &dyn Packer,
-        keys: Arc<KeySet>,
-        table: &Table,
-        verdict: &Verdict,
-        origin: &Origin,
-        world: &World<'_>,
-    ) -> Effect {
-        let keys_file = self.keys_file_name();
-        let facts = self.facts(&keys_file, &keys, verdict, origin);
-        match packer.entry(&facts, table) {
-            Ok(entry) => {
-                self.report.bytes = entry.len() as u64;
-                self.state = State::Packing;
-                let name = self.planned.target().display().to_string();
-                let keys_blake3 = origin.keys_blake3;
-                Effect::Deliver(Box::new(PackedTable { name, entry, keys, keys_blake3 }))
-            }
-            Err(error) => self.fail(State::Queued, ItemError::Render(error), world),
-        }
-    }
-
-    fn keys_file_name(&self) -> String {
-        self.planned.keys_file.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    fn facts<'f>(
-        &'f self,
-        keys_file: &'f str,
-        keys: &'f KeySet,
-        verdict: &'f Verdict,
-        origin: &Origin,
-    ) -> Facts<'f> {
-        Facts {
-            identifier: &self.report.identifier,
-            keys_file,
+        let keys_file = self.planned.keys_file.file_name().unwrap_or_default();
+        let keys_file = OriginalName::new(keys_file.as_encoded_bytes());
+        let Solved { keys, table, verdict } = solved;
+        let facts = Facts {
+            identifier: &self.planned.identifier,
+            keys_file: &keys_file,
             keys_blake3: origin.keys_blake3,
             keys_file_bytes: self.planned.file_bytes,
             keys,
             verdict,
-        }
+        };
+        let mut artifacts = Vec::new();
+        publication.renderer.render(&facts, table, &mut artifacts)?;
+        let rng_seed = world.job.search.seeds.rng_seed;
+        let manifest = manifest::render(&facts, table, rng_seed, origin, &artifacts);
+        let files = artifacts.into_iter().map(|artifact| artifact.file).collect();
+        Ok(Box::new(Bundle { keys: Arc::clone(keys), files, manifest, replace }))
+    }
+
+    fn pack(&mut self, solved: Solved, origin: &Origin) -> Effect {
+        let Solved { keys, table, .. } = solved;
+        let entry = format::encode(&table.view());
+        self.report.bytes = entry.len() as u64;
+        self.state = State::Packing;
+        let name = self.planned.target().into_os_string().into_encoded_bytes();
+        let keys_blake3 = origin.keys_blake3;
+        Effect::Deliver(Box::new(PackedTable { name, entry, keys, keys_blake3 }))
     }
 
     fn make_parent(&mut self, bundle: Box<Bundle>, world: &World<'_>) -> Effect {
@@ -706,7 +690,7 @@ impl<'a> Item<'a> {
 
     fn target(&self, publication: &Publication<'_>) -> PathBuf {
         let mut target = publication.output.directory.join(&self.planned.below);
-        target.push(&self.planned.identifier);
+        target.push(self.planned.identifier.as_str());
         target
     }
 
@@ -760,14 +744,14 @@ fn what_is_there(
     let Some(manifest) = files.iter().find(|file| file.name == MANIFEST) else {
         return Found::Foreign(target.to_owned());
     };
-    let Some(manifest) = manifest::parse(&manifest.bytes) else { return Found::Ours };
-    if let Some(name) = manifest.first_unlisted(&files) {
+    let Ok(manifest) = Manifest::from_json(&manifest.bytes) else { return Found::Ours };
+    if let Some(name) = manifest::first_unlisted(&manifest, &files) {
         return Found::Foreign(target.join(name));
     }
-    let is_same = manifest.origin == *origin
+    let is_same = manifest::origin(&manifest).as_ref() == Some(origin)
         && manifest.identifier == identifier
-        && manifest.check(&files).is_ok();
-    if is_same { Found::Same { num_keys: manifest.num_keys } } else { Found::Ours }
+        && manifest::check(&manifest, &files).is_ok();
+    if is_same { Found::Same { num_keys: u64::from(manifest.table.num_keys) } } else { Found::Ours }
 }
 
 /// Whether what was read back is what was written.
@@ -789,4 +773,160 @@ fn same_files(rendered: &[FileContent], written: &[FileContent]) -> Result<(), I
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::{Artifacts, SelfTest};
+    use crate::config::Inputs;
+    use crate::schedule;
+    use perfecta_core::graph::Scratch;
+    use perfecta_core::search::search;
+    use perfecta_emit::ArtifactKinds;
+    use perfecta_io::{Entry, EntryKind, Operation};
+    use std::path::Path;
+
+    const KEYS: [u32; 3] = [2, 3, 5];
+
+    /// What is done to an item at one of its steps.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Blow {
+        None,
+        Failure,
+        Cancel,
+    }
+
+    /// The file system that an item sees.
+    struct Script {
+        /// What was staged, as it is read back.
+        staged: Option<Vec<FileContent>>,
+        ops: Vec<&'static str>,
+    }
+
+    impl Script {
+        fn complete(&mut self, op: Op) -> Outcome {
+            let (name, payload) = match op {
+                Op::ReadFile { .. } => {
+                    ("read", Ok(Payload::Bytes(KEYS.map(u32::to_le_bytes).concat())))
+                }
+                Op::ReadDirectory { path, .. } => match &self.staged {
+                    Some(files) => {
+                        let mut files = files.clone();
+                        files.sort_by(|left, right| left.name.cmp(&right.name));
+                        ("read back", Ok(Payload::Files(files)))
+                    }
+                    // ENOENT
+                    None => ("compare", Err(failure(&path, 2))),
+                },
+                Op::MakeDirectories { .. } => ("make parent", Ok(Payload::Done)),
+                Op::WriteDirectory { files, .. } => {
+                    self.staged = Some(files.clone());
+                    ("stage", Ok(Payload::Files(files)))
+                }
+                Op::WriteFile { .. } => ("manifest", Ok(Payload::Done)),
+                Op::Publish { .. } => ("publish", Ok(Payload::Done)),
+                Op::RemoveTree { .. } => ("remove", Ok(Payload::Done)),
+                op => panic!("an item does not submit {op:?}"),
+            };
+            self.ops.push(name);
+            payload
+        }
+    }
+
+    fn failure(path: &Path, errno: i32) -> Failure {
+        let error = IoError::new(Operation::Write, path, IoErrorKind::System(errno));
+        Failure { error, buffer: None }
+    }
+
+    /// Drives an item through its life; at step `at`, the blow falls.
+    fn life(
+        durability: Durability,
+        at: usize,
+        blow: Blow,
+    ) -> (ItemReport, Vec<&'static str>, bool) {
+        let output = Output { durability, ..Output::new("out") };
+        let job = Job { output: Some(output.clone()), ..Job::new(Inputs::tree("keys")) };
+        let entry = Entry { path: "below/a.keys".into(), kind: EntryKind::File { bytes: 12 } };
+        let planned = schedule::plan(&job, vec![entry]).remove(0);
+        let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
+        let stage = "out/stage".into();
+        let publication =
+            Publication { output: &output, renderer: &renderer, stage, options_blake3: [7; 32] };
+        let world = World { job: &job, target: Target::Dirs(publication) };
+        let mut workspace = Workspace::default();
+        let mut script = Script { staged: None, ops: Vec::new() };
+        let mut item = Item::new(&planned, 0);
+        let mut event = ItemEvent::Started;
+        for step in 0.. {
+            let effect = item.on(event, &world, &mut workspace);
+            let falls = step == at && item.may_be_abandoned();
+            event = match effect {
+                Effect::Settle => return (item.into_report(), script.ops, step > at),
+                Effect::Submit(_) if falls && blow == Blow::Cancel => ItemEvent::Cancelled,
+                Effect::Submit(op) if falls && blow == Blow::Failure => {
+                    let _ = script.complete(op);
+                    // EIO
+                    ItemEvent::Completed(Err(failure(Path::new("somewhere"), 5)))
+                }
+                Effect::Submit(op) => ItemEvent::Completed(script.complete(op)),
+                Effect::Search(keys) => ItemEvent::Searched(Box::new(found(keys, &job))),
+                Effect::Reserve(bytes) => {
+                    assert!(bytes > 1000);
+                    ItemEvent::Allowed
+                }
+                Effect::AwaitStageSync => ItemEvent::StagesSynced,
+                Effect::AwaitNameSync => ItemEvent::NamesSynced,
+                Effect::Deliver(table) => panic!("nobody packs {table:?}"),
+            };
+        }
+        unreachable!("an item settles")
+    }
+
+    fn found(keys: KeySet, job: &Job) -> Searched {
+        let found = search(&keys, &job.search, &mut Scratch::default(), &|| true).unwrap();
+        let outcome = Ok((found.table.unwrap(), found.verdict));
+        Searched { keys: Arc::new(keys), report: None, outcome }
+    }
+
+    #[test]
+    fn a_life_without_blows_ends_published() {
+        let way = ["read", "compare", "make parent", "stage", "read back", "manifest", "publish"];
+        for durability in [Durability::Process, Durability::Power] {
+            let (report, ops, _) = life(durability, 0, Blow::None);
+            assert_eq!((report.status, &*ops), (Status::Ok, &way[..]));
+            assert_eq!((report.files, report.keys), (4, 3));
+        }
+    }
+
+    #[test]
+    fn whenever_a_blow_falls_what_was_staged_is_removed_and_nothing_else() {
+        for (blow, status) in [(Blow::Failure, Status::Failed), (Blow::Cancel, Status::Cancelled)] {
+            let mut blows = 0;
+            for at in 0..12 {
+                let (report, ops, fell) = life(Durability::Power, at, blow);
+                if !fell || report.status == Status::Ok {
+                    continue;
+                }
+                blows += 1;
+                assert_eq!((report.status, report.bytes, report.files), (status, 0, 0), "{at}");
+                assert_eq!(report.error.is_some(), blow == Blow::Failure);
+                let removes = ops.iter().filter(|op| **op == "remove").count();
+                let is_staged = ops.contains(&"stage") || (blow == Blow::Cancel && removes == 1);
+                assert_eq!(removes, usize::from(is_staged), "{at}: {ops:?}");
+                assert!(blow == Blow::Failure || !ops.contains(&"publish"), "{at}: {ops:?}");
+            }
+            assert_eq!(blows, 7, "{blow:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "an item that is Queued does not take StagesSynced")]
+    fn an_event_out_of_place_is_a_bug() {
+        let job = Job::new(Inputs::tree("keys"));
+        let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 12 } };
+        let planned = schedule::plan(&job, vec![entry]).remove(0);
+        let world = World { job: &job, target: Target::Memory };
+        Item::new(&planned, 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
+    }
 }

@@ -202,7 +202,7 @@ impl<'a> JobState<'a> {
     ) -> ItemReport {
         let report = ItemReport {
             keys_file: planned.keys_file.clone(),
-            identifier: planned.identifier.clone(),
+            identifier: planned.identifier.to_string(),
             status,
             keys: 0,
             search: None,

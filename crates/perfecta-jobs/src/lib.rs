@@ -10,6 +10,7 @@
 //! place with threads and a clock. The same input and options give the same bytes for any number
 //! of threads.
 
+mod artifacts;
 mod config;
 mod error;
 mod event;
@@ -31,6 +32,7 @@ mod runtime;
 mod verify;
 mod worker;
 
+pub use self::artifacts::{Artifacts, SelfTest};
 pub use self::config::{
     Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output, WidthRule,
 };
@@ -40,6 +42,6 @@ pub use self::event::{
 };
 pub use self::ledger::Ledger;
 pub use self::names::{NameFilter, PatternError};
-pub use self::render::{Estimate, Facts, PackedEntry, Packer, RenderError, Renderer};
+pub use self::render::{Estimate, Facts, RenderError, RenderedFile, Renderer};
 pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run};
 pub use self::verify::{Verification, verify};

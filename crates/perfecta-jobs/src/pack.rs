@@ -13,15 +13,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use perfecta_core::format::pack::PackWriter;
 use perfecta_core::key::KeySet;
 
 use crate::error::ItemError;
 use crate::manifest::Digest;
-use crate::render::PackedEntry;
+use crate::render::{PackedEntry, RenderError};
 
 /// A table on its way into the pack.
 pub(crate) struct PackedTable {
-    pub(crate) name: String,
+    /// Where its directory would be, below the output directory.
+    pub(crate) name: Vec<u8>,
+    /// The table file.
     pub(crate) entry: Vec<u8>,
     pub(crate) keys: Arc<KeySet>,
     pub(crate) keys_blake3: Digest,
@@ -34,12 +37,21 @@ pub(crate) struct Chunk {
     pub(crate) tables: Vec<(PackedEntry, Arc<KeySet>)>,
 }
 
+/// The end of a pack: its index, and what the manifest says of all of it.
+pub(crate) struct Ending {
+    pub(crate) tables: Vec<PackedEntry>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offset: u64,
+    pub(crate) blake3: Digest,
+}
+
 /// The order of a pack. See the drawing.
 ///
 /// Invariant: every position below `next` has left the window; `end` is the offset after all chunks
 /// that were handed out.
 pub(crate) struct PackWindow {
     num_items: u32,
+    writer: PackWriter,
     next: u32,
     arrived: BTreeMap<u32, Option<PackedTable>>,
     bytes: Vec<u8>,
@@ -57,12 +69,13 @@ impl PackWindow {
     /// Bytes from which a chunk is worth a write.
     const CHUNK_BYTES: usize = 1 << 20;
 
-    pub(crate) fn new(num_items: u32, header: Vec<u8>) -> Self {
+    pub(crate) fn new(num_items: u32) -> Self {
         Self {
             num_items,
+            writer: PackWriter::default(),
             next: 0,
             arrived: BTreeMap::new(),
-            bytes: header,
+            bytes: PackWriter::header().to_vec(),
             tables: Vec::new(),
             end: 0,
             is_writing: false,
@@ -92,9 +105,19 @@ impl PackWindow {
 
     fn take_in(&mut self, table: PackedTable) {
         let PackedTable { name, entry, keys, keys_blake3 } = table;
+        let offset = match self.writer.append(&name, &entry, keys_blake3) {
+            Ok(offset) => offset,
+            Err(error) => {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                let error = RenderError { artifact: name, reason: error.to_string() };
+                self.failure.get_or_insert(ItemError::Render(error));
+                return;
+            }
+        };
+        assert_eq!(offset, self.end + self.bytes.len() as u64, "an image lies where it is written");
         let packed = PackedEntry {
-            name,
-            offset: self.end + self.bytes.len() as u64,
+            name: String::from_utf8_lossy(&name).into_owned(),
+            offset,
             bytes: entry.len() as u64,
             num_keys: keys.len() as u64,
             keys_blake3,
@@ -129,7 +152,9 @@ impl PackWindow {
                 self.hasher.update(&chunk.bytes);
                 self.safe.extend(chunk.tables.into_iter().map(|(entry, _)| entry));
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
         }
     }
 
@@ -144,10 +169,17 @@ impl PackWindow {
         self.next == self.num_items && !self.is_writing && is_written
     }
 
-    /// What was written, when all is through: entries, bytes not written yet, offset and hash.
-    pub(crate) fn finish(self) -> (Vec<PackedEntry>, Vec<u8>, u64, blake3::Hasher) {
+    /// What is left to do when all is through.
+    pub(crate) fn finish(mut self) -> Ending {
         assert!(self.is_through(), "the pack is not through");
-        (self.safe, self.bytes, self.end, self.hasher)
+        self.bytes.extend(self.writer.finish());
+        self.hasher.update(&self.bytes);
+        Ending {
+            tables: self.safe,
+            offset: self.end,
+            blake3: *self.hasher.finalize().as_bytes(),
+            bytes: self.bytes,
+        }
     }
 }
 
@@ -156,41 +188,54 @@ mod tests {
     use super::*;
     use perfecta_core::key::Repair;
 
-    fn table(name: &str, bytes: usize) -> PackedTable {
+    const IMAGE: usize = 64;
+
+    fn table(name: &str, images: usize) -> PackedTable {
         let keys = Arc::new(KeySet::from_u32(vec![1], Repair::default()).unwrap());
-        let entry = vec![name.as_bytes()[0]; bytes];
-        PackedTable { name: name.to_owned(), entry, keys, keys_blake3: [0; 32] }
+        let entry = vec![name.as_bytes()[0]; images * IMAGE];
+        PackedTable { name: name.into(), entry, keys, keys_blake3: [0; 32] }
     }
 
     #[test]
     fn tables_leave_in_the_order_of_the_plan_however_they_arrive() {
-        let mut window = PackWindow::new(4, vec![b'h'; 2]);
-        window.arrive(3, Some(table("d", 5)));
-        window.arrive(1, Some(table("b", 3)));
+        let mut window = PackWindow::new(4);
+        window.arrive(3, Some(table("d", 3)));
+        window.arrive(1, Some(table("b", 2)));
         assert!(window.take_chunk().is_none());
         window.arrive(2, None);
         window.arrive(0, Some(table("a", 1)));
         let chunk = window.take_chunk().unwrap();
-        assert_eq!((chunk.offset, &*chunk.bytes), (0, &b"hhabbbddddd"[..]));
+        let firsts: Vec<u8> = chunk.bytes.iter().step_by(IMAGE).skip(1).copied().collect();
+        assert_eq!((chunk.offset, &*firsts), (0, &b"abbddd"[..]));
         let offsets: Vec<u64> = chunk.tables.iter().map(|(entry, _)| entry.offset).collect();
-        assert_eq!(offsets, [2, 3, 6]);
+        assert_eq!(offsets, [64, 128, 256]);
         assert!(!window.is_through());
         window.written(Ok(chunk));
-        let (entries, rest, end, _) = window.finish();
-        assert_eq!((entries.len(), rest.len(), end), (3, 0, 11));
+        let ending = window.finish();
+        assert_eq!((ending.tables.len(), ending.offset), (3, 448));
     }
 
     #[test]
     fn one_chunk_is_written_at_a_time_and_nobody_runs_too_far_ahead() {
-        let mut window = PackWindow::new(10_000, Vec::new());
+        let mut window = PackWindow::new(10_000);
         assert!(window.admits(PackWindow::AHEAD_MAX - 1));
         assert!(!window.admits(PackWindow::AHEAD_MAX));
-        window.arrive(0, Some(table("a", PackWindow::CHUNK_BYTES)));
+        let images = PackWindow::CHUNK_BYTES / IMAGE;
+        window.arrive(0, Some(table("a", images)));
         assert!(window.admits(PackWindow::AHEAD_MAX));
         let chunk = window.take_chunk().unwrap();
-        window.arrive(1, Some(table("b", PackWindow::CHUNK_BYTES)));
+        window.arrive(1, Some(table("b", images)));
         assert!(window.take_chunk().is_none());
         window.written(Ok(chunk));
-        assert_eq!(window.take_chunk().unwrap().offset, PackWindow::CHUNK_BYTES as u64);
+        assert_eq!(window.take_chunk().unwrap().offset, (PackWindow::CHUNK_BYTES + 64) as u64);
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_loses_the_pack() {
+        let mut window = PackWindow::new(2);
+        window.arrive(0, Some(table("a", 1)));
+        window.arrive(1, Some(table("a", 1)));
+        assert!(window.failure().is_some());
+        assert!(window.is_through());
     }
 }

@@ -15,9 +15,8 @@ use crate::error::{ItemError, JobError};
 use crate::item::{ItemEvent, Workspace};
 use crate::job::StagedItem;
 use crate::manifest::{Digest, PackManifest};
-use crate::pack::PackWindow;
+use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
-use crate::render::Packer;
 use crate::schedule::Planned;
 use crate::stage::{Stage, bytes_of, call};
 use crate::worker::Shared;
@@ -82,7 +81,7 @@ pub(crate) fn unchanged_keys(
         return None;
     }
     for (item, entry) in items.iter().zip(&manifest.tables) {
-        if item.target().display().to_string() != entry.name {
+        if item.target().to_string_lossy() != entry.name {
             return None;
         }
         let path = item.keys_file.clone();
@@ -128,7 +127,6 @@ pub(crate) fn open(engine: &mut dyn Engine, stage: &Stage) -> Result<PathBuf, Jo
 /// What a pack is closed with.
 pub(crate) struct Closing<'a> {
     pub(crate) output: &'a Output,
-    pub(crate) packer: &'a dyn Packer,
     pub(crate) options_blake3: Digest,
     pub(crate) found: &'a Found,
     pub(crate) filesystem: Option<&'a Arc<Held>>,
@@ -170,15 +168,12 @@ impl Closing<'_> {
         engine: &mut dyn Engine,
         window: PackWindow,
     ) -> Result<(u64, u32), ItemError> {
-        let (tables, mut rest, end, mut hasher) = window.finish();
-        rest.extend(self.packer.index(&tables));
-        hasher.update(&rest);
+        let Ending { tables, bytes: rest, offset, blake3 } = window.finish();
         let tables_bytes: u64 = tables.iter().map(|table| table.bytes).sum();
-        let bytes = end + rest.len() as u64;
+        let bytes = offset + rest.len() as u64;
         let file = self.staged.join(PACKED_FILE);
-        let op = Op::Append { path: file.clone(), offset: end, bytes: rest };
+        let op = Op::Append { path: file.clone(), offset, bytes: rest };
         call(engine, op).map_err(ItemError::Output)?;
-        let blake3 = *hasher.finalize().as_bytes();
         // Once more from the disk, now that all of it is there: what the manifest says is so.
         if hash_file(engine, &file, bytes) != Some(blake3) {
             let reason = "what was read back is not what was written".to_owned();

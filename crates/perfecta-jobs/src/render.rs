@@ -1,9 +1,11 @@
 //! The interface to whatever turns a table into files.
 
+use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
+use perfecta_emit::{Identifier, OriginalName};
 use perfecta_io::FileContent;
 
 use crate::error::ItemError;
@@ -24,7 +26,7 @@ pub trait Renderer: Sync {
         &self,
         facts: &Facts<'_>,
         table: &Table,
-        files: &mut Vec<FileContent>,
+        artifacts: &mut Vec<RenderedFile>,
     ) -> Result<(), RenderError>;
 
     /// Checks bytes that were read back: whatever among `files` can be decoded here must decode,
@@ -38,56 +40,38 @@ pub trait Renderer: Sync {
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate;
 }
 
-/// Lays the tables of a whole job into one file: header, entries in the order of the plan, index.
-///
-/// What it writes depends on its arguments and its own options alone.
-pub trait Packer: Sync {
-    /// A line that names everything that shapes the bytes; see [`Renderer::fingerprint`].
-    fn fingerprint(&self) -> String;
-
-    /// The bytes before the first entry.
-    fn header(&self) -> Vec<u8>;
-
-    /// The entry of a table, padded so that another can follow it.
-    ///
-    /// # Errors
-    /// [`RenderError`] if the table cannot be expressed.
-    fn entry(&self, facts: &Facts<'_>, table: &Table) -> Result<Vec<u8>, RenderError>;
-
-    /// The bytes after the last entry.
-    fn index(&self, entries: &[PackedEntry]) -> Vec<u8>;
-
-    /// Checks an entry that was read back: it must decode, and give every key of `keys`, where they
-    /// are known, its rank.
-    ///
-    /// # Errors
-    /// [`ItemError::Verify`] or [`ItemError::Damaged`].
-    fn check(&self, entry: &[u8], keys: Option<&KeySet>) -> Result<(), ItemError>;
-}
-
 /// Where a table lies in a packed file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackedEntry {
+pub(crate) struct PackedEntry {
     /// Where its directory would be: the key file's directory below the input's root, and the
     /// identifier, with `/` between.
-    pub name: String,
+    pub(crate) name: String,
     /// Where its entry begins.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Bytes of the entry, padding included.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Keys of the table.
-    pub num_keys: u64,
+    pub(crate) num_keys: u64,
     /// Hash of the key file.
-    pub keys_blake3: [u8; 32],
+    pub(crate) keys_blake3: [u8; 32],
+}
+
+/// A file of a table, in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedFile {
+    /// The name of its kind, for the manifest.
+    pub kind: &'static str,
+    /// Name and bytes.
+    pub file: FileContent,
 }
 
 /// What is known of a table beside the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// The table's name: `[A-Za-z_][A-Za-z0-9_]*`.
-    pub identifier: &'a str,
-    /// Name of the key file, without directories; not UTF-8 parts replaced.
-    pub keys_file: &'a str,
+    /// The table's name.
+    pub identifier: &'a Identifier,
+    /// Name of the key file, without directories.
+    pub keys_file: &'a OriginalName,
     /// Hash of the key file's bytes.
     pub keys_blake3: [u8; 32],
     /// Bytes of the key file.
@@ -115,4 +99,19 @@ pub struct Estimate {
     pub files: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+/// Checks a table file that was read back: it must decode, and give every key of `keys`, where they
+/// are known, its rank.
+pub(crate) fn check_image(
+    file: &str,
+    image: &[u8],
+    keys: Option<&KeySet>,
+) -> Result<(), ItemError> {
+    let damaged = |reason: String| ItemError::Damaged { file: file.to_owned(), reason };
+    let table = format::decode(image).map_err(|error| damaged(error.to_string()))?;
+    match keys.map(|keys| table.verify(keys)) {
+        None | Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(ItemError::Verify(error)),
+    }
 }

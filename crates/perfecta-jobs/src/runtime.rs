@@ -18,7 +18,7 @@ use crate::job::JobState;
 use crate::manifest::Digest;
 use crate::pack::PackWindow;
 use crate::packed::{self, Closing};
-use crate::render::{Packer, Renderer};
+use crate::render::Renderer;
 use crate::schedule::{self, Planned};
 use crate::stage::{self, Stage, call};
 use crate::worker::{self, Shared};
@@ -32,8 +32,6 @@ pub struct Runtime<'a> {
     pub clock: &'a dyn Clock,
     /// Turns tables into artifacts; needed where something is written or verified.
     pub renderer: Option<&'a dyn Renderer>,
-    /// Lays tables into one file; needed for [`Layout::Packed`].
-    pub packer: Option<&'a dyn Packer>,
     /// Says when to stop.
     pub cancel: CancelFlag,
 }
@@ -42,7 +40,7 @@ impl<'a> Runtime<'a> {
     /// The blocking engine and the system's clock.
     #[must_use]
     pub fn new(renderer: Option<&'a dyn Renderer>, cancel: CancelFlag) -> Self {
-        Self { engines: &BlockingEngines, clock: &SystemClock, renderer, packer: None, cancel }
+        Self { engines: &BlockingEngines, clock: &SystemClock, renderer, cancel }
     }
 }
 
@@ -194,9 +192,7 @@ impl<'a> Setting<'a> {
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<Summary, JobError> {
-        let packer = self.runtime.packer;
-        let packer = packer.ok_or(JobError::Unsupported("packing without a packer"))?;
-        let options_blake3 = options_digest(self.job, &packer.fingerprint());
+        let options_blake3 = options_digest(self.job, "packed");
         let found = packed::look(engine, output)?;
         let unchanged =
             packed::unchanged_keys(engine, self.job, self.items, &options_blake3, &found);
@@ -207,13 +203,12 @@ impl<'a> Setting<'a> {
         }
         let path = packed::open(engine, stage)?;
         let num_items = self.items.len() as u32;
-        let window = PackWindow::new(num_items, packer.header());
-        let mut shared = self.share(Target::Pack(packer), Some(window), observer);
-        shared.pack = Some((path.clone(), packer));
+        let window = PackWindow::new(num_items);
+        let mut shared = self.share(Target::Pack, Some(window), observer);
+        shared.pack = Some(path.clone());
         self.work(&shared);
         let closing = Closing {
             output,
-            packer,
             options_blake3,
             found: &found,
             filesystem: filesystem.as_ref(),

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::Attempter;
+use perfecta_emit::Identifier;
 use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
 
 use crate::config::{Inputs, Job, KeyEncoding};
 use crate::error::ItemError;
 use crate::names::NameFilter;
-use crate::places::{self, STAGE_PREFIX};
+use crate::places::STAGE_PREFIX;
 
 /// An item before it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +26,7 @@ pub(crate) struct Planned {
     /// input's root.
     pub(crate) below: PathBuf,
     /// The table's name.
-    pub(crate) identifier: String,
+    pub(crate) identifier: Identifier,
     /// Bytes of the key file when it was listed.
     pub(crate) file_bytes: u64,
     /// Why it cannot be built whatever its keys.
@@ -61,7 +62,7 @@ impl Planned {
 
     /// The table's directory below the output directory.
     pub(crate) fn target(&self) -> PathBuf {
-        self.below.join(&self.identifier)
+        self.below.join(self.identifier.as_str())
     }
 }
 
@@ -110,7 +111,7 @@ fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
         | EntryKind::BrokenLink
         | EntryKind::Unreadable(_) => 0,
     };
-    let identifier = places::identifier(&name);
+    let identifier = Identifier::of_file_name(name.as_encoded_bytes());
     let mut item =
         Planned { below: below.to_owned(), identifier, file_bytes, refusal: None, keys_file };
     item.refusal = refusal(job, &item, entry.kind);
@@ -133,8 +134,8 @@ fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
         let kind = IoErrorKind::TooLarge { bytes: item.file_bytes, bytes_max };
         return Some(ItemError::Input(IoError::new(Operation::Read, path, kind)));
     }
-    if item.identifier.len() > job.limits.name_bytes_max {
-        let (bytes, bytes_max) = (item.identifier.len(), job.limits.name_bytes_max);
+    if item.identifier.as_str().len() > job.limits.name_bytes_max {
+        let (bytes, bytes_max) = (item.identifier.as_str().len(), job.limits.name_bytes_max);
         return Some(ItemError::Name { bytes, bytes_max });
     }
     let is_reserved =
@@ -148,14 +149,14 @@ fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
 
 /// Key files that go to one place are all refused: none of them has more right to it.
 fn refuse_clashes(items: &mut [Planned]) {
-    let mut first_at: HashMap<PathBuf, usize> = HashMap::with_capacity(items.len());
+    let mut first_at: HashMap<(PathBuf, String), usize> = HashMap::with_capacity(items.len());
     for index in 0..items.len() {
         if items[index].refusal.is_some() {
             continue;
         }
-        let target = items[index].target();
-        if let Some(&first) = first_at.get(&target) {
-            let target = target.display().to_string();
+        let place = (items[index].below.clone(), items[index].identifier.collision_key());
+        if let Some(&first) = first_at.get(&place) {
+            let target = items[index].target().display().to_string();
             let other = |other: usize| ItemError::Clash {
                 other: items[other].keys_file.clone(),
                 target: target.clone(),
@@ -164,7 +165,7 @@ fn refuse_clashes(items: &mut [Planned]) {
             items[first].refusal.get_or_insert(for_first);
             items[index].refusal = Some(for_this);
         } else {
-            first_at.insert(target, index);
+            first_at.insert(place, index);
         }
     }
 }
@@ -231,7 +232,7 @@ mod tests {
         let entries =
             vec![file("b.keys", 8), file("a.keys", 8), file("big.keys", 400), file("x.txt", 999)];
         let items = plan(&job(), entries.clone());
-        let names: Vec<_> = items.iter().map(|item| &*item.identifier).collect();
+        let names: Vec<_> = items.iter().map(|item| item.identifier.as_str()).collect();
         assert_eq!(names, ["big", "a", "b"]);
         let reversed = plan(&job(), entries.into_iter().rev().collect());
         assert_eq!(items, reversed);

@@ -16,10 +16,10 @@ use crate::config::{Inputs, Job, KeyEncoding, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Progress, Status, Summary};
 use crate::ledger::{Ledger, Running};
-use crate::manifest::{self, Digest, PackManifest};
+use crate::manifest::{self, Digest, Manifest, PackManifest};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
-use crate::render::{PackedEntry, Renderer};
+use crate::render::{PackedEntry, Renderer, check_image};
 use crate::runtime::{Runtime, list_inputs};
 use crate::schedule;
 use crate::stage::{bytes_of, call};
@@ -305,10 +305,6 @@ impl Shared<'_> {
             }
             Subject::Entry(entry) => {
                 report.keys = entry.num_keys;
-                let packer = self
-                    .runtime
-                    .packer
-                    .ok_or_else(|| check.damaged("", "packed tables cannot be decoded here"))?;
                 let keys = self.read_keys(check, &entry.keys_blake3, engine)?;
                 let op = Op::ReadRange {
                     path: check.path.clone(),
@@ -317,7 +313,7 @@ impl Shared<'_> {
                     buffer: Vec::new(),
                 };
                 let bytes = bytes_of(call(engine, op).map_err(ItemError::Output)?);
-                packer.check(&bytes, keys.as_ref())
+                check_image(&check.path.display().to_string(), &bytes, keys.as_ref())
             }
             Subject::Torn => Err(check.damaged("", "it is torn, or of another version")),
         }
@@ -341,12 +337,13 @@ impl Shared<'_> {
         report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
         let manifest = files.iter().find(|file| file.name == MANIFEST);
         let manifest = manifest.ok_or_else(|| check.damaged(MANIFEST, "it is missing"))?;
-        let manifest = manifest::parse(&manifest.bytes)
-            .ok_or_else(|| check.damaged(MANIFEST, "it is torn, or of another version"))?;
-        manifest.check(&files).map_err(|(file, reason)| check.damaged(&file, &reason))?;
+        let manifest = Manifest::from_json(&manifest.bytes)
+            .map_err(|error| check.damaged(MANIFEST, &error.to_string()))?;
+        manifest::check(&manifest, &files)
+            .map_err(|(file, reason)| check.damaged(&file, &reason))?;
         report.identifier.clone_from(&manifest.identifier);
-        report.keys = manifest.num_keys;
-        let keys = self.read_keys(check, &manifest.origin.keys_blake3, engine)?;
+        report.keys = u64::from(manifest.table.num_keys);
+        let keys = self.read_keys(check, manifest.key_file.blake3.as_bytes(), engine)?;
         self.renderer.check(&files, keys.as_ref())
     }
 

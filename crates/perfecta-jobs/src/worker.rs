@@ -19,7 +19,7 @@ use crate::hard::{Patience, SharedSearch};
 use crate::item::{Effect, Item, ItemEvent, SearchEnd, Searched, Workspace, World};
 use crate::job::{Assignment, JobState, StagedItem, Taken, Ticket};
 use crate::pack::{Chunk, PackedTable};
-use crate::render::Packer;
+use crate::render::check_image;
 use crate::runtime::Runtime;
 use crate::schedule::Planned;
 use crate::stage::{bytes_of, call};
@@ -40,7 +40,7 @@ pub(crate) struct Shared<'a, 'o> {
     /// Milliseconds since the beginning before which nothing more is told of hard searches.
     pub(crate) next_tick_ms: AtomicU64,
     /// The staged pack, if there is one.
-    pub(crate) pack: Option<(PathBuf, &'a dyn Packer)>,
+    pub(crate) pack: Option<PathBuf>,
     /// For common syncs, if there are any.
     pub(crate) filesystem: Option<Arc<Held>>,
 }
@@ -299,7 +299,7 @@ impl<'a> Worker<'_, 'a, '_> {
     /// Appends a chunk to the pack, reads it back, and checks every table in it.
     fn append(&mut self, chunk: Chunk) -> Result<Chunk, ItemError> {
         let Chunk { offset, bytes, tables } = chunk;
-        let (path, packer) = self.shared.pack.as_ref().expect("only a pack has chunks");
+        let path = self.shared.pack.as_ref().expect("only a pack has chunks");
         let op = Op::Append { path: path.clone(), offset, bytes };
         let bytes = bytes_of(call(self.engine.as_mut(), op).map_err(ItemError::Output)?);
         let buffer = std::mem::take(&mut self.workspace.buffer);
@@ -311,7 +311,7 @@ impl<'a> Worker<'_, 'a, '_> {
         }
         for (entry, keys) in &tables {
             let from = (entry.offset - offset) as usize;
-            packer.check(&read[from..from + entry.bytes as usize], Some(keys))?;
+            check_image(&entry.name, &read[from..from + entry.bytes as usize], Some(keys))?;
         }
         self.workspace.buffer = read;
         Ok(Chunk { offset, bytes, tables })

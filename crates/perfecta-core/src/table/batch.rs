@@ -157,6 +157,7 @@ impl Sums<'_> {
             unsafe { self.of_all_avx2(keys, indexes, in_lanes) };
             return;
         }
+        // Without a vector unit to ask for, only the architecture's own remains.
         let _ = in_lanes;
         self.of_blocks_any_width(keys, indexes, by_words);
     }

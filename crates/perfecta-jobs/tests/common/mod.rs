@@ -19,7 +19,7 @@ use perfecta_io::{
 };
 use perfecta_jobs::{
     CancelFlag, EngineSource, Estimate, Event, Facts, Inputs, ItemError, ItemReport, Job, Output,
-    PackedEntry, Packer, RenderError, Renderer, Runtime, Summary, run,
+    RenderError, RenderedFile, Renderer, Runtime, Summary, run,
 };
 
 /// Writes a table as its parameters and its array.
@@ -37,12 +37,14 @@ impl Renderer for PlainRenderer {
         &self,
         facts: &Facts<'_>,
         table: &Table,
-        files: &mut Vec<FileContent>,
+        artifacts: &mut Vec<RenderedFile>,
     ) -> Result<(), RenderError> {
         let bytes = encode(&table.view());
-        files.push(FileContent { name: format!("{}.pht", facts.identifier).into(), bytes });
+        let file = FileContent { name: format!("{}.pht", facts.identifier).into(), bytes };
+        artifacts.push(RenderedFile { kind: "pht", file });
         let text = format!("{} {}\n", facts.keys.len(), self.version).into_bytes();
-        files.push(FileContent { name: format!("{}.h", facts.identifier).into(), bytes: text });
+        let file = FileContent { name: format!("{}.h", facts.identifier).into(), bytes: text };
+        artifacts.push(RenderedFile { kind: "c", file });
         Ok(())
     }
 
@@ -64,29 +66,6 @@ impl Renderer for PlainRenderer {
     fn estimate(&self, _num_keys: u64, _width: KeyWidth, geometry: Geometry) -> Estimate {
         let array = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
         Estimate { files: 2, bytes: array + 80 }
-    }
-}
-
-impl Packer for PlainRenderer {
-    fn fingerprint(&self) -> String {
-        format!("plain pack {}", self.version)
-    }
-
-    fn header(&self) -> Vec<u8> {
-        b"plain".to_vec()
-    }
-
-    fn entry(&self, _facts: &Facts<'_>, table: &Table) -> Result<Vec<u8>, RenderError> {
-        Ok(encode(&table.view()))
-    }
-
-    fn index(&self, entries: &[PackedEntry]) -> Vec<u8> {
-        entries.iter().flat_map(|entry| entry.offset.to_le_bytes()).collect()
-    }
-
-    fn check(&self, entry: &[u8], keys: Option<&KeySet>) -> Result<(), ItemError> {
-        let file = FileContent { name: "entry.pht".into(), bytes: entry.to_vec() };
-        Renderer::check(self, &[file], keys)
     }
 }
 

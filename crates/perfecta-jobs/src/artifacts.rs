@@ -1,0 +1,107 @@
+//! The artifacts that perfecta knows, as a renderer of jobs.
+
+use perfecta_core::family::Family;
+use perfecta_core::format;
+use perfecta_core::geometry::Geometry;
+use perfecta_core::key::{KeySet, KeyWidth};
+use perfecta_core::seeds::SeedSource;
+use perfecta_core::table::{Parameters, Table};
+use perfecta_emit::{
+    ArtifactKind, ArtifactKinds, Bundle, Description, Identifier, OriginalName, SelfTestKeys,
+};
+use perfecta_io::FileContent;
+
+use crate::error::ItemError;
+use crate::render::{Estimate, Facts, RenderError, RenderedFile, Renderer, check_image};
+
+/// Renders a choice of artifacts: the table file, source code in several languages.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    kinds: ArtifactKinds,
+    self_test: SelfTest,
+}
+
+/// Where self-tests of generated code get the keys from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfTest {
+    /// The keys stand in the file, for the self-test only.
+    WithKeys,
+    /// It reads the key file that it is given.
+    FromFile,
+}
+
+impl Artifacts {
+    /// Artifacts of these kinds.
+    #[must_use]
+    pub const fn new(kinds: ArtifactKinds, self_test: SelfTest) -> Self {
+        Self { kinds, self_test }
+    }
+
+    const fn self_test_keys<'a>(&self, keys: &'a KeySet) -> SelfTestKeys<'a> {
+        match self.self_test {
+            SelfTest::WithKeys => SelfTestKeys::Included(keys),
+            SelfTest::FromFile => SelfTestKeys::Omitted,
+        }
+    }
+}
+
+impl Renderer for Artifacts {
+    fn fingerprint(&self) -> String {
+        format!("{} {:?}", self.kinds, self.self_test)
+    }
+
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        table: &Table,
+        artifacts: &mut Vec<RenderedFile>,
+    ) -> Result<(), RenderError> {
+        let view = table.view();
+        let encode = || format::encode(&view);
+        let keys = self.self_test_keys(facts.keys);
+        let description = Description::new(view, facts.identifier, facts.keys_file, keys, &encode);
+        let bundle = Bundle::new(description, self.kinds.clone());
+        for artifact in bundle.artifacts() {
+            let mut bytes = Vec::new();
+            let name = artifact.file_name();
+            artifact.render(&mut bytes).map_err(|error| RenderError {
+                artifact: name.clone(),
+                reason: error.to_string(),
+            })?;
+            let file = FileContent { name: name.into(), bytes };
+            artifacts.push(RenderedFile { kind: artifact.kind().name(), file });
+        }
+        Ok(())
+    }
+
+    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+        let suffix = format!(".{}", ArtifactKind::Pht.name());
+        for file in files {
+            let name = file.name.to_string_lossy();
+            if name.ends_with(&suffix) {
+                check_image(&name, &file.bytes, keys)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
+        let family = Family::Folded;
+        let parameters = Parameters {
+            family,
+            seeds: SeedSource::default().draw(1, family, geometry),
+            geometry,
+            key_width: width,
+            downsize: None,
+            num_keys: num_keys.clamp(1, u64::from(geometry.edge_capacity())) as u32,
+            first_key: 0,
+            last_key: u64::from(u32::MAX),
+        };
+        let (identifier, name) = (Identifier::of_file_name(b"table"), OriginalName::new("table"));
+        let bytes = format::encoded_bytes(&parameters) as u64;
+        let omitted = SelfTestKeys::Omitted;
+        let description = Description::expected(parameters, &identifier, &name, omitted, bytes);
+        let bundle = Bundle::new(description, self.kinds.clone());
+        Estimate { files: bundle.artifacts().count() as u64, bytes: bundle.size_bytes() }
+    }
+}

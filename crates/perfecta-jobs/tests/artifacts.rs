@@ -1,0 +1,50 @@
+//! Jobs with the artifacts that users get.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use common::{job, run_all, three_good, tree};
+use perfecta_core::format::pack::PackView;
+use perfecta_jobs::{Artifacts, CancelFlag, Event, Inputs, Layout, Runtime, SelfTest};
+use perfecta_jobs::{Verification, dry_run, verify};
+
+fn artifacts(kinds: &str) -> Artifacts {
+    Artifacts::new(kinds.parse().unwrap(), SelfTest::FromFile)
+}
+
+#[test]
+fn all_artifacts_are_published_verified_and_found_unchanged() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let artifacts = artifacts("all");
+    let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+    let job = job(input.path(), out.path());
+    let planned = dry_run(&job, &runtime).unwrap();
+    let (summary, _) = run_all(&job, &runtime);
+    assert_eq!((summary.ok, summary.files), (3, planned.files));
+    assert!(planned.bytes.abs_diff(summary.bytes) * 10 < summary.bytes, "{planned:?} {summary:?}");
+    assert_eq!(run_all(&job, &runtime).0.unchanged, 3);
+    let verification =
+        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
+    let summary = verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap();
+    assert_eq!((summary.ok, summary.failed), (3, 0));
+}
+
+#[test]
+fn a_pack_is_what_the_library_maps() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let artifacts = artifacts("pht");
+    let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+    let mut job = job(input.path(), out.path());
+    job.output.as_mut().unwrap().layout = Layout::Packed;
+    run_all(&job, &runtime);
+    let files = tree(out.path());
+    let bytes = &files[std::path::Path::new("tables.packed/tables.phtpack")];
+    let pack = PackView::decode(bytes).unwrap();
+    let table = pack.get(b"below/large").unwrap().table().unwrap();
+    assert_eq!((table.index(104_729u32), table.index(104_729u32 * 3000)), (0, 2999));
+    let names: Vec<_> = pack.iter().map(|entry| entry.name).collect();
+    assert_eq!(names, [&b"below/large"[..], b"middle", b"small"]);
+}

@@ -1,0 +1,83 @@
+//! Building tables in process: for sets that are known only at run time, and for build scripts.
+//!
+//! ```
+//! let built = perfecta::build::table_from_u32(vec![10, 20, 4_000_000_000])?;
+//! assert_eq!(built.table.index(20u32), 1);
+//! # Ok::<(), perfecta::build::BuildError>(())
+//! ```
+//!
+//! A build script writes [`Table::as_bytes`] into `OUT_DIR` and the program takes it with
+//! `include_bytes!`: `examples/build-script` in this crate is such a project.
+
+use perfecta_core::format;
+use perfecta_core::graph::Scratch;
+use perfecta_core::search;
+
+pub use perfecta_core::key::{KeyError, KeySet, Repair};
+pub use perfecta_core::search::{FamilyChoice, Limit, Plan, PlanError, Verdict};
+
+use crate::Table;
+
+/// A table and how it was found.
+#[derive(Debug)]
+pub struct Built {
+    /// The table; each of its keys was looked up once.
+    pub table: Table,
+    /// Attempts, and which of them won.
+    pub verdict: Verdict,
+}
+
+/// Why there is no table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// The keys are no key set: unsorted, some twice, none at all.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The plan cannot succeed on these keys.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A limit of the plan was met first.
+    #[error("no table within the limits: {limit:?} after {} attempts", verdict.tally.attempts())]
+    Unsolved {
+        /// The limit.
+        limit: Limit,
+        /// What the attempts came to.
+        verdict: Verdict,
+    },
+}
+
+/// The table of 32-bit keys, which must be sorted and distinct, on the calling thread.
+///
+/// # Errors
+/// [`BuildError::Keys`] names the first key that is out of order or there twice.
+pub fn table_from_u32(keys: Vec<u32>) -> Result<Built, BuildError> {
+    table_of(&KeySet::from_u32(keys, Repair::default())?, &Plan::default())
+}
+
+/// The table of 64-bit keys, which must be sorted and distinct, on the calling thread.
+///
+/// # Errors
+/// [`BuildError::Keys`] names the first key that is out of order or there twice.
+pub fn table_from_u64(keys: Vec<u64>) -> Result<Built, BuildError> {
+    table_of(&KeySet::from_u64(keys, Repair::default())?, &Plan::default())
+}
+
+/// The table of a key set by a plan of one's own.
+///
+/// # Errors
+/// [`BuildError`].
+///
+/// # Panics
+/// If the search finds a table that does not hold its keys, which is a bug here.
+pub fn table_of(keys: &KeySet, plan: &Plan) -> Result<Built, BuildError> {
+    let solution = search::search(keys, plan, &mut Scratch::default(), &|| true)?;
+    let verdict = solution.verdict;
+    let table = match (solution.table, verdict.outcome) {
+        (Some(table), _) => table,
+        (None, Err(limit)) => return Err(BuildError::Unsolved { limit, verdict }),
+        (None, Ok(_)) => unreachable!("a search with a winner has a table"),
+    };
+    let table = Table::from_bytes(format::encode(&table.view())).expect("what is written is read");
+    table.view().verify(keys).expect("every key has its rank");
+    Ok(Built { table, verdict })
+}

@@ -1,0 +1,270 @@
+//! [`Table`] and [`Pack`]: views together with the bytes they look into, read or mapped.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use perfecta_core::format::pack::PackView;
+use perfecta_core::format::{self, FormatError};
+use perfecta_core::key::Key;
+use perfecta_core::table::{Lookup, Parameters, TableView};
+
+/// A table that holds its file.
+///
+/// # Mapped files
+///
+/// A mapped file costs nothing to open, and its pages are shared by all processes that use it. It must
+/// stay as it is while it is mapped:
+///
+/// * If it is cut shorter, the next look-up that reaches a missing page ends the process (`SIGBUS`; an
+///   exception on Windows, where the system refuses the cut in the first place).
+/// * If it is overwritten in place, look-ups may give wrong indexes. They stay below the edge
+///   capacity: what look-ups rely on for their own safety is copied out when the file is opened.
+///
+/// Files that are replaced by renaming another one over them, as perfecta publishes them, are safe: a
+/// mapping keeps the file that it was made of. Where that cannot be relied on, use [`Table::load`].
+#[derive(Debug)]
+pub struct Table {
+    /// Looks into `storage`; given out for no longer than a borrow of it.
+    view: TableView<'static>,
+    storage: Storage,
+}
+
+impl Table {
+    /// Reads a table file into memory and checks all of it.
+    ///
+    /// # Errors
+    /// [`LoadError`] with the path, and what is wrong with the file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::open(path.as_ref(), Storage::read, format::decode)
+    }
+
+    /// Maps a table file and checks all of it, which reads it once. See [mapped files](#mapped-files).
+    ///
+    /// # Errors
+    /// [`LoadError`] with the path, and what is wrong with the file.
+    pub fn map(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::open(path.as_ref(), Storage::map, format::decode)
+    }
+
+    /// Maps a table file and checks its header, but reads none of the array: for tables of gigabytes
+    /// of which few pages will be used. Damage shows as wrong indexes.
+    ///
+    /// # Errors
+    /// [`LoadError`] with the path, and what is wrong with the header.
+    pub fn map_trusting_sections(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::open(path.as_ref(), Storage::map, format::decode_trusting_sections)
+    }
+
+    /// A table of the bytes of its file.
+    ///
+    /// # Errors
+    /// [`FormatError`], as of [`decode`](crate::decode).
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FormatError> {
+        Self::of_storage(Storage::Read(bytes), format::decode)
+    }
+
+    fn open(
+        path: &Path,
+        storage: fn(&Path) -> std::io::Result<Storage>,
+        decode: Decode,
+    ) -> Result<Self, LoadError> {
+        let storage = storage(path).map_err(|error| LoadError::new(path, error.into()))?;
+        Self::of_storage(storage, decode).map_err(|error| LoadError::new(path, error.into()))
+    }
+
+    fn of_storage(storage: Storage, decode: Decode) -> Result<Self, FormatError> {
+        // SAFETY: the view is dropped with the storage, and only given out for a borrow of both.
+        let bytes = unsafe { storage.bytes_for_ever() };
+        Ok(Self { view: decode(bytes)?, storage })
+    }
+
+    /// The table as a view, for functions that take tables of any origin.
+    #[inline]
+    #[must_use]
+    pub const fn view(&self) -> TableView<'_> {
+        self.view
+    }
+
+    /// All but the array: sizes, seeds, first and last key.
+    #[must_use]
+    pub const fn parameters(&self) -> &Parameters {
+        self.view.parameters()
+    }
+
+    /// Number of keys; their indexes are 0 to `len() - 1`.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a table has one key at least")]
+    pub const fn len(&self) -> usize {
+        self.view.parameters().num_keys as usize
+    }
+
+    /// The rank of `key` if it is a key of the set, and some number below the edge capacity if not.
+    ///
+    /// Quickest if `key` has the type of the table's keys. Of a table of 32-bit keys, only the low 32
+    /// bits of a wider key count.
+    #[inline]
+    #[must_use]
+    pub fn index<K: Key>(&self, key: K) -> u32 {
+        self.view.index(key)
+    }
+
+    /// Writes the index of `keys[i]` to `indexes[i]`, for all keys; quicker than a loop.
+    ///
+    /// # Panics
+    /// If the slices are not of one length.
+    pub fn index_batch<K: Key>(&self, keys: &[K], indexes: &mut [u32]) {
+        self.view.index_batch(keys, indexes);
+    }
+
+    /// A copyable look-up for loops in which nothing is left to decide; `None` unless the table is of
+    /// 32-bit keys and of the default family.
+    #[must_use]
+    pub fn lookup_u32(&self) -> Option<Lookup<'_, u32>> {
+        self.view.lookup()
+    }
+
+    /// As [`Self::lookup_u32`], for tables of 64-bit keys that use more than 32 bits.
+    #[must_use]
+    pub fn lookup_u64(&self) -> Option<Lookup<'_, u64>> {
+        self.view.lookup()
+    }
+
+    /// The bytes of the table file.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.storage.bytes()
+    }
+}
+
+/// A pack of tables that holds its file: the tables of a whole bulk run, found by name.
+///
+/// What is said of [mapped files](Table#mapped-files) is true here too.
+#[derive(Debug)]
+pub struct Pack {
+    /// Looks into `storage`; given out for no longer than a borrow of it.
+    view: PackView<'static>,
+    /// Held for `view`.
+    _storage: Storage,
+}
+
+impl Pack {
+    /// Reads a pack into memory and checks its index.
+    ///
+    /// # Errors
+    /// [`LoadError`] with the path, and what is wrong with the file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::open(path.as_ref(), Storage::read)
+    }
+
+    /// Maps a pack and checks its index.
+    ///
+    /// # Errors
+    /// [`LoadError`] with the path, and what is wrong with the file.
+    pub fn map(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::open(path.as_ref(), Storage::map)
+    }
+
+    fn open(
+        path: &Path,
+        storage: fn(&Path) -> std::io::Result<Storage>,
+    ) -> Result<Self, LoadError> {
+        let storage = storage(path).map_err(|error| LoadError::new(path, error.into()))?;
+        // SAFETY: the view is dropped with the storage, and only given out for a borrow of both.
+        let bytes = unsafe { storage.bytes_for_ever() };
+        let view = PackView::decode(bytes).map_err(|error| LoadError::new(path, error.into()))?;
+        Ok(Self { view, _storage: storage })
+    }
+
+    /// The table of a name, all of its file checked; `None` if the pack has no such name.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the table's file is damaged; offsets count from its beginning.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Result<Option<TableView<'_>>, FormatError> {
+        self.view().get(name.as_ref()).map(|entry| entry.table()).transpose()
+    }
+
+    /// Number of tables.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.view.len()
+    }
+
+    /// Whether there is no table.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.view.is_empty()
+    }
+
+    /// The pack as a view: entries by name, unchecked images, hashes of key files.
+    #[must_use]
+    pub const fn view(&self) -> PackView<'_> {
+        self.view
+    }
+}
+
+type Decode = fn(&'static [u8]) -> Result<TableView<'static>, FormatError>;
+
+/// Bytes that stay where they are for as long as the storage lives, also when it is moved.
+#[derive(Debug)]
+enum Storage {
+    Read(Vec<u8>),
+    Mapped(Mmap),
+}
+
+impl Storage {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        std::fs::read(path).map(Self::Read)
+    }
+
+    fn map(path: &Path) -> std::io::Result<Self> {
+        let file = File::open(path)?;
+        // SAFETY: what may happen to a mapped file is told to the caller, and what look-ups rely on
+        // is copied out of it.
+        unsafe { Mmap::map(&file) }.map(Self::Mapped)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+
+    /// # Safety
+    /// The bytes are not used after the storage is dropped. (They are never changed, and they do not
+    /// move with the storage: both kinds lie outside of it.)
+    unsafe fn bytes_for_ever(&self) -> &'static [u8] {
+        let bytes = self.bytes();
+        // SAFETY: the same bytes; that they are not used for too long is the caller's promise.
+        unsafe { core::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) }
+    }
+}
+
+/// A file that is no table or no pack, or cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {kind}", path.display())]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    pub kind: LoadErrorKind,
+}
+
+impl LoadError {
+    fn new(path: &Path, kind: LoadErrorKind) -> Self {
+        Self { path: path.to_owned(), kind }
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadErrorKind {
+    /// The system cannot read or map it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// It is not as it must be.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}

@@ -1,0 +1,114 @@
+//! Tables and packs through real files.
+
+#![cfg(feature = "build")]
+
+use perfecta::build::{self, BuildError, KeyError};
+use perfecta::{FormatError, LoadErrorKind, Pack, Table};
+use perfecta_core::format::pack::PackWriter;
+
+fn built(num_keys: u32) -> Table {
+    let keys = (0..num_keys).map(|key| key * 16 + 0x40_1000).collect();
+    build::table_from_u32(keys).expect("a small set is solved").table
+}
+
+#[test]
+fn a_file_is_read_and_mapped_alike() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("functions.pht");
+    let table = built(1000);
+    std::fs::write(&path, table.as_bytes()).expect("written");
+    for table in [Table::load(&path), Table::map(&path), Table::map_trusting_sections(&path)] {
+        let table = table.expect("a sound file");
+        assert_eq!(table.len(), 1000);
+        let keys: Vec<u32> = (0..1000).map(|key| key * 16 + 0x40_1000).collect();
+        let mut indexes = vec![0; 1000];
+        table.index_batch(&keys, &mut indexes);
+        assert!(indexes.iter().copied().eq(0..1000));
+        let lookup = table.lookup_u32().expect("the default family and 32-bit keys");
+        assert!((0..).zip(&keys).all(|(rank, &key)| lookup.index(key) == rank));
+        assert!((0..).zip(&keys).all(|(rank, &key)| table.index(u64::from(key)) == rank));
+        assert!(table.lookup_u64().is_none());
+    }
+}
+
+#[test]
+fn a_table_can_be_moved_and_shared_by_threads() {
+    let table = std::sync::Arc::new(Box::new(built(100)));
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let table = std::sync::Arc::clone(&table);
+            std::thread::spawn(move || (0..100).all(|key| table.index(key * 16 + 0x40_1000) == key))
+        })
+        .collect();
+    assert!(threads.into_iter().all(|thread| thread.join().is_ok_and(|all| all)));
+}
+
+#[test]
+fn an_error_names_the_file_and_the_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("cut.pht");
+    assert!(matches!(Table::map(&path).expect_err("no file").kind, LoadErrorKind::Io(_)));
+    let table = built(100);
+    std::fs::write(&path, &table.as_bytes()[..300]).expect("written");
+    for error in [Table::load(&path), Table::map(&path)] {
+        let error = error.expect_err("it is cut off").to_string();
+        assert!(
+            error.ends_with("cut.pht: the file is cut off: 300 bytes, at least 512 are needed"),
+            "{error}"
+        );
+    }
+    std::fs::write(&path, b"").expect("written");
+    assert!(Table::load(&path).is_err());
+    assert!(Table::map(&path).is_err());
+}
+
+#[test]
+fn a_pack_is_read_and_mapped_alike() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("tables.pack");
+    let mut writer = PackWriter::default();
+    let mut bytes = PackWriter::header().to_vec();
+    for num_keys in 1..50 {
+        let table = built(num_keys);
+        writer
+            .append(format!("set-{num_keys}").as_bytes(), table.as_bytes(), [0; 32])
+            .expect("a name");
+        bytes.extend_from_slice(table.as_bytes());
+    }
+    bytes.extend_from_slice(&writer.finish());
+    let image_of_9 = writer.end() as usize - built(49).as_bytes().len();
+    std::fs::write(&path, &bytes).expect("written");
+    for pack in [Pack::load(&path), Pack::map(&path)] {
+        let pack = pack.expect("a sound file");
+        assert_eq!(pack.len(), 49);
+        for num_keys in 1..50 {
+            let table = pack.get(format!("set-{num_keys}")).expect("a sound table");
+            let table = table.expect("a known name");
+            assert_eq!(table.parameters().num_keys, num_keys);
+            assert_eq!(table.index((num_keys - 1) * 16 + 0x40_1000), num_keys - 1);
+        }
+        assert!(pack.get("set-50").expect("nothing to check").is_none());
+    }
+    bytes[image_of_9 + 200] ^= 1;
+    std::fs::write(&path, &bytes).expect("written");
+    let pack = Pack::map(&path).expect("the index is sound");
+    assert!(matches!(pack.get("set-49"), Err(FormatError::SectionChecksum { .. })));
+    assert!(matches!(pack.get("set-48"), Ok(Some(_))));
+}
+
+#[test]
+fn keys_that_are_no_set_are_named() {
+    let error = build::table_from_u32(vec![1, 5, 5]).expect_err("5 is there twice");
+    assert!(matches!(error, BuildError::Keys(KeyError::Duplicate { key: 5, .. })), "{error}");
+    let error = build::table_from_u64(vec![]).expect_err("no keys");
+    assert_eq!(error, BuildError::Keys(KeyError::Empty));
+}
+
+/// The file that the crate's documentation includes; it shows too that files stay the same.
+#[test]
+fn the_file_of_the_documentation_is_what_is_written_today() {
+    let table = build::table_from_u32(vec![22, 80, 443]).expect("three keys").table;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ports.pht");
+    let file = std::fs::read(path).unwrap_or_default();
+    assert!(file == table.as_bytes(), "{path} is another table, or none");
+}
