@@ -11,7 +11,12 @@ include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 
 pub(crate) fn rows<K: BenchKey>(keys: &[K]) -> Vec<Row<K>> {
     let built = build::table_of(&K::key_set(keys), &Plan::default());
-    let table: &'static Table = Box::leak(Box::new(built.expect("it is solved").table));
+    let built = built.expect("it is solved").table;
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = directory.path().join("keys.pht");
+    std::fs::write(&path, built.as_bytes()).expect("the table can be written");
+    let table = Table::load(&path).expect("it was just written");
+    let table: &'static Table = Box::leak(Box::new(table));
     let bytes = table.parameters().assigned_bytes();
     let lookup = table.view().lookup::<K>().expect("keys are hashed as they are");
     let mut rows = vec![

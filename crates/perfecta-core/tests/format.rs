@@ -263,6 +263,27 @@ fn a_pack_refuses_names_and_images_that_are_none() {
     assert_eq!(writer.end(), 64 + image.len() as u64);
 }
 
+/// Found by fuzzing: an image without bytes, beyond the index, was let pass and could not be sliced.
+#[test]
+fn an_image_beyond_the_index_is_refused() {
+    let pack = small_pack();
+    let trailer = pack.len() - 64;
+    let index = u64::from_le_bytes(*pack[trailer..].first_chunk().expect("a trailer")) as usize;
+    let check = |image_offset: u64, image_bytes: u64, message: &str| {
+        let mut pack = pack.clone();
+        pack[index + 8..index + 16].copy_from_slice(&image_offset.to_le_bytes());
+        pack[index + 16..index + 24].copy_from_slice(&image_bytes.to_le_bytes());
+        let pack = harness::with_good_checksums_of_pack(&pack);
+        let error = PackView::decode(&pack).expect_err(message).to_string();
+        assert!(error.contains(message), "{error}");
+    };
+    check(0x3a_0000, 0, "offset of an image");
+    check(0, 64, "offset of an image");
+    check(u64::MAX - 63, 64, "offset of an image");
+    check(128, u64::MAX - 63, "length of an image");
+    check(65, 64, "alignment of an image");
+}
+
 #[test]
 fn damage_anywhere_in_a_pack_is_found() {
     let pack = small_pack();
