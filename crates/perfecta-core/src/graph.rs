@@ -1,7 +1,16 @@
 //! One attempt: the graph of all keys under one member of a family, and what comes of it.
 
 mod attempter;
+mod kernel;
+mod key_order;
+mod peel;
 pub mod plain;
+mod screen;
+mod state;
+mod vector_unit;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::attempter::{Attempter, Scratch};
 

@@ -1,5 +1,7 @@
 //! What the reference found, found again: its golden vectors on real key files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use perfecta_core::family::Family;
@@ -59,6 +61,23 @@ fn mulshrolate_4_rx_solves_hologram_world_at_attempt_26() {
         &named("Mulshrolate4RX"),
         (26, 10, 15),
         &[3_978_013_224, 1_433_466_278, 0x0e05_0810, 1_995_067_378, 3_127_020_546],
+    );
+}
+
+#[test]
+#[cfg_attr(not(shared_keys), ignore = "skipped: ../shared/keys is absent")]
+fn the_rarely_solving_functions_solve_hologram_world_where_the_reference_does() {
+    let check = |name, expected: (u64, u64, u64), seeds: &[u32]| {
+        check_first_solution("HologramWorld-31016.keys", &named(name), expected, seeds);
+    };
+    check("Jenkins", (3, 2, 0), &[]);
+    check("Mulshrolate3RX", (1636, 611, 1024), &[]);
+    check("Mulshrolate2RX", (22_493, 8530, 13_962), &[917_595_875, 93_782_197, 0x1c08_0110]);
+    check("MultiplyShiftRX", (158_913, 60_049, 98_863), &[3_269_705_911, 3_906_588_153, 0x1b10]);
+    check(
+        "Mulshrolate1RX",
+        (190_572, 71_863, 118_708),
+        &[1_940_170_114, 1_782_045_854, 0x0c04_0010],
     );
 }
 

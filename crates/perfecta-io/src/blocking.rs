@@ -48,6 +48,10 @@ fn execute(op: Op) -> Outcome {
             let appended = sys::append(&path, offset, &bytes);
             with_buffer(appended, bytes)
         }
+        Op::ReadRange { path, offset, bytes, mut buffer } => {
+            let read = sys::read_range(&path, offset, bytes, &mut buffer);
+            with_buffer(read, buffer)
+        }
         Op::WriteDirectory { parent, name, files } => {
             let written = sys::write_directory(&parent, &name, &files);
             finish(written.map(|()| Payload::Files(files)))
@@ -59,6 +63,8 @@ fn execute(op: Op) -> Outcome {
         Op::ReadDirectory { path, bytes_max } => {
             finish(sys::read_directory(&path, bytes_max).map(Payload::Files))
         }
+        Op::Inspect { path } => Ok(Payload::Kind(sys::inspect_path(&path))),
+        Op::ListDirectory { path } => finish(sys::list_directory(&path).map(Payload::Names)),
         Op::MakeDirectories { path } => done(sys::make_directories(&path)),
         Op::WriteFile { directory, file } => done(sys::write_file(&directory, &file)),
         Op::Publish { staged, target, replace } => done(sys::publish(&staged, &target, replace)),

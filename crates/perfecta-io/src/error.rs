@@ -163,6 +163,19 @@ impl IoError {
         self.errno() == Some(Errno::NOENT.raw_os_error())
     }
 
+    /// Whether something is there already.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.kind == IoErrorKind::Exists || self.errno() == Some(Errno::EXIST.raw_os_error())
+    }
+
+    /// Whether a directory was expected and something else, or a symbolic link, is there.
+    #[must_use]
+    pub fn is_not_a_directory(&self) -> bool {
+        let errnos = [Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error);
+        self.errno().is_some_and(|errno| errnos.contains(&errno))
+    }
+
     /// What the user can do about it, for the usual errors.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {

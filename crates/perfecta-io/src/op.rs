@@ -34,8 +34,18 @@ pub enum Op {
         root: PathBuf,
         /// The most entries that are taken.
         entries_max: usize,
-        /// Whether to go into directories.
+        /// The most directories below one another that are taken.
         depth_max: usize,
+    },
+    /// Says what is at a path, links followed.
+    Inspect {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Lists the names in one directory, in the order of their bytes, without asking what they are.
+    ListDirectory {
+        /// The directory.
+        path: PathBuf,
     },
     /// Makes a directory and those above it that are missing.
     MakeDirectories {
@@ -76,6 +86,18 @@ pub enum Op {
         offset: u64,
         /// What to append; given back by [`Payload::Bytes`].
         bytes: Vec<u8>,
+    },
+    /// Reads back a part of a file of ours into `buffer`, whose content is replaced; a file that
+    /// ends before is an error.
+    ReadRange {
+        /// The file.
+        path: PathBuf,
+        /// Where the part begins.
+        offset: u64,
+        /// Its length.
+        bytes: usize,
+        /// Where its bytes go; given back by [`Payload::Bytes`].
+        buffer: Vec<u8>,
     },
     /// Moves a staged file or directory to its place at once. With [`Replace::Exchange`], what was
     /// there is at `staged` afterwards.
@@ -221,6 +243,10 @@ pub enum Payload {
     Files(Vec<FileContent>),
     /// A listing.
     Listing(Listing),
+    /// Names in a directory.
+    Names(Vec<OsString>),
+    /// What is at a path.
+    Kind(EntryKind),
     /// A lock, or an open file system.
     Held(Held),
 }

@@ -103,6 +103,24 @@ fn special_kind(kind: FileType) -> Option<&'static str> {
     }
 }
 
+/// What is at a path, links followed.
+pub(crate) fn inspect_path(path: &Path) -> EntryKind {
+    match rustix::fs::statat(CWD, path, AtFlags::empty()) {
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => EntryKind::Directory,
+            kind => file_or_special(kind, &stat),
+        },
+        Err(errno) => EntryKind::Unreadable(IoError::system(Operation::Inspect, path, errno)),
+    }
+}
+
+fn file_or_special(kind: FileType, stat: &Stat) -> EntryKind {
+    match special_kind(kind) {
+        None => EntryKind::File { bytes: stat.st_size as u64 },
+        Some(special) => EntryKind::Special(special),
+    }
+}
+
 /// Bounds of a listing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListingLimits {
@@ -117,8 +135,7 @@ pub(crate) fn list_tree(root: &Path, limits: ListingLimits) -> Result<Listing, I
     walk.enter(&directory, Path::new(""))?;
     let mut entries = walk.entries;
     entries.sort_unstable_by(|left, right| {
-        let bytes = |entry: &Entry| entry.path.as_os_str().as_bytes().to_vec();
-        bytes(left).cmp(&bytes(right))
+        left.path.as_os_str().as_bytes().cmp(right.path.as_os_str().as_bytes())
     });
     Ok(Listing { entries })
 }
@@ -176,10 +193,7 @@ impl Walk<'_> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.descend(parent, below, name, &stat),
             kind => {
-                let kind = match special_kind(kind) {
-                    None => EntryKind::File { bytes: stat.st_size as u64 },
-                    Some(special) => EntryKind::Special(special),
-                };
+                let kind = file_or_special(kind, &stat);
                 self.entries.push(Entry { path: below, kind });
                 Ok(())
             }
@@ -217,6 +231,11 @@ impl Walk<'_> {
 
 fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
+}
+
+/// Names in the directory `path`, in the order of their bytes.
+pub(crate) fn list_directory(path: &Path) -> Result<Vec<OsString>, IoError> {
+    names(&open_directory(CWD, path, path, OFlags::empty())?, path)
 }
 
 /// Names in a directory, in the order of their bytes.
@@ -326,6 +345,31 @@ pub(crate) fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<(), IoErr
     }
     write_all(bytes, |rest, written| rustix::io::pwrite(&file, rest, offset + written as u64))
         .map_err(|errno| IoError::system(Operation::Write, path, errno))
+}
+
+/// Reads back a part of a file.
+pub(crate) fn read_range(
+    path: &Path,
+    offset: u64,
+    bytes: usize,
+    buffer: &mut Vec<u8>,
+) -> Result<(), IoError> {
+    let file = open_to_read(CWD, path, path, OFlags::NOFOLLOW)?;
+    buffer.clear();
+    buffer.resize(bytes, 0);
+    let mut filled = 0;
+    while filled < bytes {
+        let rest = &mut buffer[filled..];
+        let count = retry_on_intr(|| rustix::io::pread(&file, &mut *rest, offset + filled as u64))
+            .map_err(|errno| IoError::system(Operation::Read, path, errno))?;
+        if count == 0 {
+            let (bytes, expected) = (offset + filled as u64, offset + bytes as u64);
+            let kind = IoErrorKind::WrongLength { bytes, expected };
+            return Err(IoError::new(Operation::Read, path, kind));
+        }
+        filled += count;
+    }
+    Ok(())
 }
 
 /// Moves `staged` to `target` at once.

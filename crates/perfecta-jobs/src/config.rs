@@ -150,7 +150,8 @@ impl Output {
 pub enum Layout {
     /// `OUT/<directory of the key file>/<identifier>/`: the artifacts and `manifest.json`.
     Dirs,
-    /// `OUT/tables.phtpack` and `OUT/tables.manifest.json`.
+    /// `OUT/tables.packed/`: one file `tables.phtpack` and its `manifest.json`. The whole of it is
+    /// published at once, and built anew unless nothing changed.
     Packed,
 }
 

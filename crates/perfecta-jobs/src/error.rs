@@ -96,6 +96,9 @@ pub enum ItemError {
         /// The limit.
         bytes_max: usize,
     },
+    /// It lies in a directory whose name would be taken for a stage of ours in the output.
+    #[error("its directory's name is kept for perfecta's stages")]
+    ReservedName,
     /// The plan cannot succeed on these keys.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -187,7 +190,9 @@ impl ItemError {
         match self {
             Self::Input(error) if error.is_denied() => ExitClass::Denied,
             Self::Input(error) if error.errno().is_some() => ExitClass::Io,
-            Self::Input(_) | Self::Keys(_) | Self::Name { .. } => ExitClass::InvalidKeys,
+            Self::Input(_) | Self::Keys(_) | Self::Name { .. } | Self::ReservedName => {
+                ExitClass::InvalidKeys
+            }
             Self::Plan(_) | Self::Unsolved { .. } | Self::TimedOut { .. } | Self::Memory { .. } => {
                 ExitClass::Unsolved
             }
@@ -206,6 +211,7 @@ impl ItemError {
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::Keys(error) => Some(error.remedy()),
             Self::Name { .. } => Some("shorten the file's name"),
+            Self::ReservedName => Some("rename the directory"),
             Self::Plan(PlanError::Unsuitable(_)) => Some("choose another hash, or --hash auto"),
             Self::Plan(PlanError::Memory { .. } | PlanError::TooLarge { .. })
             | Self::Memory { .. } => Some("raise the memory limit, or split the set"),

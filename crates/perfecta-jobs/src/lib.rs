@@ -13,12 +13,23 @@
 mod config;
 mod error;
 mod event;
-mod ledger;
 mod names;
 mod render;
-mod verify;
 
+mod item;
+mod job;
+mod ledger;
+mod manifest;
+mod pack;
+mod packed;
+mod places;
+mod schedule;
+mod stage;
+
+mod hard;
 mod runtime;
+mod verify;
+mod worker;
 
 pub use self::config::{
     Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output, WidthRule,
@@ -29,8 +40,6 @@ pub use self::event::{
 };
 pub use self::ledger::Ledger;
 pub use self::names::{NameFilter, PatternError};
-pub use self::render::{Estimate, Facts, RenderError, Renderer};
-pub use self::runtime::{
-    CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run, verify,
-};
-pub use self::verify::Verification;
+pub use self::render::{Estimate, Facts, PackedEntry, Packer, RenderError, Renderer};
+pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run};
+pub use self::verify::{Verification, verify};

@@ -27,15 +27,58 @@ pub trait Renderer: Sync {
         files: &mut Vec<FileContent>,
     ) -> Result<(), RenderError>;
 
-    /// Checks bytes that were read back: whatever among `files` can be executed or decoded here
-    /// must give every key of `keys` its rank.
+    /// Checks bytes that were read back: whatever among `files` can be decoded here must decode,
+    /// and give every key of `keys`, where they are known, its rank.
     ///
     /// # Errors
     /// [`ItemError::Verify`] or [`ItemError::Damaged`].
-    fn check(&self, files: &[FileContent], keys: &KeySet) -> Result<(), ItemError>;
+    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError>;
 
     /// About what the artifacts of a set of so many keys come to, for `--dry-run`.
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate;
+}
+
+/// Lays the tables of a whole job into one file: header, entries in the order of the plan, index.
+///
+/// What it writes depends on its arguments and its own options alone.
+pub trait Packer: Sync {
+    /// A line that names everything that shapes the bytes; see [`Renderer::fingerprint`].
+    fn fingerprint(&self) -> String;
+
+    /// The bytes before the first entry.
+    fn header(&self) -> Vec<u8>;
+
+    /// The entry of a table, padded so that another can follow it.
+    ///
+    /// # Errors
+    /// [`RenderError`] if the table cannot be expressed.
+    fn entry(&self, facts: &Facts<'_>, table: &Table) -> Result<Vec<u8>, RenderError>;
+
+    /// The bytes after the last entry.
+    fn index(&self, entries: &[PackedEntry]) -> Vec<u8>;
+
+    /// Checks an entry that was read back: it must decode, and give every key of `keys`, where they
+    /// are known, its rank.
+    ///
+    /// # Errors
+    /// [`ItemError::Verify`] or [`ItemError::Damaged`].
+    fn check(&self, entry: &[u8], keys: Option<&KeySet>) -> Result<(), ItemError>;
+}
+
+/// Where a table lies in a packed file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedEntry {
+    /// Where its directory would be: the key file's directory below the input's root, and the
+    /// identifier, with `/` between.
+    pub name: String,
+    /// Where its entry begins.
+    pub offset: u64,
+    /// Bytes of the entry, padding included.
+    pub bytes: u64,
+    /// Keys of the table.
+    pub num_keys: u64,
+    /// Hash of the key file.
+    pub keys_blake3: [u8; 32],
 }
 
 /// What is known of a table beside the table.

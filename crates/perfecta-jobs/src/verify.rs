@@ -1,15 +1,35 @@
 //! Checks what was published: manifests, hashes, and the index of every key.
+//!
+//! Every directory with a manifest is an item, and so is every key file that has no such directory.
+//! Nothing is written.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::config::{Inputs, KeyOptions, Limits};
+use parking_lot::Mutex;
+use perfecta_core::key::KeySet;
+use perfecta_io::{Engine, Entry, EntryKind, Op, Payload, Symlinks};
+
+use crate::config::{Inputs, Job, KeyEncoding, KeyOptions, Limits};
+use crate::error::{ExitClass, ItemError, JobError};
+use crate::event::{Event, ItemReport, Observer, Progress, Status, Summary};
+use crate::ledger::{Ledger, Running};
+use crate::manifest::{self, Digest, PackManifest};
+use crate::packed;
+use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
+use crate::render::{PackedEntry, Renderer};
+use crate::runtime::{Runtime, list_inputs};
+use crate::schedule;
+use crate::stage::{bytes_of, call};
 
 /// A request to check an output.
 #[derive(Debug, Clone)]
 pub struct Verification {
     /// The output directory of a job, or the directory of one table.
     pub directory: PathBuf,
-    /// The key files; without them only manifests and hashes are checked.
+    /// The key files; without them only manifests, hashes and forms are checked.
     pub keys: Option<Inputs>,
     /// How a key file is read.
     pub key_options: KeyOptions,
@@ -27,5 +47,336 @@ impl Verification {
             key_options: KeyOptions::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+/// A table to check: what is published at `path`, and the key file that belongs to it.
+struct Check {
+    path: PathBuf,
+    identifier: String,
+    keys_file: Option<PathBuf>,
+    subject: Subject,
+}
+
+/// What a check looks at.
+enum Subject {
+    /// A directory with a manifest, which it reads itself.
+    Directory,
+    /// A packed file as a whole.
+    Pack { bytes: u64, blake3: Digest },
+    /// One entry of it.
+    Entry(PackedEntry),
+    /// A pack's manifest that is torn.
+    Torn,
+}
+
+/// What the threads share.
+struct Shared<'a> {
+    verification: &'a Verification,
+    runtime: &'a Runtime<'a>,
+    renderer: &'a dyn Renderer,
+    checks: &'a [Check],
+    begun: Duration,
+    tally: Mutex<Tally<'a>>,
+}
+
+struct Tally<'a> {
+    next: usize,
+    ledger: Ledger,
+    summary: Summary,
+    first_failure: Option<(usize, ExitClass)>,
+    observer: &'a mut dyn Observer,
+}
+
+/// Checks a published output; its tables are the items.
+///
+/// # Errors
+/// [`JobError`] if there is nothing to check, or it cannot be listed.
+///
+/// # Panics
+/// If the observer does.
+pub fn verify(
+    verification: &Verification,
+    runtime: &Runtime<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Summary, JobError> {
+    let (begun, cpu_begun) = (runtime.clock.now(), runtime.clock.cpu());
+    let renderer = runtime.renderer.ok_or(JobError::Unsupported("verifying without a renderer"))?;
+    let mut engine = runtime.engines.engine();
+    let checks = plan(verification, engine.as_mut())?;
+    let mut ledger = Ledger::default();
+    ledger.admit(u32::try_from(checks.len()).expect("the entries' limit keeps items countable"));
+    observer.observe(&Event::Planned(&Progress { ledger: ledger.clone(), ..Progress::default() }));
+    let tally =
+        Tally { next: 0, ledger, summary: Summary::default(), first_failure: None, observer };
+    let shared = Shared {
+        verification,
+        runtime,
+        renderer,
+        checks: &checks,
+        begun,
+        tally: Mutex::new(tally),
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..verification.limits.threads.get() {
+            scope.spawn(|| shared.work());
+        }
+        shared.work();
+    });
+    let Tally { ledger, summary, first_failure, .. } = shared.tally.into_inner();
+    assert!(ledger.is_settled(), "{ledger:?} at the end of a verification");
+    Ok(Summary {
+        tables: ledger.admitted(),
+        ok: ledger.ok(),
+        failed: ledger.failed(),
+        cancelled: ledger.cancelled(),
+        wall_seconds: (runtime.clock.now() - begun).as_secs_f64(),
+        cpu_seconds: (runtime.clock.cpu() - cpu_begun).as_secs_f64(),
+        first_failure: first_failure.map(|(_, class)| class),
+        ..summary
+    })
+}
+
+/// The tables below the directory, and the key files that should have one.
+fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Check>, JobError> {
+    let root = &verification.directory;
+    let limits = &verification.limits;
+    let op = Op::ListTree {
+        root: root.clone(),
+        entries_max: limits.entries_max,
+        depth_max: limits.depth_max,
+    };
+    let listing = match call(engine, op).map_err(JobError::Input)? {
+        Payload::Listing(listing) => listing,
+        other => panic!("a listing gives a listing, not {other:?}"),
+    };
+    let mut tables: BTreeMap<PathBuf, Check> = BTreeMap::new();
+    let manifests = listing.entries.iter().filter(|entry| is_manifest(entry));
+    for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
+        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
+        if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
+            plan_pack(&path, below, engine, &mut tables)?;
+        } else {
+            tables.insert(below.to_owned(), Check::new(path, Subject::Directory));
+        }
+    }
+    if let Some(keys) = &verification.keys {
+        let job = Job {
+            keys: verification.key_options,
+            limits: limits.clone(),
+            ..Job::new(keys.clone())
+        };
+        for item in schedule::plan(&job, list_inputs(&job, engine)?) {
+            let is_only_table = tables.len() == 1 && tables.contains_key(Path::new(""));
+            let target = if is_only_table { PathBuf::new() } else { item.target() };
+            let path = root.join(&target);
+            let check =
+                tables.entry(target).or_insert_with(|| Check::new(path, Subject::Directory));
+            check.keys_file = Some(item.keys_file);
+        }
+    }
+    if tables.is_empty() {
+        let patterns = MANIFEST.to_owned();
+        return Err(JobError::NothingMatched { root: root.clone(), patterns });
+    }
+    Ok(tables.into_values().collect())
+}
+
+fn is_manifest(entry: &Entry) -> bool {
+    let is_stage = |part: &OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
+    matches!(entry.kind, EntryKind::File { .. })
+        && entry.path.file_name().is_some_and(|name| name == MANIFEST)
+        && !entry.path.iter().any(is_stage)
+}
+
+/// The pack in the directory `path`, and every table in it.
+fn plan_pack(
+    path: &Path,
+    below: &Path,
+    engine: &mut dyn Engine,
+    tables: &mut BTreeMap<PathBuf, Check>,
+) -> Result<(), JobError> {
+    let op = Op::ReadFile {
+        path: path.join(MANIFEST),
+        buffer: Vec::new(),
+        bytes_max: u64::MAX,
+        symlinks: Symlinks::Refuse,
+    };
+    let bytes = bytes_of(call(engine, op).map_err(JobError::Input)?);
+    let file = path.join(PACKED_FILE);
+    let Some(manifest) = PackManifest::parse(&bytes) else {
+        tables.insert(below.to_owned(), Check::new(path.join(MANIFEST), Subject::Torn));
+        return Ok(());
+    };
+    let PackManifest { tables: entries, bytes, blake3, .. } = manifest;
+    tables.insert(below.to_owned(), Check::new(file.clone(), Subject::Pack { bytes, blake3 }));
+    // The names in a pack are those below the output directory, in which the pack lies.
+    let parent = below.parent().unwrap_or(Path::new(""));
+    for entry in entries {
+        let name = parent.join(&entry.name);
+        let mut check = Check::new(file.clone(), Subject::Entry(entry));
+        check.identifier = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        tables.insert(name, check);
+    }
+    Ok(())
+}
+
+impl Check {
+    fn new(path: PathBuf, subject: Subject) -> Self {
+        let identifier = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path, identifier, keys_file: None, subject }
+    }
+
+    fn damaged(&self, file: &str, reason: &str) -> ItemError {
+        let path = if file.is_empty() { self.path.clone() } else { self.path.join(file) };
+        ItemError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
+    }
+}
+
+impl Shared<'_> {
+    fn work(&self) {
+        let mut engine = self.runtime.engines.engine();
+        while let Some((position, running)) = self.take() {
+            let check = &self.checks[position];
+            let mut report = ItemReport {
+                keys_file: check.keys_file.clone().unwrap_or_else(|| check.path.clone()),
+                identifier: check.identifier.clone(),
+                status: Status::Ok,
+                keys: 0,
+                search: None,
+                bytes: 0,
+                files: 0,
+                error: None,
+            };
+            if self.runtime.cancel.is_cancelled() {
+                report.status = Status::Cancelled;
+            } else if let Err(error) = self.check(check, engine.as_mut(), &mut report) {
+                report.status = Status::Failed;
+                report.error = Some(error);
+            }
+            self.settle(position, running, &report);
+        }
+    }
+
+    fn take(&self) -> Option<(usize, Running)> {
+        let mut tally = self.tally.lock();
+        let position = tally.next;
+        if position == self.checks.len() {
+            return None;
+        }
+        tally.next += 1;
+        Some((position, tally.ledger.start()))
+    }
+
+    fn settle(&self, position: usize, running: Running, report: &ItemReport) {
+        let mut tally = self.tally.lock();
+        tally.ledger.finish(running, report.status);
+        tally.summary.keys += report.keys;
+        tally.summary.bytes += report.bytes;
+        tally.summary.files += u64::from(report.files);
+        if let Some(error) = &report.error
+            && tally.first_failure.is_none_or(|(first, _)| position < first)
+        {
+            tally.first_failure = Some((position, error.exit_class()));
+        }
+        let progress = Progress {
+            ledger: tally.ledger.clone(),
+            wall_seconds: (self.runtime.clock.now() - self.begun).as_secs_f64(),
+            ..Progress::default()
+        };
+        tally.observer.observe(&Event::Settled { report, progress: &progress });
+    }
+
+    fn check(
+        &self,
+        check: &Check,
+        engine: &mut dyn Engine,
+        report: &mut ItemReport,
+    ) -> Result<(), ItemError> {
+        match &check.subject {
+            Subject::Directory => self.check_directory(check, engine, report),
+            Subject::Pack { bytes, blake3 } => {
+                (report.files, report.bytes) = (2, *bytes);
+                match packed::hash_file(engine, &check.path, *bytes) {
+                    Some(found) if found == *blake3 => Ok(()),
+                    Some(_) => Err(check.damaged("", "its hash is not that of the manifest")),
+                    None => Err(check.damaged("", "it has not the bytes that the manifest says")),
+                }
+            }
+            Subject::Entry(entry) => {
+                report.keys = entry.num_keys;
+                let packer = self
+                    .runtime
+                    .packer
+                    .ok_or_else(|| check.damaged("", "packed tables cannot be decoded here"))?;
+                let keys = self.read_keys(check, &entry.keys_blake3, engine)?;
+                let op = Op::ReadRange {
+                    path: check.path.clone(),
+                    offset: entry.offset,
+                    bytes: entry.bytes as usize,
+                    buffer: Vec::new(),
+                };
+                let bytes = bytes_of(call(engine, op).map_err(ItemError::Output)?);
+                packer.check(&bytes, keys.as_ref())
+            }
+            Subject::Torn => Err(check.damaged("", "it is torn, or of another version")),
+        }
+    }
+
+    fn check_directory(
+        &self,
+        check: &Check,
+        engine: &mut dyn Engine,
+        report: &mut ItemReport,
+    ) -> Result<(), ItemError> {
+        let op = Op::ReadDirectory {
+            path: check.path.clone(),
+            bytes_max: self.verification.limits.memory_bytes_max,
+        };
+        let files = match call(engine, op).map_err(ItemError::Output)? {
+            Payload::Files(files) => files,
+            other => panic!("reading a directory gives its files, not {other:?}"),
+        };
+        report.files = files.len() as u32;
+        report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
+        let manifest = files.iter().find(|file| file.name == MANIFEST);
+        let manifest = manifest.ok_or_else(|| check.damaged(MANIFEST, "it is missing"))?;
+        let manifest = manifest::parse(&manifest.bytes)
+            .ok_or_else(|| check.damaged(MANIFEST, "it is torn, or of another version"))?;
+        manifest.check(&files).map_err(|(file, reason)| check.damaged(&file, &reason))?;
+        report.identifier.clone_from(&manifest.identifier);
+        report.keys = manifest.num_keys;
+        let keys = self.read_keys(check, &manifest.origin.keys_blake3, engine)?;
+        self.renderer.check(&files, keys.as_ref())
+    }
+
+    /// The keys that a table was made of, if their file is known.
+    fn read_keys(
+        &self,
+        check: &Check,
+        keys_blake3: &Digest,
+        engine: &mut dyn Engine,
+    ) -> Result<Option<KeySet>, ItemError> {
+        let Some(path) = &check.keys_file else { return Ok(None) };
+        let op = Op::ReadFile {
+            path: path.clone(),
+            buffer: Vec::new(),
+            bytes_max: self.verification.limits.input_bytes_max,
+            symlinks: Symlinks::Follow,
+        };
+        let bytes = bytes_of(call(engine, op).map_err(ItemError::Input)?);
+        if blake3::hash(&bytes) != *keys_blake3 {
+            return Err(ItemError::Damaged {
+                file: path.display().to_string(),
+                reason: "it is not the key file that the table was made of".to_owned(),
+            });
+        }
+        let options = &self.verification.key_options;
+        let width = options.width.of(path);
+        let keys = match options.encoding {
+            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, width, options.repair)?,
+            KeyEncoding::Text => KeySet::from_text(&bytes, width, options.repair)?,
+        };
+        Ok(Some(keys))
     }
 }

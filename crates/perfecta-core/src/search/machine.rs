@@ -237,6 +237,7 @@ fn range_length(num_keys: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::family::Family;
+    use crate::geometry::Geometry;
     use crate::graph::{Attempter, Scratch};
     use crate::key::Repair;
     use crate::search::plan::FamilyChoice;
@@ -326,8 +327,10 @@ mod tests {
         };
         check(Plan { attempts_max: 40, ..hopeless.clone() }, Limit::Attempts, 40, 0);
         check(Plan { grow_after: Some(10), grows_max: 2, ..hopeless.clone() }, Limit::Grows, 30, 2);
+        let geometry = Geometry::for_keys(keys.len()).unwrap();
+        let memory_bytes_max = Attempter::memory_bytes(keys.len(), geometry);
         check(
-            Plan { grow_after: Some(10), memory_bytes_max: 5000, ..hopeless.clone() },
+            Plan { grow_after: Some(10), memory_bytes_max, ..hopeless.clone() },
             Limit::Memory,
             10,
             0,

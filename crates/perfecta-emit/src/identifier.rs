@@ -1,0 +1,232 @@
+//! From any file name to an identifier that every language takes.
+
+use std::fmt;
+
+/// A name for a table in source code: `[A-Za-z][A-Za-z0-9_]*`, at most [`Identifier::LEN_MAX`]
+/// bytes, no keyword of a language that perfecta emits, no two underscores in a row and none at
+/// either end (C and C++ reserve these).
+///
+/// Two names can lead to one identifier; compare [`Identifier::collision_key`]s.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identifier(String);
+
+/// A text that is no identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{escaped:?} is no identifier; {suggestion} would be one", escaped = .text.escape_default().to_string())]
+pub struct IdentifierError {
+    /// The text.
+    pub text: String,
+    /// What [`Identifier::of_file_name`] makes of it.
+    pub suggestion: Identifier,
+}
+
+impl Identifier {
+    /// C99 compilers tell apart names that differ in their first 63 bytes; the longest that is made
+    /// of an identifier has `_self_test_keys` added.
+    pub const LEN_MAX: usize = 63 - "_self_test_keys".len();
+
+    /// The identifier of a table made from the file of this name, given as bytes.
+    ///
+    /// Always the same for the same bytes, whatever the system. In order:
+    ///
+    /// 1. an extension that only says "keys" (`.keys`, `.keys32`, `.keys64`, `.txt`, `.bin`) goes;
+    /// 2. every run of bytes other than ASCII letters and digits becomes one `_`; none stays at
+    ///    either end;
+    /// 3. if nothing is left, the identifier is `table`; if a digit is first, `t` comes before it;
+    ///    if it is a reserved word in any case of letters, `_table` follows it;
+    /// 4. if the name holds bytes outside printable ASCII, or the result is too long, it is cut to
+    ///    fit and `_` and eight hex digits of the name's FNV-1a hash follow.
+    #[must_use]
+    pub fn of_file_name(name: &[u8]) -> Self {
+        let stem = without_key_extension(name);
+        let mut text = joined_words(stem);
+        if text.is_empty() {
+            text.push_str("table");
+        }
+        if text.as_bytes()[0].is_ascii_digit() {
+            text.insert(0, 't');
+        }
+        if is_reserved(&text) {
+            text.push_str("_table");
+        }
+        let is_plain = name.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        if !is_plain || text.len() > Self::LEN_MAX {
+            text.truncate(Self::LEN_MAX - 9);
+            let text_end = text.trim_end_matches('_').len();
+            text.truncate(text_end);
+            text.push_str(&format!("_{:08x}", short_hash(name)));
+        }
+        Self(text)
+    }
+
+    /// Takes `text` as it is.
+    ///
+    /// # Errors
+    /// [`IdentifierError`] if it is no identifier.
+    pub fn new(text: &str) -> Result<Self, IdentifierError> {
+        let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic());
+        let is_word = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let has_reserved_form = text.contains("__") || text.ends_with('_') || is_reserved(text);
+        if starts_well && is_word && !has_reserved_form && text.len() <= Self::LEN_MAX {
+            return Ok(Self(text.to_owned()));
+        }
+        let suggestion = Self::of_file_name(text.as_bytes());
+        Err(IdentifierError { text: text.to_owned(), suggestion })
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// In capitals, for constants and macros.
+    #[must_use]
+    pub fn to_upper(&self) -> String {
+        self.0.to_ascii_uppercase()
+    }
+
+    /// Tables whose identifiers have the same key cannot stand side by side: their files would
+    /// overwrite each other where the file system ignores case, and their macros everywhere.
+    #[must_use]
+    pub fn collision_key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Extensions that say no more than "keys".
+const KEY_EXTENSIONS: [&[u8]; 5] = [b".keys", b".keys32", b".keys64", b".txt", b".bin"];
+
+fn without_key_extension(name: &[u8]) -> &[u8] {
+    let ends_with = |extension: &[u8]| {
+        name.len() > extension.len()
+            && name[name.len() - extension.len()..].eq_ignore_ascii_case(extension)
+    };
+    let extension = KEY_EXTENSIONS.into_iter().find(|extension| ends_with(extension));
+    &name[..name.len() - extension.map_or(0, <[u8]>::len)]
+}
+
+fn joined_words(name: &[u8]) -> String {
+    let words = name.split(|byte| !byte.is_ascii_alphanumeric());
+    let words = words.filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join("_")
+}
+
+/// FNV-1a of 64 bits, folded to 32: tells apart names that lose their letters.
+fn short_hash(name: &[u8]) -> u32 {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    (hash >> 32) as u32 ^ hash as u32
+}
+
+fn is_reserved(text: &str) -> bool {
+    let folded = text.to_ascii_lowercase();
+    RESERVED.iter().any(|list| list.split_ascii_whitespace().any(|word| word == folded))
+}
+
+/// Words that a table must not have as its name, in lower case.
+const RESERVED: [&str; 6] = [
+    // C to C23 and C++ to C++23.
+    "alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor
+     bool break case catch char char8_t char16_t char32_t class co_await co_return co_yield compl
+     concept const const_cast consteval constexpr constinit continue decltype default delete do
+     double dynamic_cast else enum explicit export extern false float for friend goto if import
+     inline int long module mutable namespace new noexcept not not_eq nullptr operator or or_eq
+     private protected public reflexpr register reinterpret_cast requires restrict return short
+     signed sizeof static static_assert static_cast struct switch synchronized template this
+     thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned using
+     virtual void volatile wchar_t while xor xor_eq linux unix",
+    // Rust, with the crates and types that a module of the same name would hide.
+    "abstract alloc as async await become box core crate dyn final fn gen impl in let loop macro
+     match mod move override priv pub ref self std super test trait type union unsafe unsized use
+     where yield u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f16 f32 f64 f128 str",
+    // Python, Go, Zig, Java, JavaScript, C#.
+    "addrspace align allowzero and any anyframe anytype assert boolean byte callconv chan
+     comptime debugger def defer del elif errdefer error except exec fallthrough finally
+     from func function global go goto implements instanceof interface internal is lambda
+     linksection map native nil noalias none nonlocal null object opaque orelse package packed
+     params pass print raise range readonly select sealed string suspend synchronized threadlocal
+     throws transient typeof undefined unreachable usingnamespace val var volatile with",
+    // Headers of the C library, which a header of the same name would hide.
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
+     stdarg stdatomic stdbit stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads
+     time uchar wchar wctype",
+    // Devices, which Windows takes no file by the name of.
+    "aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5
+     lpt6 lpt7 lpt8 lpt9",
+    // Names that a build tool or a file of ours has already.
+    "all clean debug install main manifest release",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(name: impl AsRef<[u8]>, expected: &str) {
+        let identifier = Identifier::of_file_name(name.as_ref());
+        assert_eq!(identifier.as_str(), expected);
+        assert_eq!(Identifier::new(expected).as_ref(), Ok(&identifier), "{expected}");
+    }
+
+    #[test]
+    fn a_file_name_becomes_the_identifier_one_would_write() {
+        check("HologramWorld-31016.keys", "HologramWorld_31016");
+        check("shell32-13803.KEYS", "shell32_13803");
+        check("api-ms-win-core--1.dll.keys64", "api_ms_win_core_1_dll");
+        check("__private__", "private_table");
+        check("7z.keys", "t7z");
+        check("class.keys", "class_table");
+        check("Self.txt", "Self_table");
+        check("stdio.bin", "stdio_table");
+        check("CON.keys", "CON_table");
+        check(".keys", "keys");
+        check("", "table");
+        check("*/ #include <x> /*", "include_x");
+        check("a\\\n;rm -rf $(x)", "a_rm_rf_x_f248d2ad");
+        check([0xff, b'a', 0xfe], "a_14ddc982");
+        check("ключи.keys", "table_bbecf16e");
+        check("x".repeat(255), &format!("{}_936f9f8d", "x".repeat(39)));
+    }
+
+    #[test]
+    fn names_that_share_an_identifier_are_told_by_their_collision_keys() {
+        let key = |name: &str| Identifier::of_file_name(name.as_bytes()).collision_key();
+        assert_eq!(key("a-b.keys"), key("A_B.keys"));
+        assert_ne!(key("ключ.keys"), key("クエ.keys"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_becomes_an_identifier(name in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let identifier = Identifier::of_file_name(&name);
+            prop_assert_eq!(Identifier::new(identifier.as_str()), Ok(identifier));
+        }
+
+        #[test]
+        fn any_printable_name_becomes_an_identifier(name in "[ -~]{0,120}") {
+            let identifier = Identifier::of_file_name(name.as_bytes());
+            prop_assert_eq!(Identifier::new(identifier.as_str()), Ok(identifier));
+        }
+    }
+
+    #[test]
+    fn what_is_no_identifier_is_refused_with_a_suggestion() {
+        let refuse = |text: &str, suggestion: &str| {
+            let error = Identifier::new(text).unwrap_err();
+            assert_eq!(error.suggestion.as_str(), suggestion);
+        };
+        refuse("a-b", "a_b");
+        refuse("int", "int_table");
+        refuse("_a", "a");
+        refuse("a__b", "a_b");
+        refuse("", "table");
+    }
+}

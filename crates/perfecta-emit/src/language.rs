@@ -1,0 +1,55 @@
+//! One file for each language: the operations of a formula as the language writes them, and one
+//! straight function that writes a file from top to bottom.
+//!
+//! To add a language, copy `rust.rs` (the shortest) and give it: a `GENERATOR` with the name, the
+//! summary and the files; a `Display` that writes an [`Expression`](crate::formula::Expression),
+//! one arm for each operation (32- and 64-bit arithmetic wraps: a language with longer integers
+//! masks after adding, multiplying, shifting left and flipping); the helpers that
+//! [`Needs`](crate::formula::Needs) names; the array through `Output::elements`; a self-test. Then
+//! one line in `artifact.rs`, golden files, and a test that compiles and runs
+//! `tests/support::cases()`.
+
+pub(crate) mod table_file;
+
+pub(crate) mod c;
+pub(crate) mod rust;
+
+use std::borrow::Cow;
+use std::io;
+
+use crate::description::{Description, LICENCE_LINES, head_lines};
+use crate::formula::CRC32C_OF_BYTE;
+use crate::numbers;
+use crate::output::Output;
+
+/// Writes the head of a file, each line after the comment sign `sign`: what the table is, `usage`,
+/// and whose the file is.
+fn write_head(
+    description: &Description<'_>,
+    out: &mut dyn Output,
+    sign: &str,
+    usage: &[Cow<'_, str>],
+) -> io::Result<()> {
+    let gap = [Cow::Borrowed("")];
+    let head = head_lines(description).into_iter().map(Cow::Owned);
+    let licence = LICENCE_LINES.into_iter().map(Cow::Borrowed);
+    let lines = head.chain(gap.clone()).chain(usage.iter().cloned()).chain(gap).chain(licence);
+    for line in lines {
+        writeln!(out, "{}", format!("{sign} {line}").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Writes `template` with every `@name@` replaced by its value.
+fn write_template(out: &mut dyn Output, template: &str, values: &[(&str, &str)]) -> io::Result<()> {
+    let filled = values
+        .iter()
+        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value));
+    assert!(!filled.contains('@'), "every name of a template has a value");
+    out.write_all(filled.as_bytes())
+}
+
+/// Writes the body of the table that CRC-32C needs: 256 hex numbers, each followed by a comma.
+fn write_crc32c_table(out: &mut dyn Output) -> io::Result<()> {
+    numbers::write_hex::<8>(out, &mut CRC32C_OF_BYTE.iter().map(|&sum| u64::from(sum)))
+}

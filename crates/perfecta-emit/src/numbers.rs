@@ -1,0 +1,314 @@
+//! Array bodies as text: the one part of an artifact that is large.
+//!
+//! Every number is followed by a comma and every sixteenth by a line break, in all languages alike:
+//! each of them takes a comma after the last. Three digits at a time come from a table, without a
+//! branch that depends on the value: about half of an array's elements are zero, in no order, and a
+//! branch on the number of digits is mispredicted as often. 131,072 elements of 16 bits, half of
+//! them zeros (`benches/render.rs`): 303 us, with such a branch 909 us.
+
+use std::io::{self, Write};
+
+use perfecta_core::geometry::ElementWidth;
+
+/// Numbers on one line.
+const LINE: usize = 16;
+/// Lines that are gathered before they are handed on.
+const LINES_AT_ONCE: usize = 64;
+/// The longest number of a line: `0x`, 16 hex digits and a comma; three bytes more may be touched.
+const NUMBER_BYTES_MAX: usize = 19 + 3;
+
+/// Writes little-endian words of `width` in decimal, each below `bound`.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write_elements(
+    out: &mut dyn Write,
+    bytes: &[u8],
+    width: ElementWidth,
+    bound: u32,
+) -> io::Result<()> {
+    match width {
+        ElementWidth::U8 => write_words::<1, 1>(out, bytes),
+        ElementWidth::U16 => write_words::<2, 2>(out, bytes),
+        ElementWidth::U32 if bound <= 1_000_000 => write_words::<4, 2>(out, bytes),
+        ElementWidth::U32 if bound <= 1_000_000_000 => write_words::<4, 3>(out, bytes),
+        ElementWidth::U32 => write_words::<4, 4>(out, bytes),
+    }
+}
+
+/// Bytes that [`write_elements`] writes, without writing them.
+pub(crate) fn elements_text_bytes(bytes: &[u8], width: ElementWidth) -> u64 {
+    let (count, digits) = match width {
+        ElementWidth::U8 => count_digits::<1>(bytes),
+        ElementWidth::U16 => count_digits::<2>(bytes),
+        ElementWidth::U32 => count_digits::<4>(bytes),
+    };
+    digits + separators_bytes(count)
+}
+
+/// Bytes that [`write_elements`] writes for a table that is not yet solved, on average.
+///
+/// A forest of `num_keys` edges on `count` vertices has `count - num_keys` trees, and one vertex of
+/// each keeps the value 0; the others are spread evenly below `bound`.
+pub(crate) fn expected_text_bytes(count: u32, num_keys: u32, bound: u32) -> u64 {
+    let mut digits_of_all = u64::from(bound);
+    let mut power = 10;
+    while power < u64::from(bound) {
+        digits_of_all += u64::from(bound) - power;
+        power *= 10;
+    }
+    let zeros = u64::from(count - num_keys);
+    let others = u64::from(num_keys) * digits_of_all / u64::from(bound);
+    zeros + others + separators_bytes(u64::from(count))
+}
+
+/// Writes `keys` in hex, all of `DIGITS` digits.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write_hex<const DIGITS: usize>(
+    out: &mut dyn Write,
+    keys: &mut dyn Iterator<Item = u64>,
+) -> io::Result<()> {
+    let mut text = Lines::new(out);
+    for key in keys {
+        text.append(*b"0x00", 2);
+        let bytes = key.to_be_bytes();
+        for byte in &bytes[bytes.len() - DIGITS / 2..] {
+            let [high, low] = HEX_PAIRS[usize::from(*byte)];
+            text.append([high, low, 0, 0], 2);
+        }
+        text.end_number()?;
+    }
+    text.finish()
+}
+
+/// Bytes that [`write_hex`] writes.
+pub(crate) const fn hex_text_bytes(count: u64, digits: u64) -> u64 {
+    count * (2 + digits) + separators_bytes(count)
+}
+
+/// A comma for every number and a line break for every line.
+const fn separators_bytes(count: u64) -> u64 {
+    count + count.div_ceil(LINE as u64)
+}
+
+fn count_digits<const WIDTH: usize>(bytes: &[u8]) -> (u64, u64) {
+    let (words, _) = bytes.as_chunks::<WIDTH>();
+    let digits = words.iter().map(|word| u64::from(word_of(word).max(1).ilog10()) + 1).sum();
+    (words.len() as u64, digits)
+}
+
+#[inline(always)]
+fn word_of<const WIDTH: usize>(bytes: &[u8; WIDTH]) -> u32 {
+    let mut word = [0; 4];
+    word[..WIDTH].copy_from_slice(bytes);
+    u32::from_le_bytes(word)
+}
+
+fn write_words<const WIDTH: usize, const GROUPS: usize>(
+    out: &mut dyn Write,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let (words, _) = bytes.as_chunks::<WIDTH>();
+    let mut text = Lines::new(out);
+    for word in words {
+        text.append_decimal::<GROUPS>(word_of(word));
+        text.end_number()?;
+    }
+    text.finish()
+}
+
+/// Numbers gathered into lines, and lines into writes of some 10 kilobytes.
+struct Lines<'a> {
+    out: &'a mut dyn Write,
+    text: Box<[u8; LINES_AT_ONCE * LINE * NUMBER_BYTES_MAX]>,
+    len: usize,
+    numbers: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        let text = Box::new([0; LINES_AT_ONCE * LINE * NUMBER_BYTES_MAX]);
+        Self { out, text, len: 0, numbers: 0 }
+    }
+
+    /// Appends the first `len` of four bytes.
+    #[inline(always)]
+    fn append(&mut self, bytes: [u8; 4], len: usize) {
+        self.text[self.len..self.len + 4].copy_from_slice(&bytes);
+        self.len += len;
+    }
+
+    /// Appends a number below `1000^GROUPS`, three digits at a time.
+    #[inline(always)]
+    fn append_decimal<const GROUPS: usize>(&mut self, number: u32) {
+        let mut groups = [0; GROUPS];
+        let mut rest = number;
+        for group in groups.iter_mut().rev() {
+            *group = rest % 1000;
+            rest /= 1000;
+        }
+        let mut has_begun = false;
+        for (place, group) in groups.into_iter().enumerate() {
+            let begins = !has_begun & ((group != 0) | (place == GROUPS - 1));
+            let form = usize::from(has_begun) * PADDED + usize::from(begins) * LEADING;
+            has_begun |= begins;
+            let [digit, second, third, len] = GROUPS_OF_THREE[form][group as usize];
+            self.append([digit, second, third, 0], usize::from(len));
+        }
+    }
+
+    #[inline(always)]
+    fn end_number(&mut self) -> io::Result<()> {
+        self.text[self.len] = b',';
+        self.len += 1;
+        self.numbers += 1;
+        if self.numbers.is_multiple_of(LINE) {
+            self.end_line()?;
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        self.text[self.len] = b'\n';
+        self.len += 1;
+        if self.numbers == LINES_AT_ONCE * LINE {
+            self.hand_on()?;
+        }
+        Ok(())
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.text[..self.len])?;
+        self.len = 0;
+        self.numbers = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        if !self.numbers.is_multiple_of(LINE) {
+            self.end_line()?;
+        }
+        self.hand_on()
+    }
+}
+
+/// The form of three digits before the first one that counts: nothing.
+const ABSENT: usize = 0;
+/// The form of the first three digits: without the zeros before the first.
+const LEADING: usize = 1;
+/// The form of digits that follow others: all three.
+const PADDED: usize = 2;
+
+/// `[form][number]`: three digits and how many of them count.
+static GROUPS_OF_THREE: [[[u8; 4]; 1000]; PADDED + 1] = groups_of_three();
+
+const fn groups_of_three() -> [[[u8; 4]; 1000]; PADDED + 1] {
+    let mut groups = [[[0; 4]; 1000]; PADDED + 1];
+    assert!(groups[ABSENT][0][3] == 0);
+    let mut number = 0;
+    while number < 1000 {
+        let digits = [
+            (number / 100) as u8 + b'0',
+            (number / 10 % 10) as u8 + b'0',
+            (number % 10) as u8 + b'0',
+        ];
+        groups[LEADING][number] = match number {
+            0..10 => [digits[2], 0, 0, 1],
+            10..100 => [digits[1], digits[2], 0, 2],
+            _ => [digits[0], digits[1], digits[2], 3],
+        };
+        groups[PADDED][number] = [digits[0], digits[1], digits[2], 3];
+        number += 1;
+    }
+    groups
+}
+
+/// The two hex digits of every byte.
+static HEX_PAIRS: [[u8; 2]; 256] = hex_pairs();
+
+const fn hex_pairs() -> [[u8; 2]; 256] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain(numbers: &[u32]) -> String {
+        let lines = numbers.chunks(LINE);
+        lines.map(|line| line.iter().map(|n| format!("{n},")).collect::<String>() + "\n").collect()
+    }
+
+    fn check(numbers: &[u32], width: ElementWidth, bound: u32) {
+        let bytes: Vec<u8> =
+            numbers.iter().flat_map(|n| n.to_le_bytes()[..width.bytes()].to_vec()).collect();
+        let mut text = Vec::new();
+        write_elements(&mut text, &bytes, width, bound).unwrap();
+        assert_eq!(String::from_utf8(text.clone()).unwrap(), plain(numbers));
+        assert_eq!(elements_text_bytes(&bytes, width), text.len() as u64);
+    }
+
+    #[test]
+    fn every_byte_and_every_word_reads_as_plain_formatting_writes_it() {
+        check(&(0..256).collect::<Vec<_>>(), ElementWidth::U8, 256);
+        check(&(0..65_536).collect::<Vec<_>>(), ElementWidth::U16, 65_536);
+        check(&[], ElementWidth::U32, 1 << 20);
+    }
+
+    #[test]
+    fn numbers_around_every_power_of_ten_read_as_plain_formatting_writes_them() {
+        let mut numbers = vec![0, u32::MAX];
+        for power in 0..10 {
+            numbers.extend([10u32.pow(power) - 1, 10u32.pow(power), 10u32.pow(power) + 1]);
+        }
+        check(&numbers, ElementWidth::U32, u32::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_numbers_read_as_plain_formatting_writes_them(
+            mut numbers in proptest::collection::vec(0..1_000_000u32, 0..100)
+        ) {
+            check(&numbers, ElementWidth::U32, 1_000_000);
+            check(&numbers, ElementWidth::U32, 1_000_000_000);
+            for number in &mut numbers {
+                *number = number.wrapping_mul(747_796_405);
+            }
+            check(&numbers, ElementWidth::U32, u32::MAX);
+        }
+
+        #[test]
+        fn any_keys_read_as_plain_formatting_writes_them(
+            keys in proptest::collection::vec(any::<u64>(), 0..100)
+        ) {
+            let mut text = Vec::new();
+            write_hex::<16>(&mut text, &mut keys.iter().copied()).unwrap();
+            let mut expected = String::new();
+            for line in keys.chunks(LINE) {
+                expected.extend(line.iter().map(|key| format!("{key:#018x},")));
+                expected.push('\n');
+            }
+            prop_assert_eq!(text.len() as u64, hex_text_bytes(keys.len() as u64, 16));
+            prop_assert_eq!(String::from_utf8(text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_expected_size_is_the_mean_of_the_real_one() {
+        let numbers: Vec<u32> = (0..1000u32).map(|n| n % 500).collect();
+        let text = plain(&numbers).len() as u64;
+        let expected = expected_text_bytes(1500, 1000, 500);
+        let zeros = 500 * 2 + separators_bytes(1500) - separators_bytes(1000) - 500;
+        assert_eq!(expected, text + zeros);
+    }
+}

@@ -1,0 +1,108 @@
+//! Where a language's text goes: to a writer, or to a counter of bytes.
+
+use std::io::{self, Write};
+
+use perfecta_core::key::KeyWidth;
+
+use crate::description::{Description, Elements, SelfTestKeys, TableFile};
+use crate::numbers;
+
+/// What a language writes to. Everything but the two arrays and the table file is plain `write!`.
+pub(crate) trait Output: Write {
+    /// The body of the assigned array: decimal numbers, each followed by a comma.
+    fn elements(&mut self, description: &Description<'_>) -> io::Result<()>;
+
+    /// The body of the array of keys, if these are included: hex numbers, each followed by a comma.
+    fn keys(&mut self, description: &Description<'_>) -> io::Result<()>;
+
+    /// The bytes of the table file.
+    fn table_file(&mut self, description: &Description<'_>) -> io::Result<()>;
+}
+
+/// Renders into a writer.
+pub(crate) struct Rendering<'a>(pub(crate) &'a mut dyn Write);
+
+impl Write for Rendering<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Output for Rendering<'_> {
+    fn elements(&mut self, description: &Description<'_>) -> io::Result<()> {
+        let Elements::Solved(bytes) = description.elements else {
+            unreachable!("an expected table is never rendered");
+        };
+        let bound = description.parameters.geometry.edge_capacity();
+        numbers::write_elements(self.0, bytes, description.element_width(), bound)
+    }
+
+    fn keys(&mut self, description: &Description<'_>) -> io::Result<()> {
+        let SelfTestKeys::Included(keys) = description.self_test_keys else { return Ok(()) };
+        match description.key_width() {
+            KeyWidth::Bits32 => numbers::write_hex::<8>(self.0, &mut keys.iter()),
+            KeyWidth::Bits64 => numbers::write_hex::<16>(self.0, &mut keys.iter()),
+        }
+    }
+
+    fn table_file(&mut self, description: &Description<'_>) -> io::Result<()> {
+        let TableFile::Encoded(encode) = description.table_file else {
+            unreachable!("an expected table is never rendered");
+        };
+        self.0.write_all(&encode())
+    }
+}
+
+/// Counts the bytes that [`Rendering`] would write, the arrays by formula.
+#[derive(Debug, Default)]
+pub(crate) struct Counting {
+    pub(crate) bytes: u64,
+}
+
+impl Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Counting {
+    fn elements(&mut self, description: &Description<'_>) -> io::Result<()> {
+        let geometry = description.parameters.geometry;
+        self.bytes += match description.elements {
+            Elements::Solved(bytes) => {
+                numbers::elements_text_bytes(bytes, description.element_width())
+            }
+            Elements::Expected => numbers::expected_text_bytes(
+                geometry.vertices(),
+                description.parameters.num_keys,
+                geometry.edge_capacity(),
+            ),
+        };
+        Ok(())
+    }
+
+    fn keys(&mut self, description: &Description<'_>) -> io::Result<()> {
+        if let SelfTestKeys::Included(keys) = description.self_test_keys {
+            let digits = description.key_width().bytes() as u64 * 2;
+            self.bytes += numbers::hex_text_bytes(keys.len() as u64, digits);
+        }
+        Ok(())
+    }
+
+    fn table_file(&mut self, description: &Description<'_>) -> io::Result<()> {
+        self.bytes += match description.table_file {
+            TableFile::Encoded(encode) => encode().len() as u64,
+            TableFile::Expected(bytes) => bytes,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! Rust is compiled in both editions, with every warning an error, and every table's self-test is
+//! run.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at any failure")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use perfecta_emit::ArtifactKind;
+use support::{Case, cases, directory, has, run, run_in_vain};
+
+/// Writes a crate with one module for each case, and a test of keys that are in none.
+fn write_crate(cases: &[Case], start: &str, directory: &Path) {
+    let mut root = start.to_owned();
+    let mut checks = String::new();
+    for case in cases {
+        case.write(ArtifactKind::Rust, directory);
+        let ident = &case.identifier;
+        root += &format!("/// A table.\n#[allow(non_snake_case)]\npub mod {ident};\n");
+        for (key, index) in case.foreign_keys() {
+            checks += &format!("    assert_eq!({ident}::index({key:#x}), {index});\n");
+        }
+    }
+    root += "#[allow(clippy::too_many_lines, clippy::unreadable_literal)]\n";
+    root += &format!("#[test]\nfn foreign_keys() {{\n{checks}}}\n");
+    fs::write(directory.join("lib.rs"), root).unwrap();
+}
+
+fn run_self_tests(cases: &[Case], program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--include-ignored", "--test-threads=1"]);
+    for case in cases.iter().filter(|case| !case.includes_keys) {
+        let variable = format!("{}_KEYS", case.identifier.to_upper());
+        command.env(variable, directory.join(case.key_file_name()));
+    }
+    command
+}
+
+fn check(edition: &str, start: &str) {
+    let directory = directory(&format!("rust-{edition}"));
+    let cases = cases();
+    write_crate(&cases, start, &directory);
+    let mut compile = Command::new("rustc");
+    compile.args(["--test", "--edition", edition, "-Dwarnings", "lib.rs", "-o", "tests"]);
+    run(&mut compile, &directory);
+    let program = directory.join("tests");
+    let said = run(&mut run_self_tests(&cases, &program, &directory), &directory);
+    assert!(said.contains(&format!("{} passed; 0 failed; 0 ignored", cases.len() + 1)), "{said}");
+    let said = run(&mut Command::new(&program), &directory);
+    let omitted = cases.iter().filter(|case| !case.includes_keys).count();
+    assert!(said.contains(&format!("{omitted} ignored")), "{said}");
+}
+
+#[test]
+fn edition_2021_without_std_finds_every_key() {
+    check("2021", "#![no_std]\n");
+}
+
+#[test]
+fn edition_2024_finds_every_key() {
+    check("2024", "");
+}
+
+#[test]
+fn clippy_has_nothing_to_say() {
+    if !has("clippy-driver") {
+        return;
+    }
+    let directory = directory("rust-clippy");
+    let small = cases().into_iter().filter(|case| case.keys.len() < 2000).collect::<Vec<_>>();
+    write_crate(&small, "//! A crate.\n#![no_std]\n#![warn(missing_docs)]\n", &directory);
+    let lints = ["-Dwarnings", "-Wclippy::pedantic", "-Wclippy::nursery"];
+    for test in [&[][..], &["--test"]] {
+        let mut command = Command::new("clippy-driver");
+        command.args(test).args(["--edition=2024", "--crate-type=lib", "lib.rs"]);
+        run(command.args(lints).args(["--emit=metadata", "-o", "lib.rmeta"]), &directory);
+    }
+}
+
+#[test]
+fn a_module_can_be_included_and_used_in_constants_and_needs_no_use() {
+    let directory = directory("rust-include");
+    let case = Case::u32("few", perfecta_core::family::Family::Folded, vec![3, 5, 8]);
+    case.write(ArtifactKind::Rust, &directory);
+    let main = "mod few { include!(\"few.rs\"); }\nconst RANK: u32 = few::index(8);\n\
+                fn main() { assert_eq!(RANK, 2); }\n";
+    fs::write(directory.join("main.rs"), main).unwrap();
+    let mut compile = Command::new("rustc");
+    run(compile.args(["--edition=2021", "-Dwarnings", "main.rs"]), &directory);
+    run(&mut Command::new(directory.join("main")), &directory);
+}
+
+#[test]
+fn a_broken_table_fails_its_self_test() {
+    let directory = directory("rust-broken");
+    let wanted = ["family Fnv", "u8 full", "last key", "native"];
+    let is_wanted = |case: &Case| wanted.iter().any(|name| case.name.as_bytes() == name.as_bytes());
+    let cases: Vec<Case> = cases().into_iter().filter(is_wanted).map(Case::broken).collect();
+    write_crate(&cases, "", &directory);
+    run(
+        Command::new("rustc").args(["--test", "--edition=2021", "lib.rs", "-o", "tests"]),
+        &directory,
+    );
+    let said =
+        run_in_vain(&mut run_self_tests(&cases, &directory.join("tests"), &directory), &directory);
+    assert!(said.contains("1 passed; 4 failed"), "{said}");
+    assert!(said.contains("is not its rank"), "{said}");
+}

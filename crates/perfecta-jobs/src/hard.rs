@@ -1,0 +1,159 @@
+//! One search on several threads.
+//!
+//! Most searches are over within their first range of attempts, and never leave their worker. One
+//! that is not is put on the job's board, where idle workers take further ranges of it. Which
+//! attempt wins does not depend on who helps: the search machine merges reports in order.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use perfecta_core::graph::{Attempter, Scratch};
+use perfecta_core::key::KeySet;
+use perfecta_core::search::{
+    AttemptRange, RangeEnd, RangeReport, Search, Step, Tally, Verdict, try_range,
+};
+
+use crate::runtime::{CancelFlag, Clock};
+
+/// When a search has to stop: asked between attempts.
+#[derive(Clone)]
+pub(crate) struct Patience<'a> {
+    pub(crate) cancel: CancelFlag,
+    pub(crate) clock: &'a dyn Clock,
+    /// The clock's time after which no attempt begins.
+    pub(crate) until: Option<Duration>,
+}
+
+impl Patience<'_> {
+    /// Attempts of small sets between two looks at the clock.
+    const CLOCK_EVERY: u64 = 64;
+    /// Sets from this size on look at the clock at every attempt.
+    const LARGE_KEYS: usize = 4096;
+
+    pub(crate) fn is_over(&self, attempt: u64, num_keys: usize) -> bool {
+        if self.cancel.is_cancelled() {
+            return true;
+        }
+        let Some(until) = self.until else { return false };
+        let looks = num_keys >= Self::LARGE_KEYS || attempt.is_multiple_of(Self::CLOCK_EVERY);
+        looks && self.clock.now() > until
+    }
+}
+
+/// A search that several workers can take ranges of.
+pub(crate) struct SharedSearch<'a> {
+    pub(crate) keys: Arc<KeySet>,
+    pub(crate) keys_file: PathBuf,
+    patience: Patience<'a>,
+    search: Mutex<Search>,
+    reported: Condvar,
+    /// Attempts from this number on can no longer matter.
+    bound: AtomicU64,
+    attempts: AtomicU64,
+    /// A helper panicked: the range it had is lost, and the search with it.
+    is_broken: AtomicBool,
+    counts_on: bool,
+    pub(crate) memory_bytes: u64,
+}
+
+impl<'a> SharedSearch<'a> {
+    pub(crate) fn new(
+        keys: Arc<KeySet>,
+        keys_file: PathBuf,
+        search: Search,
+        patience: Patience<'a>,
+        counts_on: bool,
+        memory_bytes: u64,
+    ) -> Self {
+        Self {
+            keys,
+            keys_file,
+            patience,
+            search: Mutex::new(search),
+            reported: Condvar::new(),
+            bound: AtomicU64::new(u64::MAX),
+            attempts: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
+            counts_on,
+            memory_bytes,
+        }
+    }
+
+    /// A range that waits to be tried, if there is one.
+    pub(crate) fn take_range(&self) -> Option<AttemptRange> {
+        match self.search.lock().next_range() {
+            Step::Try(range) => Some(range),
+            Step::Wait | Step::Settled => None,
+        }
+    }
+
+    /// Tries a range and hands in the report.
+    pub(crate) fn try_range(&self, attempter: &mut Attempter<'_>, range: &AttemptRange) {
+        let keep_going = |attempt| {
+            attempt < self.bound.load(Ordering::Relaxed)
+                && !self.patience.is_over(attempt, self.keys.len())
+        };
+        let report = try_range(attempter, range, &keep_going);
+        self.attempts.fetch_add(report.tally.attempts(), Ordering::Relaxed);
+        self.complete(report);
+    }
+
+    fn complete(&self, report: RangeReport) {
+        let mut search = self.search.lock();
+        let success = report.success;
+        search.complete(report);
+        if !search.needs(0) {
+            self.bound.store(0, Ordering::Relaxed);
+        } else if let Some((attempt, _)) = success
+            && !self.counts_on
+        {
+            self.bound.fetch_min(attempt, Ordering::Relaxed);
+        }
+        drop(search);
+        self.reported.notify_all();
+    }
+
+    /// Tries ranges until the search is settled; `between` is called after each.
+    pub(crate) fn lead(&self, attempter: &mut Attempter<'_>, between: &dyn Fn()) -> Verdict {
+        loop {
+            let mut search = self.search.lock();
+            match search.next_range() {
+                Step::Try(range) => {
+                    drop(search);
+                    self.try_range(attempter, &range);
+                    between();
+                }
+                // Somebody has a range in flight, and its report wakes us.
+                Step::Wait => self.reported.wait(&mut search),
+                Step::Settled => return search.verdict(),
+            }
+        }
+    }
+
+    /// Helps with one range. A panic ends the search, so that its leader does not wait for ever.
+    pub(crate) fn help(&self, scratch: &mut Scratch, range: &AttemptRange) {
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            self.try_range(&mut Attempter::new(self.keys.hashed(), scratch), range);
+        }));
+        if tried.is_err() {
+            self.is_broken.store(true, Ordering::Relaxed);
+            let tally = Tally::default();
+            let end = RangeEnd::Stopped;
+            self.complete(RangeReport { first: range.first, tally, success: None, end });
+        }
+    }
+
+    /// Whether a helper panicked.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Attempts so far, by all who help.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,196 @@
+//! One file for all tables: entries arrive in any order and leave in that of the plan, so that the
+//! bytes do not depend on threads.
+//!
+//! ```text
+//!            deliver / skip            position is next            take_chunk         written
+//!  item ---------------------> arrived ----------------> in chunk ----------> writing -------> safe
+//! ```
+//!
+//! A chunk is written, read back and checked against all keys of its tables before the next one.
+//! What has arrived and not left is bounded: an item begins only while it is within
+//! [`PackWindow::AHEAD_MAX`] of the first that has not arrived.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use perfecta_core::key::KeySet;
+
+use crate::error::ItemError;
+use crate::manifest::Digest;
+use crate::render::PackedEntry;
+
+/// A table on its way into the pack.
+pub(crate) struct PackedTable {
+    pub(crate) name: String,
+    pub(crate) entry: Vec<u8>,
+    pub(crate) keys: Arc<KeySet>,
+    pub(crate) keys_blake3: Digest,
+}
+
+/// Bytes to append, and the tables in them.
+pub(crate) struct Chunk {
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tables: Vec<(PackedEntry, Arc<KeySet>)>,
+}
+
+/// The order of a pack. See the drawing.
+///
+/// Invariant: every position below `next` has left the window; `end` is the offset after all chunks
+/// that were handed out.
+pub(crate) struct PackWindow {
+    num_items: u32,
+    next: u32,
+    arrived: BTreeMap<u32, Option<PackedTable>>,
+    bytes: Vec<u8>,
+    tables: Vec<(PackedEntry, Arc<KeySet>)>,
+    end: u64,
+    is_writing: bool,
+    hasher: blake3::Hasher,
+    safe: Vec<PackedEntry>,
+    failure: Option<ItemError>,
+}
+
+impl PackWindow {
+    /// Items that may run ahead of the slowest.
+    const AHEAD_MAX: u32 = 4096;
+    /// Bytes from which a chunk is worth a write.
+    const CHUNK_BYTES: usize = 1 << 20;
+
+    pub(crate) fn new(num_items: u32, header: Vec<u8>) -> Self {
+        Self {
+            num_items,
+            next: 0,
+            arrived: BTreeMap::new(),
+            bytes: header,
+            tables: Vec::new(),
+            end: 0,
+            is_writing: false,
+            hasher: blake3::Hasher::new(),
+            safe: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Whether an item at `position` may begin.
+    pub(crate) const fn admits(&self, position: u32) -> bool {
+        position - self.next < Self::AHEAD_MAX
+    }
+
+    /// An item comes with its table, or will never have one.
+    pub(crate) fn arrive(&mut self, position: u32, table: Option<PackedTable>) {
+        assert!(position >= self.next, "item {position} arrives twice");
+        let before = self.arrived.insert(position, table);
+        assert!(before.is_none(), "item {position} arrives twice");
+        while let Some(arrived) = self.arrived.remove(&self.next) {
+            self.next += 1;
+            if let Some(table) = arrived {
+                self.take_in(table);
+            }
+        }
+    }
+
+    fn take_in(&mut self, table: PackedTable) {
+        let PackedTable { name, entry, keys, keys_blake3 } = table;
+        let packed = PackedEntry {
+            name,
+            offset: self.end + self.bytes.len() as u64,
+            bytes: entry.len() as u64,
+            num_keys: keys.len() as u64,
+            keys_blake3,
+        };
+        self.bytes.extend_from_slice(&entry);
+        self.tables.push((packed, keys));
+    }
+
+    /// The next chunk to write, if there is enough for one and none is being written.
+    pub(crate) fn take_chunk(&mut self) -> Option<Chunk> {
+        let is_last = self.next == self.num_items && !self.tables.is_empty();
+        let is_due = self.bytes.len() >= Self::CHUNK_BYTES || is_last;
+        if self.is_writing || !is_due || self.failure.is_some() {
+            return None;
+        }
+        self.is_writing = true;
+        let chunk = Chunk {
+            offset: self.end,
+            bytes: std::mem::take(&mut self.bytes),
+            tables: std::mem::take(&mut self.tables),
+        };
+        self.end += chunk.bytes.len() as u64;
+        Some(chunk)
+    }
+
+    /// A chunk was read back and is what it should be, or the pack is lost.
+    pub(crate) fn written(&mut self, outcome: Result<Chunk, ItemError>) {
+        assert!(self.is_writing, "a chunk comes back that was not handed out");
+        self.is_writing = false;
+        match outcome {
+            Ok(chunk) => {
+                self.hasher.update(&chunk.bytes);
+                self.safe.extend(chunk.tables.into_iter().map(|(entry, _)| entry));
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    /// Why the pack is lost, if it is.
+    pub(crate) fn failure(&self) -> Option<&ItemError> {
+        self.failure.as_ref()
+    }
+
+    /// Whether every item arrived and everything is written, or lost.
+    pub(crate) fn is_through(&self) -> bool {
+        let is_written = self.tables.is_empty() || self.failure.is_some();
+        self.next == self.num_items && !self.is_writing && is_written
+    }
+
+    /// What was written, when all is through: entries, bytes not written yet, offset and hash.
+    pub(crate) fn finish(self) -> (Vec<PackedEntry>, Vec<u8>, u64, blake3::Hasher) {
+        assert!(self.is_through(), "the pack is not through");
+        (self.safe, self.bytes, self.end, self.hasher)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perfecta_core::key::Repair;
+
+    fn table(name: &str, bytes: usize) -> PackedTable {
+        let keys = Arc::new(KeySet::from_u32(vec![1], Repair::default()).unwrap());
+        let entry = vec![name.as_bytes()[0]; bytes];
+        PackedTable { name: name.to_owned(), entry, keys, keys_blake3: [0; 32] }
+    }
+
+    #[test]
+    fn tables_leave_in_the_order_of_the_plan_however_they_arrive() {
+        let mut window = PackWindow::new(4, vec![b'h'; 2]);
+        window.arrive(3, Some(table("d", 5)));
+        window.arrive(1, Some(table("b", 3)));
+        assert!(window.take_chunk().is_none());
+        window.arrive(2, None);
+        window.arrive(0, Some(table("a", 1)));
+        let chunk = window.take_chunk().unwrap();
+        assert_eq!((chunk.offset, &*chunk.bytes), (0, &b"hhabbbddddd"[..]));
+        let offsets: Vec<u64> = chunk.tables.iter().map(|(entry, _)| entry.offset).collect();
+        assert_eq!(offsets, [2, 3, 6]);
+        assert!(!window.is_through());
+        window.written(Ok(chunk));
+        let (entries, rest, end, _) = window.finish();
+        assert_eq!((entries.len(), rest.len(), end), (3, 0, 11));
+    }
+
+    #[test]
+    fn one_chunk_is_written_at_a_time_and_nobody_runs_too_far_ahead() {
+        let mut window = PackWindow::new(10_000, Vec::new());
+        assert!(window.admits(PackWindow::AHEAD_MAX - 1));
+        assert!(!window.admits(PackWindow::AHEAD_MAX));
+        window.arrive(0, Some(table("a", PackWindow::CHUNK_BYTES)));
+        assert!(window.admits(PackWindow::AHEAD_MAX));
+        let chunk = window.take_chunk().unwrap();
+        window.arrive(1, Some(table("b", PackWindow::CHUNK_BYTES)));
+        assert!(window.take_chunk().is_none());
+        window.written(Ok(chunk));
+        assert_eq!(window.take_chunk().unwrap().offset, PackWindow::CHUNK_BYTES as u64);
+    }
+}

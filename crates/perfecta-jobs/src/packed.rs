@@ -1,0 +1,226 @@
+//! The packed layout: all tables of a job in one file, published at once.
+//!
+//! `OUT/tables.packed/` holds the file and its manifest. It is staged as a whole, chunk by chunk
+//! verified from what was read back, closed by index and manifest, and moved to its place by one
+//! rename. A run that is interrupted leaves what was there before, and starts over: packing all of
+//! `sys32` takes about as long as finding out what of it could be kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use perfecta_io::{Engine, FileContent, Held, IoErrorKind, Op, Payload, Replace, Symlinks};
+
+use crate::config::{Conflicts, Durability, Job, Output};
+use crate::error::{ItemError, JobError};
+use crate::item::{ItemEvent, Workspace};
+use crate::job::StagedItem;
+use crate::manifest::{Digest, PackManifest};
+use crate::pack::PackWindow;
+use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
+use crate::render::Packer;
+use crate::schedule::Planned;
+use crate::stage::{Stage, bytes_of, call};
+use crate::worker::Shared;
+
+/// What is at the place of the pack.
+pub(crate) enum Found {
+    Nothing,
+    /// Ours; its manifest, unless that is torn.
+    Ours(Option<PackManifest>),
+}
+
+/// Looks at the place of the pack.
+///
+/// # Errors
+/// If something else is there and may not be replaced, or it cannot be read.
+pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, JobError> {
+    let target = output.directory.join(PACKED_DIRECTORY);
+    let names = match call(engine, Op::ListDirectory { path: target.clone() }) {
+        Ok(Payload::Names(names)) => names,
+        Ok(other) => panic!("listing a directory gives names, not {other:?}"),
+        Err(error) if error.is_absent() => return Ok(Found::Nothing),
+        Err(error) if error.is_not_a_directory() => Vec::from(["".into()]),
+        Err(error) => return Err(JobError::Output(error)),
+    };
+    let is_ours = names.iter().any(|name| name == MANIFEST)
+        && names.iter().all(|name| name == MANIFEST || name == PACKED_FILE);
+    if !is_ours {
+        return match output.conflicts {
+            Conflicts::Refuse => Err(JobError::Foreign { target }),
+            Conflicts::Replace => Ok(Found::Ours(None)),
+        };
+    }
+    let manifest = read(engine, target.join(MANIFEST), u64::MAX, Symlinks::Refuse);
+    let manifest = manifest.map_err(JobError::Output)?;
+    Ok(Found::Ours(PackManifest::parse(&manifest)))
+}
+
+fn read(
+    engine: &mut dyn Engine,
+    path: PathBuf,
+    bytes_max: u64,
+    symlinks: Symlinks,
+) -> Result<Vec<u8>, perfecta_io::IoError> {
+    let buffer = Vec::new();
+    call(engine, Op::ReadFile { path, buffer, bytes_max, symlinks }).map(bytes_of)
+}
+
+/// The keys of every item if the pack is exactly what would be built: the same key files in the same
+/// order, the same options, and the bytes that its manifest says.
+pub(crate) fn unchanged_keys(
+    engine: &mut dyn Engine,
+    job: &Job,
+    items: &[Planned],
+    options_blake3: &Digest,
+    found: &Found,
+) -> Option<Vec<u64>> {
+    let Found::Ours(Some(manifest)) = found else { return None };
+    let is_asked = manifest.options_blake3 == *options_blake3
+        && manifest.tables.len() == items.len()
+        && items.iter().all(|item| item.refusal.is_none());
+    if !is_asked {
+        return None;
+    }
+    for (item, entry) in items.iter().zip(&manifest.tables) {
+        if item.target().display().to_string() != entry.name {
+            return None;
+        }
+        let path = item.keys_file.clone();
+        let keys = read(engine, path, job.limits.input_bytes_max, Symlinks::Follow).ok()?;
+        if *blake3::hash(&keys).as_bytes() != entry.keys_blake3 {
+            return None;
+        }
+    }
+    let directory = &job.output.as_ref().expect("a pack is written").directory;
+    let path = directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
+    let hash = hash_file(engine, &path, manifest.bytes)?;
+    (hash == manifest.blake3).then(|| manifest.tables.iter().map(|table| table.num_keys).collect())
+}
+
+/// The hash of a file of exactly so many bytes, read part by part.
+pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Option<Digest> {
+    const PART_BYTES: u64 = 4 << 20;
+    match call(engine, Op::Inspect { path: path.to_owned() }) {
+        Ok(Payload::Kind(perfecta_io::EntryKind::File { bytes: found })) if found == bytes => {}
+        Ok(_) | Err(_) => return None,
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = Vec::new();
+    let mut offset = 0;
+    while offset < bytes {
+        let part = PART_BYTES.min(bytes - offset) as usize;
+        let op = Op::ReadRange { path: path.to_owned(), offset, bytes: part, buffer };
+        buffer = bytes_of(call(engine, op).ok()?);
+        hasher.update(&buffer);
+        offset += part as u64;
+    }
+    Some(*hasher.finalize().as_bytes())
+}
+
+/// The staged pack: its directory is made, its file is not.
+pub(crate) fn open(engine: &mut dyn Engine, stage: &Stage) -> Result<PathBuf, JobError> {
+    let (parent, name) = (stage.path.clone(), PACKED_DIRECTORY.into());
+    call(engine, Op::WriteDirectory { parent, name, files: Vec::new() })
+        .map_err(JobError::Output)?;
+    Ok(stage.path.join(PACKED_DIRECTORY).join(PACKED_FILE))
+}
+
+/// What a pack is closed with.
+pub(crate) struct Closing<'a> {
+    pub(crate) output: &'a Output,
+    pub(crate) packer: &'a dyn Packer,
+    pub(crate) options_blake3: Digest,
+    pub(crate) found: &'a Found,
+    pub(crate) filesystem: Option<&'a Arc<Held>>,
+    /// The staged directory.
+    pub(crate) staged: &'a Path,
+}
+
+impl Closing<'_> {
+    /// Publishes what the workers packed and settles its items, all of them alike.
+    pub(crate) fn close(&self, engine: &mut dyn Engine, shared: &Shared<'_, '_>) {
+        let (window, packed) = shared.state.lock().take_pack();
+        let is_cancelled = shared.runtime.cancel.is_cancelled();
+        let published = match window.failure().cloned() {
+            Some(error) => Err(Some(error)),
+            None if is_cancelled => Err(None),
+            None if packed.is_empty() => Ok((0, 0)),
+            None => self.publish(engine, window).map_err(Some),
+        };
+        if let Ok((bytes, files)) = published {
+            shared.state.lock().published_beside(bytes, files);
+        }
+        let mut workspace = Workspace::default();
+        for StagedItem { mut item, ticket } in packed {
+            let event = match &published {
+                Ok(_) => ItemEvent::Packed,
+                Err(Some(error)) => ItemEvent::Failed(error.clone()),
+                Err(None) => ItemEvent::Cancelled,
+            };
+            let _ = item.on(event, &shared.world, &mut workspace);
+            let (position, planned) = (item.position(), item.planned());
+            shared.settle(ticket, position, planned, &item.into_report());
+        }
+    }
+
+    /// Writes index and manifest, checks them, and moves the pack to its place. Gives the bytes that
+    /// belong to no table, and the files.
+    fn publish(
+        &self,
+        engine: &mut dyn Engine,
+        window: PackWindow,
+    ) -> Result<(u64, u32), ItemError> {
+        let (tables, mut rest, end, mut hasher) = window.finish();
+        rest.extend(self.packer.index(&tables));
+        hasher.update(&rest);
+        let tables_bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+        let bytes = end + rest.len() as u64;
+        let file = self.staged.join(PACKED_FILE);
+        let op = Op::Append { path: file.clone(), offset: end, bytes: rest };
+        call(engine, op).map_err(ItemError::Output)?;
+        let blake3 = *hasher.finalize().as_bytes();
+        // Once more from the disk, now that all of it is there: what the manifest says is so.
+        if hash_file(engine, &file, bytes) != Some(blake3) {
+            let reason = "what was read back is not what was written".to_owned();
+            return Err(ItemError::Damaged { file: PACKED_FILE.to_owned(), reason });
+        }
+        let options_blake3 = self.options_blake3;
+        let manifest: FileContent = PackManifest { options_blake3, tables, bytes, blake3 }.render();
+        let beside = bytes - tables_bytes + manifest.bytes.len() as u64;
+        let op = Op::WriteFile { directory: self.staged.to_owned(), file: manifest };
+        call(engine, op).map_err(ItemError::Output)?;
+        self.sync_and_rename(engine)?;
+        Ok((beside, 2))
+    }
+
+    fn sync_and_rename(&self, engine: &mut dyn Engine) -> Result<(), ItemError> {
+        let directory = self.output.directory.clone();
+        if let Some(filesystem) = self.filesystem {
+            let filesystem = Arc::clone(filesystem);
+            let op = Op::SyncFilesystem { filesystem, path: directory.clone() };
+            call(engine, op).map_err(ItemError::Output)?;
+        }
+        let replace = match self.found {
+            Found::Nothing => Replace::Never,
+            Found::Ours(_) => Replace::Exchange,
+        };
+        let target = directory.join(PACKED_DIRECTORY);
+        let op = Op::Publish { staged: self.staged.to_owned(), target, replace };
+        call(engine, op).map_err(|error| match error.kind {
+            IoErrorKind::Exists => ItemError::Foreign { target: error.path },
+            _ => ItemError::Output(error),
+        })?;
+        if self.output.durability == Durability::Power {
+            call(engine, Op::SyncDirectory { path: directory }).map_err(ItemError::Output)?;
+        }
+        Ok(())
+    }
+}
+
+/// Nothing was to do: the summary of a job whose pack is there already.
+pub(crate) fn settle_unchanged(shared: &Shared<'_, '_>, keys: &[u64]) {
+    for &num_keys in keys {
+        let report = shared.state.lock().next_is_unchanged(num_keys);
+        shared.tell_settled(&report);
+    }
+}

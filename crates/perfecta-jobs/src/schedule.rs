@@ -1,0 +1,302 @@
+//! The order of items and the bounds on what runs at once.
+//!
+//! Files first: largest first, then by name, so that the longest work does not begin last. What is
+//! refused whatever its keys is known here, before anything runs.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use perfecta_core::geometry::Geometry;
+use perfecta_core::graph::Attempter;
+use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
+
+use crate::config::{Inputs, Job, KeyEncoding};
+use crate::error::ItemError;
+use crate::names::NameFilter;
+use crate::places::{self, STAGE_PREFIX};
+
+/// An item before it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Planned {
+    /// The key file.
+    pub(crate) keys_file: PathBuf,
+    /// Where its table lies below the output directory: the directory of the key file below the
+    /// input's root.
+    pub(crate) below: PathBuf,
+    /// The table's name.
+    pub(crate) identifier: String,
+    /// Bytes of the key file when it was listed.
+    pub(crate) file_bytes: u64,
+    /// Why it cannot be built whatever its keys.
+    pub(crate) refusal: Option<ItemError>,
+}
+
+impl Planned {
+    fn key_bytes(&self, job: &Job) -> u64 {
+        job.keys.width.of(&self.keys_file).bytes() as u64
+    }
+
+    /// Keys, as the file's length says.
+    pub(crate) fn num_keys(&self, job: &Job) -> u64 {
+        match job.keys.encoding {
+            KeyEncoding::Binary => self.file_bytes / self.key_bytes(job),
+            KeyEncoding::Text => self.file_bytes / TEXT_KEY_BYTES,
+        }
+    }
+
+    /// Bytes of memory that it takes: file, keys, graph, the table twice and once more as written.
+    pub(crate) fn memory_bytes(&self, job: &Job) -> u64 {
+        let keys = match job.keys.encoding {
+            KeyEncoding::Binary => self.num_keys(job),
+            KeyEncoding::Text => self.file_bytes.div_ceil(TEXT_KEY_BYTES_MIN),
+        };
+        let geometry = usize::try_from(keys).ok().and_then(Geometry::for_keys);
+        let graph = geometry.map_or(u64::MAX / 2, |geometry| {
+            let table = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
+            Attempter::memory_bytes(keys as usize, geometry) + 3 * table
+        });
+        self.file_bytes + keys * self.key_bytes(job) + graph
+    }
+
+    /// The table's directory below the output directory.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.below.join(&self.identifier)
+    }
+}
+
+/// A usual line of a text key file: eight hexadecimal digits, `0x` and the line's end.
+const TEXT_KEY_BYTES: u64 = 11;
+/// The shortest: a digit and the line's end.
+const TEXT_KEY_BYTES_MIN: u64 = 2;
+
+/// The items of a job in the order in which they begin.
+pub(crate) fn plan(job: &Job, entries: Vec<Entry>) -> Vec<Planned> {
+    let mut items: Vec<Planned> = match &job.inputs {
+        Inputs::Files(_) => {
+            entries.into_iter().map(|entry| planned(job, entry, Path::new(""))).collect()
+        }
+        Inputs::Tree { root, names } => {
+            let matching = entries.into_iter().filter(|entry| is_input(entry, names));
+            matching.map(|entry| planned(job, entry, root)).collect()
+        }
+    };
+    items.sort_unstable_by(|left, right| {
+        let size = right.file_bytes.cmp(&left.file_bytes);
+        size.then_with(|| left.keys_file.cmp(&right.keys_file))
+    });
+    if job.output.is_some() {
+        refuse_clashes(&mut items);
+    }
+    items
+}
+
+/// Whether an entry is an input, or hides inputs.
+fn is_input(entry: &Entry, names: &NameFilter) -> bool {
+    names.admits(&entry.path) || matches!(entry.kind, EntryKind::Unreadable(_))
+}
+
+fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
+    let keys_file = root.join(&entry.path);
+    let below = match &job.inputs {
+        Inputs::Files(_) => Path::new(""),
+        Inputs::Tree { .. } => entry.path.parent().unwrap_or(Path::new("")),
+    };
+    let name: OsString = entry.path.file_name().unwrap_or(entry.path.as_os_str()).to_owned();
+    let file_bytes = match entry.kind {
+        EntryKind::File { bytes } => bytes,
+        EntryKind::Directory
+        | EntryKind::Special(_)
+        | EntryKind::BrokenLink
+        | EntryKind::Unreadable(_) => 0,
+    };
+    let identifier = places::identifier(&name);
+    let mut item =
+        Planned { below: below.to_owned(), identifier, file_bytes, refusal: None, keys_file };
+    item.refusal = refusal(job, &item, entry.kind);
+    item
+}
+
+fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
+    let path = &item.keys_file;
+    let not_a_file =
+        |kind| ItemError::Input(IoError::new(Operation::Open, path, IoErrorKind::NotAFile(kind)));
+    match kind {
+        EntryKind::File { .. } => {}
+        EntryKind::Directory => return Some(not_a_file("directory")),
+        EntryKind::Special(kind) => return Some(not_a_file(kind)),
+        EntryKind::BrokenLink => return Some(not_a_file("broken or circular symbolic link")),
+        EntryKind::Unreadable(error) => return Some(ItemError::Input(error)),
+    }
+    let bytes_max = job.limits.input_bytes_max;
+    if item.file_bytes > bytes_max {
+        let kind = IoErrorKind::TooLarge { bytes: item.file_bytes, bytes_max };
+        return Some(ItemError::Input(IoError::new(Operation::Read, path, kind)));
+    }
+    if item.identifier.len() > job.limits.name_bytes_max {
+        let (bytes, bytes_max) = (item.identifier.len(), job.limits.name_bytes_max);
+        return Some(ItemError::Name { bytes, bytes_max });
+    }
+    let is_reserved =
+        |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
+    if job.output.is_some() && item.below.iter().any(is_reserved) {
+        return Some(ItemError::ReservedName);
+    }
+    let (needed, limit) = (item.memory_bytes(job), job.limits.memory_bytes_max);
+    (needed > limit).then_some(ItemError::Memory { needed, limit })
+}
+
+/// Key files that go to one place are all refused: none of them has more right to it.
+fn refuse_clashes(items: &mut [Planned]) {
+    let mut first_at: HashMap<PathBuf, usize> = HashMap::with_capacity(items.len());
+    for index in 0..items.len() {
+        if items[index].refusal.is_some() {
+            continue;
+        }
+        let target = items[index].target();
+        if let Some(&first) = first_at.get(&target) {
+            let target = target.display().to_string();
+            let other = |other: usize| ItemError::Clash {
+                other: items[other].keys_file.clone(),
+                target: target.clone(),
+            };
+            let (for_first, for_this) = (other(index), other(first));
+            items[first].refusal.get_or_insert(for_first);
+            items[index].refusal = Some(for_this);
+        } else {
+            first_at.insert(target, index);
+        }
+    }
+}
+
+/// Bytes of memory in flight.
+///
+/// Invariant: `reserved <= limit`.
+#[derive(Debug)]
+pub(crate) struct MemoryBudget {
+    limit: u64,
+    reserved: u64,
+}
+
+/// A part of the budget. Giving it back to [`MemoryBudget::release`] is the only way to be rid of it.
+#[must_use = "what is reserved must be released"]
+#[derive(Debug)]
+pub(crate) struct Reservation(u64);
+
+impl MemoryBudget {
+    pub(crate) const fn new(limit: u64) -> Self {
+        Self { limit, reserved: 0 }
+    }
+
+    /// `bytes` of it, if they are free now.
+    pub(crate) fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
+        if bytes > self.limit - self.reserved {
+            return None;
+        }
+        self.reserved += bytes;
+        Some(Reservation(bytes))
+    }
+
+    pub(crate) fn release(&mut self, reservation: Reservation) {
+        let Reservation(bytes) = reservation;
+        assert!(bytes <= self.reserved, "{bytes} bytes released of {self:?}");
+        self.reserved -= bytes;
+    }
+
+    /// Whether nothing is reserved.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.reserved == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Output;
+
+    fn entry(path: &str, kind: EntryKind) -> Entry {
+        Entry { path: path.into(), kind }
+    }
+
+    fn file(path: &str, bytes: u64) -> Entry {
+        entry(path, EntryKind::File { bytes })
+    }
+
+    fn job() -> Job {
+        Job { output: Some(Output::new("out")), ..Job::new(Inputs::tree("keys")) }
+    }
+
+    #[test]
+    fn the_largest_comes_first_then_names_decide() {
+        let entries =
+            vec![file("b.keys", 8), file("a.keys", 8), file("big.keys", 400), file("x.txt", 999)];
+        let items = plan(&job(), entries.clone());
+        let names: Vec<_> = items.iter().map(|item| &*item.identifier).collect();
+        assert_eq!(names, ["big", "a", "b"]);
+        let reversed = plan(&job(), entries.into_iter().rev().collect());
+        assert_eq!(items, reversed);
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_refused_by_name_before_it_runs() {
+        let mut job = job();
+        job.limits.memory_bytes_max = 1 << 20;
+        job.limits.name_bytes_max = 8;
+        let check = |entries: Vec<Entry>, expected: &[&str]| {
+            let items = plan(&job, entries);
+            let messages: Vec<String> = items
+                .iter()
+                .map(|item| item.refusal.as_ref().map(ToString::to_string).unwrap_or_default())
+                .collect();
+            assert_eq!(messages, expected);
+        };
+        check(
+            vec![
+                file("a-b.keys", 8),
+                file("a_b.keys", 8),
+                file("c.keys", 8),
+                file("d/a_b.keys", 4),
+            ],
+            &[
+                "keys/a_b.keys goes to the same place, a_b",
+                "keys/a-b.keys goes to the same place, a_b",
+                "",
+                "",
+            ],
+        );
+        check(
+            vec![entry("pipe.keys", EntryKind::Special("FIFO"))],
+            &["cannot open keys/pipe.keys: it is a FIFO, not a regular file"],
+        );
+        check(
+            vec![entry("x.keys", EntryKind::Directory), file("x.keys/y.keys", 4)],
+            &["", "cannot open keys/x.keys: it is a directory, not a regular file"],
+        );
+        let large = planned(&job, file("large.keys", 1 << 20), Path::new("keys"));
+        let needed = large.memory_bytes(&job);
+        check(
+            vec![file("large.keys", 1 << 20)],
+            &[&format!("it needs about {needed} bytes of memory, the limit is 1048576")],
+        );
+        check(
+            vec![file("123456789.keys", 4)],
+            &["its name gives an identifier of 10 bytes, the limit is 8"],
+        );
+        check(
+            vec![file(".perfecta-stage-1-0/a.keys", 4)],
+            &["its directory's name is kept for perfecta's stages"],
+        );
+    }
+
+    #[test]
+    fn memory_is_given_out_once() {
+        let mut budget = MemoryBudget::new(10);
+        let six = budget.reserve(6).unwrap();
+        assert!(budget.reserve(5).is_none());
+        let four = budget.reserve(4).unwrap();
+        budget.release(six);
+        assert!(!budget.is_quiet());
+        budget.release(four);
+        assert!(budget.is_quiet());
+    }
+}

@@ -1,0 +1,116 @@
+//! The staging directory of a run, and the sweep of those that dead runs left.
+//!
+//! `OUT/.perfecta-stage-<process>-<n>/` holds a file `lock`, locked as long as the run lives, and
+//! one directory for each item that is staged. Who removes a stage has locked its file first, so a
+//! stage of a living run is never taken for a dead one.
+
+use std::path::{Path, PathBuf};
+
+use perfecta_io::{Engine, Held, IoError, IoErrorKind, Op, Operation, Payload, Token};
+
+use crate::places::{STAGE_LOCK, STAGE_PREFIX};
+
+/// A run's staging directory.
+pub(crate) struct Stage {
+    pub(crate) path: PathBuf,
+    lock: Held,
+}
+
+/// Names that are tried before it is an error.
+const NAMES_MAX: u32 = 1000;
+
+/// Submits one operation and waits for it: set-up and teardown, where nothing else is in flight.
+pub(crate) fn call(engine: &mut dyn Engine, op: Op) -> Result<Payload, IoError> {
+    assert_eq!(engine.num_in_flight(), 0, "operations in flight");
+    engine.submit(Token(0), op);
+    let completion = engine.next_completion().expect("an operation is in flight");
+    assert_eq!(completion.token, Token(0));
+    completion.outcome.map_err(|failure| failure.error)
+}
+
+/// Makes the output directory, sweeps the stages of dead runs, and opens one for `process`.
+pub(crate) fn open(engine: &mut dyn Engine, output: &Path, process: u32) -> Result<Stage, IoError> {
+    call(engine, Op::MakeDirectories { path: output.to_owned() })?;
+    sweep(engine, output)?;
+    for number in 0..NAMES_MAX {
+        let path = output.join(format!("{STAGE_PREFIX}{process}-{number}"));
+        if let Some(lock) = claim(engine, &path)? {
+            return Ok(Stage { path, lock });
+        }
+    }
+    Err(IoError::new(Operation::Lock, output, IoErrorKind::Locked))
+}
+
+/// Makes a stage and locks it; `None` if the name is taken, or somebody swept it meanwhile.
+fn claim(engine: &mut dyn Engine, path: &Path) -> Result<Option<Held>, IoError> {
+    let parent = path.parent().expect("a stage lies in the output").to_owned();
+    let name = path.file_name().expect("a stage has a name").to_owned();
+    match call(engine, Op::WriteDirectory { parent, name, files: Vec::new() }) {
+        Ok(_) => {}
+        Err(error) if error.is_present() => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    match call(engine, Op::CreateLock { path: path.join(STAGE_LOCK) }) {
+        Ok(payload) => Ok(Some(held(payload))),
+        Err(error) if is_lost_race(&error) => Ok(None),
+        Err(error) => {
+            // Best effort: an empty stage is swept by the next run.
+            let _ = call(engine, Op::RemoveTree { path: path.to_owned() });
+            Err(error)
+        }
+    }
+}
+
+fn is_lost_race(error: &IoError) -> bool {
+    let by_lock = matches!(error.kind, IoErrorKind::Locked | IoErrorKind::Vanished);
+    by_lock || error.is_present() || error.is_absent()
+}
+
+/// Removes the stages of dead runs. One that cannot be locked or removed is left alone.
+fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
+    let names = match call(engine, Op::ListDirectory { path: output.to_owned() })? {
+        Payload::Names(names) => names,
+        other => panic!("listing a directory gives names, not {other:?}"),
+    };
+    let is_stage =
+        |name: &&std::ffi::OsString| name.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
+    for name in names.iter().filter(is_stage) {
+        let path = output.join(name);
+        let lock_path = path.join(STAGE_LOCK);
+        let locked = match call(engine, Op::TryLock { path: lock_path.clone() }) {
+            // Its run died before the lock or while removing: whoever can lock it may sweep it.
+            Err(error) if error.is_absent() => call(engine, Op::CreateLock { path: lock_path }),
+            locked => locked,
+        };
+        if let Ok(payload) = locked {
+            let lock = held(payload);
+            let _ = call(engine, Op::RemoveTree { path });
+            drop(lock);
+        }
+    }
+    Ok(())
+}
+
+impl Stage {
+    /// Removes the stage with all that items left in it, then gives up the lock.
+    pub(crate) fn close(self, engine: &mut dyn Engine) -> Result<(), IoError> {
+        let removed = call(engine, Op::RemoveTree { path: self.path });
+        drop(self.lock);
+        removed.map(drop)
+    }
+}
+
+/// The bytes of an operation that reads or writes a buffer.
+pub(crate) fn bytes_of(payload: Payload) -> Vec<u8> {
+    match payload {
+        Payload::Bytes(bytes) => bytes,
+        other => panic!("a buffer comes back, not {other:?}"),
+    }
+}
+
+fn held(payload: Payload) -> Held {
+    match payload {
+        Payload::Held(held) => held,
+        other => panic!("a lock gives what holds it, not {other:?}"),
+    }
+}

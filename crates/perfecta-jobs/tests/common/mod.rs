@@ -1,0 +1,276 @@
+//! What the tests of jobs share: a renderer, key files, an engine that fails on request.
+
+#![allow(dead_code, reason = "every test file takes a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use perfecta_core::family::Family;
+use perfecta_core::geometry::Geometry;
+use perfecta_core::key::{Downsize, KeySet, KeyWidth};
+use perfecta_core::seeds::Seeds;
+use perfecta_core::table::{PADDING_BYTES, Parameters, Table, TableView};
+use perfecta_io::{
+    BlockingEngine, Completion, Engine, Failure, FileContent, IoError, IoErrorKind, Op, Operation,
+    Token,
+};
+use perfecta_jobs::{
+    CancelFlag, EngineSource, Estimate, Event, Facts, Inputs, ItemError, ItemReport, Job, Output,
+    PackedEntry, Packer, RenderError, Renderer, Runtime, Summary, run,
+};
+
+/// Writes a table as its parameters and its array.
+pub(crate) struct PlainRenderer {
+    /// A part of the fingerprint.
+    pub(crate) version: u32,
+}
+
+impl Renderer for PlainRenderer {
+    fn fingerprint(&self) -> String {
+        format!("plain {}", self.version)
+    }
+
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        table: &Table,
+        files: &mut Vec<FileContent>,
+    ) -> Result<(), RenderError> {
+        let bytes = encode(&table.view());
+        files.push(FileContent { name: format!("{}.pht", facts.identifier).into(), bytes });
+        let text = format!("{} {}\n", facts.keys.len(), self.version).into_bytes();
+        files.push(FileContent { name: format!("{}.h", facts.identifier).into(), bytes: text });
+        Ok(())
+    }
+
+    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+        let tables = files.iter().filter(|file| file.name.to_string_lossy().ends_with(".pht"));
+        for file in tables {
+            let parameters = decode(&file.bytes).ok_or_else(|| ItemError::Damaged {
+                file: file.name.to_string_lossy().into_owned(),
+                reason: "it is no table".to_owned(),
+            })?;
+            let view = TableView::new(parameters, &file.bytes[HEADER_BYTES..]).unwrap();
+            if let Some(keys) = keys {
+                view.verify(keys)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn estimate(&self, _num_keys: u64, _width: KeyWidth, geometry: Geometry) -> Estimate {
+        let array = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
+        Estimate { files: 2, bytes: array + 80 }
+    }
+}
+
+impl Packer for PlainRenderer {
+    fn fingerprint(&self) -> String {
+        format!("plain pack {}", self.version)
+    }
+
+    fn header(&self) -> Vec<u8> {
+        b"plain".to_vec()
+    }
+
+    fn entry(&self, _facts: &Facts<'_>, table: &Table) -> Result<Vec<u8>, RenderError> {
+        Ok(encode(&table.view()))
+    }
+
+    fn index(&self, entries: &[PackedEntry]) -> Vec<u8> {
+        entries.iter().flat_map(|entry| entry.offset.to_le_bytes()).collect()
+    }
+
+    fn check(&self, entry: &[u8], keys: Option<&KeySet>) -> Result<(), ItemError> {
+        let file = FileContent { name: "entry.pht".into(), bytes: entry.to_vec() };
+        Renderer::check(self, &[file], keys)
+    }
+}
+
+const HEADER_BYTES: usize = 64;
+
+fn encode(table: &TableView<'_>) -> Vec<u8> {
+    let parameters = table.parameters();
+    let mut bytes = vec![parameters.family.id(), parameters.geometry.edge_capacity_log2()];
+    bytes.push(parameters.key_width.bits() as u8);
+    bytes.push(u8::from(parameters.downsize.is_some()));
+    bytes.extend(parameters.num_keys.to_le_bytes());
+    bytes.extend(parameters.first_key.to_le_bytes());
+    bytes.extend(parameters.last_key.to_le_bytes());
+    bytes.extend(parameters.downsize.map_or(0, Downsize::bitmap).to_le_bytes());
+    bytes.extend(parameters.seeds.words().iter().flat_map(|word| word.to_le_bytes()));
+    assert_eq!(bytes.len(), HEADER_BYTES);
+    bytes.extend(table.assigned_bytes());
+    bytes.extend([0; PADDING_BYTES]);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Parameters> {
+    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let mut seeds = [0; 8];
+    for (place, seed) in seeds.iter_mut().enumerate() {
+        *seed = word(32 + 4 * place)?;
+    }
+    let parameters = Parameters {
+        family: Family::from_id(*bytes.first()?)?,
+        geometry: Geometry::from_edge_capacity_log2(bytes[1])?,
+        key_width: KeyWidth::from_bits(u32::from(bytes[2]))?,
+        downsize: if bytes[3] == 1 { Downsize::new(long(24)?) } else { None },
+        num_keys: word(4)?,
+        first_key: long(8)?,
+        last_key: long(16)?,
+        seeds: Seeds::from_words(seeds),
+    };
+    (bytes.len() == HEADER_BYTES + parameters.assigned_bytes() + PADDING_BYTES)
+        .then_some(parameters)
+}
+
+/// The bytes of `num_keys` spread keys.
+pub(crate) fn keys(num_keys: u32, stride: u32) -> Vec<u8> {
+    (1..=num_keys).flat_map(|key| (key * stride).to_le_bytes()).collect()
+}
+
+/// Three good key files, one of them in a directory below.
+pub(crate) fn three_good(root: &Path) {
+    std::fs::create_dir_all(root.join("below")).unwrap();
+    std::fs::write(root.join("small.keys"), keys(5, 77)).unwrap();
+    std::fs::write(root.join("middle.keys"), keys(300, 7919)).unwrap();
+    std::fs::write(root.join("below/large.keys"), keys(3000, 104_729)).unwrap();
+}
+
+/// Every file below a directory, by its path, with its bytes.
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = std::fs::read_dir(root) else { return found };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let name = PathBuf::from(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(
+                tree(&entry.path()).into_iter().map(|(path, bytes)| (name.join(path), bytes)),
+            );
+            found.insert(name, Vec::new());
+        } else {
+            found.insert(name, std::fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+/// A job from one directory to another.
+pub(crate) fn job(input: &Path, output: &Path) -> Job {
+    Job { output: Some(Output::new(output)), ..Job::new(Inputs::tree(input)) }
+}
+
+/// Runs a job and keeps its reports, by the names of their key files.
+pub(crate) fn run_all(job: &Job, runtime: &Runtime<'_>) -> (Summary, BTreeMap<String, ItemReport>) {
+    let mut reports = BTreeMap::new();
+    let summary = run(job, runtime, &mut |event: &Event<'_>| {
+        if let Event::Settled { report, progress } = event {
+            let ledger = &progress.ledger;
+            let sum = ledger.queued() + ledger.running() + ledger.settled();
+            assert_eq!(sum, ledger.admitted());
+            let name = report.keys_file.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(reports.insert(name, (*report).clone()).is_none(), "settled twice");
+        }
+    })
+    .unwrap();
+    let parts = summary.ok + summary.unchanged + summary.failed + summary.cancelled;
+    assert_eq!(parts, summary.tables);
+    assert_eq!(reports.len(), summary.tables as usize);
+    (summary, reports)
+}
+
+/// What the engines of a [`Faulty`] do to the operation that the test points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails, all others go on.
+    Once(i32),
+    /// It fails without a trace, and so does everything after: the process died here.
+    Death,
+    /// It is done and the user presses Ctrl-C.
+    Cancel,
+}
+
+/// Makes engines that number all operations of a job and fail number `at`.
+pub(crate) struct Faulty {
+    pub(crate) at: usize,
+    pub(crate) fault: Fault,
+    pub(crate) cancel: CancelFlag,
+    submitted: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    pub(crate) fn new(at: usize, fault: Fault) -> Self {
+        Self { at, fault, cancel: CancelFlag::default(), submitted: Arc::default() }
+    }
+
+    /// Operations so far.
+    pub(crate) fn submitted(&self) -> usize {
+        self.submitted.load(Ordering::Relaxed)
+    }
+}
+
+impl EngineSource for Faulty {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(FaultyEngine {
+            inner: BlockingEngine::default(),
+            failed: Vec::new(),
+            at: self.at,
+            fault: self.fault,
+            cancel: self.cancel.clone(),
+            submitted: Arc::clone(&self.submitted),
+        })
+    }
+}
+
+struct FaultyEngine {
+    inner: BlockingEngine,
+    failed: Vec<Completion>,
+    at: usize,
+    fault: Fault,
+    cancel: CancelFlag,
+    submitted: Arc<AtomicUsize>,
+}
+
+impl Engine for FaultyEngine {
+    fn submit(&mut self, token: Token, op: Op) {
+        let number = self.submitted.fetch_add(1, Ordering::Relaxed);
+        let errno = match self.fault {
+            Fault::Once(errno) if number == self.at => errno,
+            // EIO
+            Fault::Death if number >= self.at => 5,
+            Fault::Cancel if number == self.at => {
+                self.cancel.cancel();
+                return self.inner.submit(token, op);
+            }
+            Fault::Once(_) | Fault::Death | Fault::Cancel => return self.inner.submit(token, op),
+        };
+        // A write that fails may have got somewhere.
+        if let Op::WriteDirectory { parent, name, files } = op {
+            std::fs::create_dir(parent.join(&name)).unwrap();
+            if let Some(file) = files.first() {
+                std::fs::write(parent.join(&name).join(&file.name), &file.bytes[..1]).unwrap();
+            }
+        }
+        let kind = IoErrorKind::System(errno);
+        let error = IoError::new(Operation::Write, Path::new("injected"), kind);
+        self.failed.push(Completion { token, outcome: Err(Failure { error, buffer: None }) });
+    }
+
+    fn next_completion(&mut self) -> Option<Completion> {
+        self.failed.pop().or_else(|| self.inner.next_completion())
+    }
+
+    fn num_in_flight(&self) -> usize {
+        self.failed.len() + self.inner.num_in_flight()
+    }
+
+    fn capacity(&self) -> usize {
+        self.inner.capacity()
+    }
+}

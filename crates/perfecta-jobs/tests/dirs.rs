@@ -1,0 +1,432 @@
+//! Jobs that publish one directory for each table, on a real file system.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use common::{Fault, Faulty, PlainRenderer, job, keys, run_all, three_good, tree};
+use perfecta_jobs::{
+    CancelFlag, Conflicts, Durability, Inputs, Job, JobError, Layout, Runtime, Status, dry_run, run,
+};
+
+const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
+
+fn runtime() -> Runtime<'static> {
+    Runtime::new(Some(&PLAIN), CancelFlag::default())
+}
+
+fn output(job: &mut Job) -> &mut perfecta_jobs::Output {
+    job.output.as_mut().unwrap()
+}
+
+#[test]
+fn tables_are_published_with_a_manifest_and_nothing_else_is_left() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let (summary, reports) = run_all(&job(input.path(), out.path()), &runtime());
+    assert_eq!((summary.ok, summary.files, summary.keys), (3, 9, 3305));
+    let files: Vec<_> =
+        tree(out.path()).into_keys().filter(|path| path.extension().is_some()).collect();
+    assert_eq!(
+        files,
+        [
+            "below/large/large.h",
+            "below/large/large.pht",
+            "below/large/manifest.json",
+            "middle/manifest.json",
+            "middle/middle.h",
+            "middle/middle.pht",
+            "small/manifest.json",
+            "small/small.h",
+            "small/small.pht",
+        ]
+        .map(Path::new)
+    );
+    let bytes: usize = tree(out.path()).values().map(Vec::len).sum();
+    assert_eq!(summary.bytes, bytes as u64);
+    assert_eq!(reports["large.keys"].search.unwrap().vertices, 8192);
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_threads_or_durability() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    for number in 1..40 {
+        let name = format!("set-{number}.keys");
+        std::fs::write(input.path().join(name), keys(number * 13, 1000 + number)).unwrap();
+    }
+    let built = |threads: usize, durability| {
+        let out = tempfile::tempdir().unwrap();
+        let mut job = job(input.path(), out.path());
+        job.limits.threads = threads.try_into().unwrap();
+        output(&mut job).durability = durability;
+        assert_eq!(run_all(&job, &runtime()).0.ok, 42);
+        tree(out.path())
+    };
+    let expected = built(1, Durability::Process);
+    for threads in [2, 4] {
+        assert!(built(threads, Durability::Process) == expected, "{threads} threads");
+        assert!(built(threads, Durability::Power) == expected, "{threads} threads, durable");
+    }
+}
+
+#[test]
+fn what_is_there_already_is_not_written_again() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let job = job(input.path(), out.path());
+    run_all(&job, &runtime());
+    let inode = |name: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(out.path().join(name)).unwrap().ino()
+    };
+    let before = inode("small/small.pht");
+    let (summary, _) = run_all(&job, &runtime());
+    assert_eq!((summary.unchanged, summary.files, summary.keys), (3, 0, 3305));
+    assert_eq!(inode("small/small.pht"), before);
+
+    // Other keys, other options, and a torn file: each is built again, and only that.
+    std::fs::write(input.path().join("small.keys"), keys(6, 77)).unwrap();
+    std::fs::write(out.path().join("middle/middle.pht"), b"").unwrap();
+    let (_, reports) = run_all(&job, &runtime());
+    assert_eq!(reports["small.keys"].status, Status::Ok);
+    assert_eq!(reports["middle.keys"].status, Status::Ok);
+    assert_eq!(reports["large.keys"].status, Status::Unchanged);
+    let other = PlainRenderer { version: 2 };
+    let other = Runtime::new(Some(&other), CancelFlag::default());
+    assert_eq!(run_all(&job, &other).0.ok, 3);
+    std::fs::write(out.path().join("small/manifest.json"), b"").unwrap();
+    assert_eq!(run_all(&job, &other).0.ok, 1);
+}
+
+#[test]
+fn what_is_not_ours_is_not_replaced_unless_told() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    std::fs::create_dir(out.path().join("small")).unwrap();
+    std::fs::write(out.path().join("small/notes.txt"), b"mine").unwrap();
+    std::fs::write(out.path().join("middle"), b"mine").unwrap();
+    let mut job = job(input.path(), out.path());
+    let (summary, reports) = run_all(&job, &runtime());
+    assert_eq!((summary.ok, summary.failed, summary.exit_class().code()), (1, 2, 3));
+    for name in ["small.keys", "middle.keys"] {
+        assert_eq!(reports[name].error.as_ref().unwrap().exit_class().code(), 7, "{name}");
+    }
+    assert_eq!(std::fs::read(out.path().join("small/notes.txt")).unwrap(), b"mine");
+    output(&mut job).conflicts = Conflicts::Replace;
+    assert_eq!(run_all(&job, &runtime()).0.ok, 2);
+    assert!(!out.path().join("small/notes.txt").exists());
+
+    // A file that somebody put beside ours is not thrown away with them.
+    output(&mut job).conflicts = Conflicts::Refuse;
+    std::fs::write(out.path().join("small/notes.txt"), b"mine").unwrap();
+    let (_, reports) = run_all(&job, &runtime());
+    assert_eq!(reports["small.keys"].error.as_ref().unwrap().exit_class().code(), 7);
+}
+
+#[test]
+fn every_bad_file_is_named_and_the_good_ones_are_built() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = input.path();
+    three_good(root);
+    std::fs::write(root.join("odd.keys"), [0; 9]).unwrap();
+    std::fs::write(root.join("empty.keys"), []).unwrap();
+    std::fs::write(root.join("duplicate.keys"), [1u32, 7, 7].map(u32::to_le_bytes).concat())
+        .unwrap();
+    std::fs::write(root.join("unsorted.keys"), [7u32, 1].map(u32::to_le_bytes).concat()).unwrap();
+    std::fs::write(root.join("a-b.keys"), keys(3, 5)).unwrap();
+    std::fs::write(root.join("a_b.keys"), keys(4, 5)).unwrap();
+    std::fs::create_dir(root.join("directory.keys")).unwrap();
+    std::os::unix::fs::symlink("loop.keys", root.join("loop.keys")).unwrap();
+    std::os::unix::fs::symlink("../below", root.join("below/again")).unwrap();
+    std::os::unix::fs::symlink("small.keys", root.join("linked.keys")).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &root.join("pipe.keys"), fifo, mode, 0).unwrap();
+    std::os::unix::net::UnixListener::bind(root.join("socket.keys")).unwrap();
+    let foreign = std::ffi::OsStr::from_bytes(b"\xff\xfename.keys");
+    std::fs::write(root.join(foreign), keys(9, 3)).unwrap();
+
+    let (summary, reports) = run_all(&job(root, out.path()), &runtime());
+    let error = |name: &str| {
+        let report = &reports[name];
+        assert_eq!(report.status, Status::Failed, "{name}");
+        let error = report.error.as_ref().unwrap();
+        (error.exit_class().code(), error.to_string())
+    };
+    let check = |name: &str, code: u8, part: &str| {
+        let (found, message) = error(name);
+        assert_eq!(found, code, "{name}: {message}");
+        assert!(message.contains(part), "{name}: {message}");
+    };
+    check("odd.keys", 5, "1 bytes are left at byte 0x8");
+    check("empty.keys", 5, "no keys");
+    check("duplicate.keys", 5, "duplicate key 0x00000007 at byte 0x8 (key 2), first at byte 0x4");
+    check("unsorted.keys", 5, "0x00000001 at byte 0x4");
+    check("a-b.keys", 7, "a_b.keys goes to the same place");
+    check("a_b.keys", 7, "a-b.keys goes to the same place");
+    check("directory.keys", 5, "directory");
+    check("loop.keys", 5, "symbolic link");
+    check("pipe.keys", 5, "FIFO");
+    check("socket.keys", 5, "socket");
+    assert_eq!((summary.ok, summary.failed, summary.exit_class().code()), (5, 10, 3));
+    for name in ["small", "middle", "below/large", "linked", "__name"] {
+        assert!(out.path().join(name).join("manifest.json").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_single_bad_file_gives_its_own_exit_code() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = input.path().join("odd.keys");
+    std::fs::write(&file, [0; 9]).unwrap();
+    let one = |path: &Path| {
+        let job =
+            Job { inputs: Inputs::Files(vec![path.to_owned()]), ..job(input.path(), out.path()) };
+        run_all(&job, &runtime()).0.exit_class().code()
+    };
+    assert_eq!(one(&file), 5);
+    assert_eq!(one(&input.path().join("absent.keys")), 8);
+}
+
+#[test]
+fn nothing_is_written_into_the_input_and_nothing_found_is_an_error() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    let check = |job: &Job, code| {
+        let error = run(job, &runtime(), &mut |_: &perfecta_jobs::Event<'_>| {}).unwrap_err();
+        assert_eq!(error.exit_class().code(), code, "{error}");
+    };
+    check(&job(input.path(), &input.path().join("out")), 7);
+    let empty = tempfile::tempdir().unwrap();
+    check(&job(empty.path(), &input.path().join("out")), 4);
+    check(&job(&empty.path().join("absent"), empty.path()), 8);
+}
+
+#[test]
+fn the_memory_and_output_limits_are_kept_by_name() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let mut job = job(input.path(), out.path());
+    job.limits.memory_bytes_max = 120_000;
+    let (_, reports) = run_all(&job, &runtime());
+    assert_eq!(reports["large.keys"].error.as_ref().unwrap().exit_class().code(), 6);
+    assert_eq!(reports["middle.keys"].status, Status::Ok);
+    job.limits = perfecta_jobs::Limits { output_bytes_max: 100, ..Default::default() };
+    let (summary, reports) = run_all(&job, &runtime());
+    assert_eq!((summary.failed, summary.unchanged), (1, 2));
+    assert_eq!(reports["large.keys"].error.as_ref().unwrap().exit_class().code(), 8);
+}
+
+#[test]
+fn a_dry_run_knows_the_files_and_about_the_bytes() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    std::fs::create_dir(input.path().join("x.keys")).unwrap();
+    let job = job(input.path(), out.path());
+    let planned = dry_run(&job, &runtime()).unwrap();
+    assert!(tree(out.path()).is_empty());
+    let (summary, _) = run_all(&job, &runtime());
+    assert_eq!((planned.tables, planned.files, planned.keys), (3, summary.files, summary.keys));
+    assert!(planned.bytes.abs_diff(summary.bytes) * 10 <= summary.bytes, "{planned:?} {summary:?}");
+    assert_eq!(planned.refused.len(), 1);
+}
+
+/// Runs the job with operation 0, 1, 2, ... failing, until it is too short for the fault.
+fn for_every_operation(
+    job: &Job,
+    fault: Fault,
+    mut check: impl FnMut(usize, Option<JobError>, u32),
+) {
+    for at in 0.. {
+        let faulty = Faulty::new(at, fault);
+        let runtime = Runtime { engines: &faulty, cancel: faulty.cancel.clone(), ..runtime() };
+        let mut not_built = 0;
+        let result = run(job, &runtime, &mut |event: &perfecta_jobs::Event<'_>| {
+            if let perfecta_jobs::Event::Settled { progress, .. } = event {
+                let ledger = &progress.ledger;
+                not_built = ledger.failed() + ledger.cancelled();
+                assert_eq!(
+                    ledger.queued() + ledger.running() + ledger.settled(),
+                    ledger.admitted()
+                );
+            }
+        });
+        check(at, result.err(), not_built);
+        if faulty.submitted() <= at {
+            assert!(at > 10, "only {at} operations");
+            return;
+        }
+    }
+}
+
+/// Every table is what `old` or `new` has, as a whole.
+fn assert_whole(out: &Path, old: &Path, new: &Path, what: &str) {
+    for table in ["small", "middle", "below/large"] {
+        let found = tree(&out.join(table));
+        let is_whole = found == tree(&new.join(table)) || found == tree(&old.join(table));
+        assert!(is_whole, "{what}: {table} holds {:?}", found.keys());
+    }
+}
+
+#[test]
+fn whichever_operation_fails_no_table_is_partial_and_nothing_is_left() {
+    for (durability, errno) in
+        [(Durability::Process, 28), (Durability::Power, 28), (Durability::Power, 5)]
+    {
+        let (input, complete) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        three_good(input.path());
+        run_all(&job(input.path(), complete.path()), &runtime());
+        let out = tempfile::tempdir().unwrap();
+        let empty = tempfile::tempdir().unwrap();
+        let mut job = job(input.path(), &out.path().join("tables"));
+        output(&mut job).durability = durability;
+        for_every_operation(&job, Fault::Once(errno), |at, error, not_built| {
+            let tables = out.path().join("tables");
+            assert_whole(&tables, empty.path(), complete.path(), &format!("operation {at}"));
+            let built = ["small", "middle", "below/large"].map(|table| tables.join(table).exists());
+            let built = built.iter().filter(|exists| **exists).count() as u32;
+            if error.is_none() && durability == Durability::Process {
+                assert_eq!(built + not_built, 3, "operation {at}");
+            }
+            // The one fault may have hit the removal itself: the next run sweeps.
+            let mut left = tree(&tables).into_keys();
+            let left = left.any(|path| path.to_string_lossy().starts_with(".perfecta"));
+            if left {
+                run_all(&self::job(input.path(), &tables), &runtime());
+                assert!(!tree(&tables).keys().any(|path| path.starts_with(".perfecta")));
+            }
+            let _ = std::fs::remove_dir_all(&tables);
+        });
+    }
+}
+
+#[test]
+fn wherever_the_process_dies_the_old_or_the_new_tables_are_there_and_the_next_run_cleans_up() {
+    let (input, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (new, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), old.path()), &runtime());
+    let renderer = PlainRenderer { version: 2 };
+    let newer = Runtime::new(Some(&renderer), CancelFlag::default());
+    run_all(&job(input.path(), new.path()), &newer);
+    let job = job(input.path(), out.path());
+    for at in 0.. {
+        run_all(&job, &runtime());
+        let faulty = Faulty::new(at, Fault::Death);
+        let dying = Runtime { engines: &faulty, ..newer.clone() };
+        let _ = run(&job, &dying, &mut |_: &perfecta_jobs::Event<'_>| {});
+        assert_whole(out.path(), old.path(), new.path(), &format!("death at {at}"));
+        let (summary, _) = run_all(&job, &newer);
+        assert_eq!(summary.failed, 0, "after a death at {at}");
+        assert!(tree(out.path()) == tree(new.path()), "after a death at {at}");
+        if faulty.submitted() <= at {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_job_says_so_and_leaves_whole_tables_only() {
+    let (input, complete) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), complete.path()), &runtime());
+    let (out, empty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let job = job(input.path(), &out.path().join("tables"));
+    let mut seen = std::collections::BTreeSet::new();
+    for_every_operation(&job, Fault::Cancel, |at, error, cancelled| {
+        assert!(error.is_none());
+        let tables = out.path().join("tables");
+        assert_whole(&tables, empty.path(), complete.path(), &format!("cancel at {at}"));
+        assert!(!tree(&tables).keys().any(|path| path.to_string_lossy().contains(".perfecta")));
+        seen.insert(cancelled);
+        let _ = std::fs::remove_dir_all(&tables);
+    });
+    assert_eq!(Vec::from_iter(seen), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_full_disk_ends_admissions_after_some_failures() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for number in 0..20 {
+        std::fs::write(input.path().join(format!("s{number}.keys")), keys(9, 5)).unwrap();
+    }
+    struct Full;
+    impl perfecta_jobs::EngineSource for Full {
+        fn engine(&self) -> Box<dyn perfecta_io::Engine> {
+            Box::new(FullDisk(Faulty::new(0, Fault::Death).engine(), Default::default()))
+        }
+    }
+    struct FullDisk(Box<dyn perfecta_io::Engine>, perfecta_io::BlockingEngine);
+    impl perfecta_io::Engine for FullDisk {
+        fn submit(&mut self, token: perfecta_io::Token, op: perfecta_io::Op) {
+            let op = match op {
+                perfecta_io::Op::WriteDirectory { parent, name, files } if !files.is_empty() => {
+                    let path = parent.join(name);
+                    // Stands for a write that finds the disk full.
+                    perfecta_io::Op::Append {
+                        path: "/dev/full".into(),
+                        offset: 0,
+                        bytes: path.into_os_string().into_encoded_bytes(),
+                    }
+                }
+                op => op,
+            };
+            self.1.submit(token, op);
+        }
+        fn next_completion(&mut self) -> Option<perfecta_io::Completion> {
+            let mut completion = self.1.next_completion()?;
+            if let Err(failure) = &mut completion.outcome
+                && failure.error.path == Path::new("/dev/full")
+            {
+                failure.error.kind = perfecta_io::IoErrorKind::System(28);
+            }
+            Some(completion)
+        }
+        fn num_in_flight(&self) -> usize {
+            self.1.num_in_flight()
+        }
+        fn capacity(&self) -> usize {
+            self.0.capacity()
+        }
+    }
+    let runtime = Runtime { engines: &Full, ..runtime() };
+    let (summary, reports) = run_all(&job(input.path(), out.path()), &runtime);
+    assert_eq!((summary.failed, summary.exit_class().code()), (20, 3));
+    let message = |report: &perfecta_jobs::ItemReport| report.error.as_ref().unwrap().to_string();
+    let refused = reports.values().filter(|report| message(report).contains("not begun")).count();
+    assert_eq!(refused, 17);
+    assert!(tree(out.path()).is_empty());
+}
+
+#[test]
+fn the_stage_of_a_living_run_is_left_alone() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let living = out.path().join(".perfecta-stage-1-0");
+    std::fs::create_dir(&living).unwrap();
+    let lock = std::fs::File::create(living.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let dead = out.path().join(".perfecta-stage-2-0");
+    std::fs::create_dir_all(dead.join("17")).unwrap();
+    run_all(&job(input.path(), out.path()), &runtime());
+    assert!(living.join("lock").exists());
+    assert!(!dead.exists());
+    drop(lock);
+    run_all(&job(input.path(), out.path()), &runtime());
+    assert!(!living.exists());
+}
+
+#[test]
+fn what_is_not_built_in_says_so() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let runtime = Runtime::new(None, CancelFlag::default());
+    let error =
+        run(&job(input.path(), out.path()), &runtime, &mut |_: &perfecta_jobs::Event<'_>| {});
+    assert!(matches!(error, Err(JobError::Unsupported(_))));
+    let _ = Layout::Packed;
+}

@@ -1,0 +1,122 @@
+//! Jobs that publish all tables in one file.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Fault, Faulty, PlainRenderer, job, keys, run_all, three_good, tree};
+use perfecta_jobs::{
+    CancelFlag, Durability, Event, Job, Layout, Runtime, Status, Verification, run, verify,
+};
+
+const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
+
+fn runtime() -> Runtime<'static> {
+    Runtime { packer: Some(&PLAIN), ..Runtime::new(Some(&PLAIN), CancelFlag::default()) }
+}
+
+fn packed(input: &Path, output: &Path) -> Job {
+    let mut job = job(input, output);
+    job.output.as_mut().unwrap().layout = Layout::Packed;
+    job
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_threads_or_durability() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    std::fs::write(input.path().join("odd.keys"), [0; 9]).unwrap();
+    for number in 1..40 {
+        let name = format!("set-{number}.keys");
+        std::fs::write(input.path().join(name), keys(number * 501, 1000 + number)).unwrap();
+    }
+    let built = |threads: usize, durability| {
+        let out = tempfile::tempdir().unwrap();
+        let mut job = packed(input.path(), out.path());
+        job.limits.threads = threads.try_into().unwrap();
+        job.output.as_mut().unwrap().durability = durability;
+        let (summary, _) = run_all(&job, &runtime());
+        assert_eq!((summary.ok, summary.failed, summary.files), (42, 1, 2));
+        let tree = tree(out.path());
+        assert_eq!(tree.len(), 3, "{:?}", tree.keys());
+        assert_eq!(tree.values().map(|bytes| bytes.len() as u64).sum::<u64>(), summary.bytes);
+        tree
+    };
+    let expected = built(1, Durability::Process);
+    assert!(expected[Path::new("tables.packed/tables.phtpack")].len() > 1 << 20);
+    for threads in [2, 4] {
+        assert!(built(threads, Durability::Process) == expected, "{threads} threads");
+        assert!(built(threads, Durability::Power) == expected, "{threads} threads, durable");
+    }
+}
+
+#[test]
+fn a_pack_that_is_there_is_not_written_again_and_what_is_not_ours_is_left() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let job = packed(input.path(), out.path());
+    run_all(&job, &runtime());
+    let (summary, _) = run_all(&job, &runtime());
+    assert_eq!((summary.unchanged, summary.files, summary.keys), (3, 0, 3305));
+    std::fs::write(input.path().join("small.keys"), keys(6, 77)).unwrap();
+    let (summary, _) = run_all(&job, &runtime());
+    assert_eq!((summary.ok, summary.keys), (3, 3306));
+    let pack = out.path().join("tables.packed");
+    std::fs::write(pack.join("tables.phtpack"), b"torn").unwrap();
+    assert_eq!(run_all(&job, &runtime()).0.ok, 3);
+    std::fs::write(pack.join("notes.txt"), b"mine").unwrap();
+    let error = run(&job, &runtime(), &mut |_: &Event<'_>| {}).unwrap_err();
+    assert_eq!(error.exit_class().code(), 7);
+    assert!(pack.join("notes.txt").exists());
+}
+
+/// Tables of the pack, all of which pass.
+fn verified_tables(out: &Path, runtime: &Runtime<'_>) -> u32 {
+    let summary = verify(&Verification::new(out), runtime, &mut |_: &Event<'_>| {}).unwrap();
+    assert_eq!(summary.failed, 0);
+    summary.ok - 1
+}
+
+#[test]
+fn whichever_operation_fails_the_old_pack_or_the_new_one_is_there() {
+    let (input, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (new, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&packed(input.path(), old.path()), &runtime());
+    let renderer = PlainRenderer { version: 2 };
+    let newer = Runtime { packer: Some(&renderer), ..runtime() };
+    run_all(&packed(input.path(), new.path()), &newer);
+    let (old, new) = (tree(old.path()), tree(new.path()));
+    for fault in [Fault::Once(28), Fault::Death, Fault::Cancel] {
+        for at in 0.. {
+            let job = packed(input.path(), out.path());
+            run_all(&job, &runtime());
+            let faulty = Faulty::new(at, fault);
+            let failing =
+                Runtime { engines: &faulty, cancel: faulty.cancel.clone(), ..newer.clone() };
+            let mut ok = 0;
+            let result = run(&job, &failing, &mut |event: &Event<'_>| {
+                if let Event::Settled { report, .. } = event {
+                    ok += u32::from(report.status == Status::Ok);
+                }
+            });
+            let mut found = tree(out.path());
+            found.retain(|path, _| !path.to_string_lossy().starts_with(".perfecta"));
+            let is_new = found == new;
+            // A fault at a key file fails its table alone: the pack has the others.
+            let has_others = ok == 2 && verified_tables(out.path(), &newer) == 2;
+            assert!(is_new || found == old || has_others, "{fault:?} at {at}: {:?}", found.keys());
+            if fault != Fault::Death && result.is_ok() && ok > 0 {
+                assert!(is_new || has_others, "{fault:?} at {at}: {ok} tables are not there");
+            }
+            assert_eq!(run_all(&job, &newer).0.failed, 0);
+            assert!(tree(out.path()) == new, "the next run cleans up after {fault:?} at {at}");
+            if faulty.submitted() <= at {
+                assert!(at > 10, "only {at} operations");
+                break;
+            }
+        }
+    }
+}

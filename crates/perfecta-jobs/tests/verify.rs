@@ -1,0 +1,103 @@
+//! Checks of what was published.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::{PlainRenderer, job, keys, run_all, three_good};
+use perfecta_jobs::{CancelFlag, Event, Inputs, Layout, Runtime, Summary, Verification, verify};
+
+const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
+
+fn check(verification: &Verification) -> (Summary, BTreeMap<String, String>) {
+    let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
+    let mut failures = BTreeMap::new();
+    let summary = verify(verification, &runtime, &mut |event: &Event<'_>| {
+        if let Event::Settled { report, .. } = event
+            && let Some(error) = &report.error
+        {
+            failures.insert(report.identifier.clone(), error.to_string());
+        }
+    });
+    (summary.unwrap(), failures)
+}
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn whole_tables_pass_and_each_kind_of_damage_is_named() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
+    run_all(&job(input.path(), out.path()), &runtime);
+    let alone = Verification::new(out.path());
+    let mut with_keys = Verification { keys: Some(Inputs::tree(input.path())), ..alone.clone() };
+    with_keys.limits.threads = 2.try_into().unwrap();
+    for verification in [&alone, &with_keys] {
+        let (summary, failures) = check(verification);
+        assert_eq!((summary.ok, summary.keys, failures.len()), (3, 3305, 0), "{failures:?}");
+    }
+    let one = Verification {
+        keys: Some(Inputs::Files(vec![input.path().join("small.keys")])),
+        ..Verification::new(out.path().join("small"))
+    };
+    assert_eq!(check(&one).0.ok, 1);
+
+    flip(&out.path().join("small/small.pht"));
+    std::fs::write(out.path().join("middle/more"), b"").unwrap();
+    std::fs::write(input.path().join("below/large.keys"), keys(4, 4)).unwrap();
+    std::fs::write(input.path().join("unbuilt.keys"), keys(4, 4)).unwrap();
+    let (summary, failures) = check(&alone);
+    assert_eq!((summary.failed, summary.exit_class().code()), (2, 3));
+    assert!(failures["small"].contains("small.pht: its hash is not"), "{failures:?}");
+    assert!(failures["middle"].contains("more: the manifest does not list it"), "{failures:?}");
+    let (summary, failures) = check(&with_keys);
+    assert_eq!((summary.tables, summary.failed), (4, 4));
+    assert!(failures["large"].contains("not the key file"), "{failures:?}");
+    assert!(failures["unbuilt"].contains("No such file"), "{failures:?}");
+}
+
+#[test]
+fn a_pack_is_checked_as_a_whole_and_table_by_table() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let runtime =
+        Runtime { packer: Some(&PLAIN), ..Runtime::new(Some(&PLAIN), CancelFlag::default()) };
+    let mut job = job(input.path(), out.path());
+    job.output.as_mut().unwrap().layout = Layout::Packed;
+    run_all(&job, &runtime);
+    let verification =
+        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
+    let check = || {
+        let mut failures = BTreeMap::new();
+        let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event
+                && let Some(error) = &report.error
+            {
+                failures.insert(report.identifier.clone(), error.to_string());
+            }
+        });
+        (summary.unwrap(), failures)
+    };
+    let (summary, failures) = check();
+    assert_eq!((summary.ok, summary.keys), (4, 3305), "{failures:?}");
+
+    // The tables lie largest first: the end of the file, before the index, is the small one's.
+    let pack = out.path().join("tables.packed/tables.phtpack");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let place = bytes.len() - 3 * 8 - 4 - 16 - 64;
+    bytes[place] ^= 0xff;
+    std::fs::write(&pack, bytes).unwrap();
+    let (_, failures) = check();
+    assert_eq!(Vec::from_iter(failures.keys()), ["small", "tables.phtpack"], "{failures:?}");
+    std::fs::write(out.path().join("tables.packed/manifest.json"), b"{").unwrap();
+    assert_eq!(check().0.failed, 4);
+}
