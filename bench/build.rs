@@ -12,6 +12,7 @@ use perfecta_core::table::Table;
 #[expect(dead_code, unreachable_pub, reason = "the benchmark uses the rest, as a library")]
 mod sets;
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script by the environment")]
 fn main() {
     println!("cargo::rerun-if-changed=src/sets.rs");
     let mut source = String::new();

@@ -11,16 +11,19 @@ include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 
 pub(crate) fn rows<K: BenchKey>(keys: &[K]) -> Vec<Row<K>> {
     let built = build::table_of(&K::key_set(keys), &Plan::default());
-    let table: &'static Table = Box::leak(Box::new(built.expect("it is solved").table));
+    let built = built.expect("it is solved").table;
+    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let path = directory.path().join("keys.pht");
+    std::fs::write(&path, built.as_bytes()).expect("the table can be written");
+    let table = Table::load(&path).expect("it was just written");
+    let table: &'static Table = Box::leak(Box::new(table));
     let bytes = table.parameters().assigned_bytes();
     let lookup = table.view().lookup::<K>().expect("keys are hashed as they are");
     let mut rows = vec![
         row("perfecta index", Answer::Rank, bytes, move |key: K| table.index(key)),
         row("perfecta lookup handle", Answer::Rank, bytes, move |key| lookup.index(key)),
     ];
-    if let Some(generated) = K::generated(keys) {
-        rows.push(row("perfecta generated code", Answer::Rank, bytes, generated));
-    }
+    rows.extend(K::generated_row(keys, bytes));
     rows.push(Row::of_batch("perfecta index_batch", Answer::Rank, bytes, move |keys, indexes| {
         table.index_batch(keys, indexes);
     }));
@@ -36,15 +39,18 @@ impl BenchKey for u32 {
         peers::ptr_hash_rows(keys)
     }
 
-    fn generated(keys: &[Self]) -> Option<fn(Self) -> u32> {
-        let index = match keys.len() {
-            186 => index_186,
-            1_640 => index_1640,
-            31_016 => index_31016,
-            65_536 => index_65536,
-            _ => return None,
-        };
-        (keys == sets::addresses(keys.len())).then_some(index)
+    fn generated_row(keys: &[Self], bytes: usize) -> Option<Row<Self>> {
+        let name = "perfecta generated code";
+        if keys != sets::addresses(keys.len()) {
+            return None;
+        }
+        match keys.len() {
+            186 => Some(row(name, Answer::Rank, bytes, index_186)),
+            1_640 => Some(row(name, Answer::Rank, bytes, index_1640)),
+            31_016 => Some(row(name, Answer::Rank, bytes, index_31016)),
+            65_536 => Some(row(name, Answer::Rank, bytes, index_65536)),
+            _ => None,
+        }
     }
 }
 
@@ -57,7 +63,7 @@ impl BenchKey for u64 {
         peers::ptr_hash_rows(keys)
     }
 
-    fn generated(_: &[Self]) -> Option<fn(Self) -> u32> {
+    fn generated_row(_: &[Self], _: usize) -> Option<Row<Self>> {
         None
     }
 }

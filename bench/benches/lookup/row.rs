@@ -19,9 +19,12 @@ pub(crate) trait BenchKey:
     /// Rows of ptr_hash, whose hashes are of one key type each.
     fn ptr_hash_rows(keys: &[Self]) -> [Row<Self>; 2];
 
-    /// Our functions with constants in their instructions, where code was generated for the set.
-    fn generated(keys: &[Self]) -> Option<fn(Self) -> u32>;
+    /// Our function with constants in their instructions, where code was generated for the set.
+    fn generated_row(keys: &[Self], bytes: usize) -> Option<Row<Self>>;
 }
+
+/// The index of every key.
+type IndexAll<K> = Box<dyn Fn(&[K]) -> Vec<u32>>;
 
 /// Times `(queries, chained)`: independent look-ups and dependent ones.
 type Measure<K> = Box<dyn Fn(&[K], &[K]) -> (f64, Option<f64>)>;
@@ -35,7 +38,7 @@ pub(crate) struct Row<K> {
     pub(crate) independent: f64,
     /// Least nanoseconds of a dependent one; batches have none.
     pub(crate) chain: Option<f64>,
-    index_all: Box<dyn Fn(&[K]) -> Vec<u32>>,
+    index_all: IndexAll<K>,
     measure: Measure<K>,
 }
 

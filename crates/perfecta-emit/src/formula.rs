@@ -405,6 +405,6 @@ mod tests {
         let view = TableView::new(parameters, &elements).unwrap();
         let (first, second) = Formula::new(&parameters).vertices(99);
         let sum = elements[first as usize] + elements[second as usize];
-        assert_eq!(view.index(99), u32::from(sum % 8));
+        assert_eq!(view.index(99u32), u32::from(sum % 8));
     }
 }

@@ -1,9 +1,10 @@
 //! [`Table`] and [`Pack`]: views together with the bytes they look into, read or mapped.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 use perfecta_core::format::pack::PackView;
 use perfecta_core::format::{self, FormatError};
 use perfecta_core::key::Key;
@@ -31,7 +32,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a table file into memory and checks all of it.
+    /// Reads a table file into memory and checks all of it. A large one is read into huge pages where
+    /// the system has them (Linux): look-ups in a table of 134 MB are then quicker than in a mapped
+    /// one.
     ///
     /// # Errors
     /// [`LoadError`] with the path, and what is wrong with the file.
@@ -213,8 +216,23 @@ enum Storage {
 }
 
 impl Storage {
+    /// Files from this size on are read into pages that may be huge ones: each look-up would miss the
+    /// TLB twice otherwise.
+    const HUGE_FROM_BYTES: u64 = 4 << 20;
+
     fn read(path: &Path) -> std::io::Result<Self> {
-        std::fs::read(path).map(Self::Read)
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        if length < Self::HUGE_FROM_BYTES {
+            return std::fs::read(path).map(Self::Read);
+        }
+        let length = usize::try_from(length).map_err(std::io::Error::other)?;
+        let mut pages = MmapMut::map_anon(length)?;
+        // Advice: where the system has no huge pages to give, small ones do.
+        #[cfg(target_os = "linux")]
+        let _refused = pages.advise(memmap2::Advice::HugePage);
+        file.read_exact(&mut pages)?;
+        pages.make_read_only().map(Self::Mapped)
     }
 
     fn map(path: &Path) -> std::io::Result<Self> {

@@ -1,7 +1,7 @@
 //! Order-preserving perfect hash tables: `index(key)` is the key's rank in the sorted set of keys, in
 //! two loads and a few instructions, without probing and without a comparison.
 //!
-//! Tables come from files, written by the program `perfecta` or by [`build`](crate::build) in process:
+//! Tables come from files, written by the program `perfecta` or by `build` in process:
 //!
 //! ```
 //! # #[cfg(feature = "build")] {
@@ -45,7 +45,7 @@
 //!
 //! * `std` (default): [`Table`] and [`Pack`], which read and map files; batches use AVX2 where the CPU
 //!   has it. Without it the crate is `no_std` and never allocates.
-//! * `build`: the module [`build`](crate::build).
+//! * `build`: the module `build`.
 //!
 //! [the edge capacity]: perfecta_core::geometry::Geometry::edge_capacity
 

@@ -31,6 +31,22 @@ fn a_file_is_read_and_mapped_alike() {
     }
 }
 
+/// Large files take another way into memory.
+#[test]
+fn a_large_file_is_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("large.pht");
+    let keys: Vec<u32> = (0..300_000).map(|key| key * 5 + 1).collect();
+    let built = build::table_from_u32(keys.clone()).expect("it is solved").table;
+    assert!(built.as_bytes().len() > 4 << 20);
+    std::fs::write(&path, built.as_bytes()).expect("written");
+    let table = Table::load(&path).expect("a sound file");
+    assert!(table.as_bytes() == built.as_bytes());
+    let mut indexes = vec![0; keys.len()];
+    table.index_batch(&keys, &mut indexes);
+    assert!(indexes.iter().copied().eq(0..300_000));
+}
+
 #[test]
 fn a_table_can_be_moved_and_shared_by_threads() {
     let table = std::sync::Arc::new(Box::new(built(100)));

@@ -234,17 +234,13 @@ impl<'a> PackView<'a> {
             let (image_offset, image_bytes) = (entry.image_offset.get(), entry.image_bytes.get());
             let misaligned = image_offset % ALIGNMENT as u64 + image_bytes % ALIGNMENT as u64;
             check_equal("alignment of an image", at + 8, 0, misaligned)?;
-            let room = (index_start as u64).saturating_sub(image_offset);
-            check_limit("length of an image", at + 16, room, image_bytes)?;
             if image_offset < PART_BYTES as u64 {
-                let (field, expected) = ("offset of an image", PART_BYTES as u64);
-                return Err(FormatError::Field {
-                    field,
-                    offset: at + 8,
-                    expected,
-                    found: image_offset,
-                });
+                let (field, offset, expected) = ("offset of an image", at + 8, PART_BYTES as u64);
+                return Err(FormatError::Field { field, offset, expected, found: image_offset });
             }
+            check_limit("offset of an image", at + 8, index_start as u64, image_offset)?;
+            let room = index_start as u64 - image_offset;
+            check_limit("length of an image", at + 16, room, image_bytes)?;
             check_equal("reserved of an entry", at + 28, 0, entry.reserved.get().into())?;
         }
         let names_start = index_start + self.entries.len() * PART_BYTES;
