@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{job, run_all, three_good, tree};
+use common::{Fault, Faulty, job, run_all, three_good, tree};
 use perfecta_core::format::pack::PackView;
 use perfecta_jobs::{Artifacts, CancelFlag, Event, Inputs, Layout, Runtime, SelfTest};
 use perfecta_jobs::{Verification, dry_run, verify};
@@ -47,4 +47,41 @@ fn a_pack_is_what_the_library_maps() {
     assert_eq!((table.index(104_729u32), table.index(104_729u32 * 3000)), (0, 2999));
     let names: Vec<_> = pack.iter().map(|entry| entry.name).collect();
     assert_eq!(names, [&b"below/large"[..], b"middle", b"small"]);
+}
+
+#[test]
+fn a_byte_that_is_another_on_the_disk_is_never_published() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    let artifacts = artifacts("c,pht");
+    for (layout, expected) in [(Layout::Dirs, 3), (Layout::Packed, 2)] {
+        let mut caught = 0;
+        for at in 0.. {
+            let out = tempfile::tempdir().unwrap();
+            let mut job = job(input.path(), out.path());
+            job.output.as_mut().unwrap().layout = layout;
+            let faulty = Faulty::new(at, Fault::Flip);
+            let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+            let flipping = Runtime { engines: &faulty, ..runtime.clone() };
+            let (summary, reports) = run_all(&job, &flipping);
+            for report in reports.values().filter(|report| report.error.is_some()) {
+                assert_eq!(report.error.as_ref().unwrap().exit_class().code(), 9, "{report:?}");
+            }
+            caught += u32::from(summary.failed > 0);
+            if summary.ok > 0 {
+                let verification = Verification {
+                    keys: Some(Inputs::tree(input.path())),
+                    ..Verification::new(out.path())
+                };
+                let found = verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap();
+                let pack = u32::from(layout == Layout::Packed);
+                assert_eq!(found.ok, summary.ok + pack, "{layout:?} {at}");
+            }
+            if faulty.submitted() <= at {
+                break;
+            }
+        }
+        // Every table's directory; the pack's one chunk and its index.
+        assert_eq!(caught, expected, "{layout:?}");
+    }
 }

@@ -173,6 +173,8 @@ pub(crate) enum Fault {
     Death,
     /// It is done and the user presses Ctrl-C.
     Cancel,
+    /// If it writes artifacts or a part of a pack, one byte of them is another on the disk.
+    Flip,
 }
 
 /// Makes engines that number all operations of a job and fail number `at`.
@@ -207,6 +209,13 @@ impl EngineSource for Faulty {
     }
 }
 
+/// Changes the last byte of a file.
+fn flip_last(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
 struct FaultyEngine {
     inner: BlockingEngine,
     failed: Vec<Completion>,
@@ -227,7 +236,20 @@ impl Engine for FaultyEngine {
                 self.cancel.cancel();
                 return self.inner.submit(token, op);
             }
-            Fault::Once(_) | Fault::Death | Fault::Cancel => return self.inner.submit(token, op),
+            Fault::Flip if number == self.at => {
+                let written = match &op {
+                    Op::WriteDirectory { parent, name, files } => {
+                        files.first().map(|file| parent.join(name).join(&file.name))
+                    }
+                    Op::Append { path, .. } => Some(path.clone()),
+                    _ => None,
+                };
+                self.inner.submit(token, op);
+                return written.iter().for_each(|path| flip_last(path));
+            }
+            Fault::Once(_) | Fault::Death | Fault::Cancel | Fault::Flip => {
+                return self.inner.submit(token, op);
+            }
         };
         // A write that fails may have got somewhere.
         if let Op::WriteDirectory { parent, name, files } = op {
