@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use perfecta_core::key::{KeyWidth, Repair};
+use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair};
 use perfecta_core::search::Plan;
 
 use crate::names::NameFilter;
@@ -71,6 +71,20 @@ pub struct KeyOptions {
     pub encoding: KeyEncoding,
     /// What may be put right.
     pub repair: Repair,
+}
+
+impl KeyOptions {
+    /// The keys of a file, from its name and its bytes.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn parse(&self, path: &Path, bytes: &[u8]) -> Result<KeySet, KeyError> {
+        let width = self.width.of(path);
+        match self.encoding {
+            KeyEncoding::Binary => KeySet::from_le_bytes(bytes, width, self.repair),
+            KeyEncoding::Text => KeySet::from_text(bytes, width, self.repair),
+        }
+    }
 }
 
 impl Default for KeyOptions {

@@ -35,7 +35,7 @@ use perfecta_io::{
     Failure, FileContent, IoError, IoErrorKind, Op, Outcome, Payload, Replace, Symlinks,
 };
 
-use crate::config::{Conflicts, Durability, Job, KeyEncoding, Output};
+use crate::config::{Conflicts, Durability, Job, Output};
 use crate::error::ItemError;
 use crate::event::{ItemReport, SearchReport, Status};
 use crate::manifest::{self, Manifest, Origin};
@@ -460,12 +460,7 @@ impl<'a> Item<'a> {
         world: &World<'_>,
         workspace: &mut Workspace,
     ) -> Effect {
-        let options = &world.job.keys;
-        let width = options.width.of(&self.planned.keys_file);
-        let keys = match options.encoding {
-            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, width, options.repair),
-            KeyEncoding::Text => KeySet::from_text(&bytes, width, options.repair),
-        };
+        let keys = world.job.keys.parse(&self.planned.keys_file, &bytes);
         workspace.buffer = bytes;
         match keys {
             Ok(keys) => {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
 use perfecta_io::{Engine, Entry, EntryKind, Op, Payload, Symlinks};
 
-use crate::config::{Inputs, Job, KeyEncoding, KeyOptions, Limits};
+use crate::config::{Inputs, Job, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Progress, Status, Summary};
 use crate::ledger::{Ledger, Running};
@@ -62,12 +62,10 @@ struct Check {
 enum Subject {
     /// A directory with a manifest, which it reads itself.
     Directory,
-    /// A packed file as a whole.
-    Pack { bytes: u64, blake3: Digest },
-    /// One entry of it.
+    /// One entry of a packed file that is, as a whole, what its manifest says.
     Entry(PackedEntry),
-    /// A pack's manifest that is torn.
-    Torn,
+    /// A packed file that is not, and why.
+    DamagedPack(&'static str),
 }
 
 /// What the threads share.
@@ -205,14 +203,20 @@ fn plan_pack(
     let bytes = bytes_of(call(engine, op).map_err(JobError::Input)?);
     let file = path.join(PACKED_FILE);
     let Some(manifest) = PackManifest::parse(&bytes) else {
-        tables.insert(below.to_owned(), Check::new(path.join(MANIFEST), Subject::Torn));
+        let reason = "it is torn, or of another version";
+        tables.insert(
+            below.to_owned(),
+            Check::new(path.join(MANIFEST), Subject::DamagedPack(reason)),
+        );
         return Ok(());
     };
-    let PackManifest { tables: entries, bytes, blake3, .. } = manifest;
-    tables.insert(below.to_owned(), Check::new(file.clone(), Subject::Pack { bytes, blake3 }));
+    if packed::hash_file(engine, &file, manifest.bytes) != Some(manifest.blake3) {
+        let reason = "it has not the bytes that the manifest says";
+        tables.insert(below.to_owned(), Check::new(file.clone(), Subject::DamagedPack(reason)));
+    }
     // The names in a pack are those below the output directory, in which the pack lies.
     let parent = below.parent().unwrap_or(Path::new(""));
-    for entry in entries {
+    for entry in manifest.tables {
         let name = parent.join(&entry.name);
         let mut check = Check::new(file.clone(), Subject::Entry(entry));
         check.identifier = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -295,14 +299,6 @@ impl Shared<'_> {
     ) -> Result<(), ItemError> {
         match &check.subject {
             Subject::Directory => self.check_directory(check, engine, report),
-            Subject::Pack { bytes, blake3 } => {
-                (report.files, report.bytes) = (2, *bytes);
-                match packed::hash_file(engine, &check.path, *bytes) {
-                    Some(found) if found == *blake3 => Ok(()),
-                    Some(_) => Err(check.damaged("", "its hash is not that of the manifest")),
-                    None => Err(check.damaged("", "it has not the bytes that the manifest says")),
-                }
-            }
             Subject::Entry(entry) => {
                 report.keys = entry.num_keys;
                 let keys = self.read_keys(check, &entry.keys_blake3, engine)?;
@@ -313,9 +309,10 @@ impl Shared<'_> {
                     buffer: Vec::new(),
                 };
                 let bytes = bytes_of(call(engine, op).map_err(ItemError::Output)?);
+                report.bytes = entry.bytes;
                 check_image(&check.path.display().to_string(), &bytes, keys.as_ref())
             }
-            Subject::Torn => Err(check.damaged("", "it is torn, or of another version")),
+            Subject::DamagedPack(reason) => Err(check.damaged("", reason)),
         }
     }
 
@@ -368,12 +365,7 @@ impl Shared<'_> {
                 reason: "it is not the key file that the table was made of".to_owned(),
             });
         }
-        let options = &self.verification.key_options;
-        let width = options.width.of(path);
-        let keys = match options.encoding {
-            KeyEncoding::Binary => KeySet::from_le_bytes(&bytes, width, options.repair)?,
-            KeyEncoding::Text => KeySet::from_text(&bytes, width, options.repair)?,
-        };
+        let keys = self.verification.key_options.parse(path, &bytes)?;
         Ok(Some(keys))
     }
 }

@@ -1,0 +1,41 @@
+//! The commands, one file each.
+
+mod bulk_create;
+mod create;
+mod hashes;
+mod inspect;
+mod keygen;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Create(create::Create),
+    BulkCreate(bulk_create::BulkCreate),
+    Verify(verify::Verify),
+    Inspect(inspect::Inspect),
+    Keygen(keygen::Keygen),
+    Hashes(hashes::Hashes),
+}
+
+impl Command {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// [`Failure`] if it could not be begun; what went wrong with single tables is in [`Exit`].
+    pub(crate) fn run(self, terminal: &Terminal) -> Result<Exit, Failure> {
+        match self {
+            Self::Create(create) => create.run(terminal),
+            Self::BulkCreate(bulk_create) => bulk_create.run(terminal),
+            Self::Verify(verify) => verify.run(terminal),
+            Self::Inspect(inspect) => inspect.run(terminal),
+            Self::Keygen(keygen) => keygen.run(terminal),
+            Self::Hashes(hashes) => hashes.run(terminal),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `perfecta hashes`: the hash families.
+
+use clap::Args;
+use perfecta_core::family::Family;
+use perfecta_core::key::KeyWidth;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// List the hash families: id, name, seed words, and what they cannot do.
+#[derive(Debug, Args)]
+pub(crate) struct Hashes {}
+
+impl Hashes {
+    /// Prints the list.
+    ///
+    /// # Errors
+    /// [`Failure`] if standard output takes nothing.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        terminal.say("id  name                      seeds  keys  key 0")?;
+        for family in Family::all() {
+            let takes = |width, has_zero| family.check_suits(width, u64::MAX, has_zero).is_ok();
+            let widths = if takes(KeyWidth::Bits64, false) { "32,64" } else { "32" };
+            let zero = if takes(KeyWidth::Bits32, true) { "yes" } else { "no" };
+            let (id, name, seeds) = (family.id(), family.name(), family.num_seeds());
+            terminal.say(&format!("{id:<3} {name:<25} {seeds:<6} {widths:<5} {zero}"))?;
+        }
+        Ok(Exit::SUCCESS)
+    }
+}

@@ -1,0 +1,142 @@
+//! `perfecta inspect`: what is in a table file, a packed file or a key file?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use perfecta_core::format::pack::{self, PackView};
+use perfecta_core::format::{self, FormatError};
+use perfecta_core::key::{BitRun, KeyStatistics};
+use perfecta_core::table::Parameters;
+use perfecta_jobs::ExitClass;
+use serde_json::{Map, Value, json};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job_options::InputOptions;
+use crate::terminal::Terminal;
+
+/// Show what is in a table file (.pht), a packed file or a key file.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The file
+    file: PathBuf,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    input: InputOptions,
+}
+
+/// Names and values, in the order in which they are shown.
+type Facts = Vec<(&'static str, Value)>;
+
+impl Inspect {
+    /// Prints the facts.
+    ///
+    /// # Errors
+    /// [`Failure`] if the file cannot be read, or is damaged.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let bytes = read(&self.file)?;
+        let facts = if bytes.starts_with(&format::MAGIC) {
+            let view = format::decode(&bytes).map_err(|error| self.damaged(&error))?;
+            table_facts(view.parameters(), bytes.len())
+        } else if bytes.starts_with(&pack::MAGIC) {
+            self.pack_facts(&bytes)?
+        } else {
+            self.key_facts(&bytes)?
+        };
+        self.say(terminal, facts)?;
+        Ok(Exit::SUCCESS)
+    }
+
+    fn say(&self, terminal: &Terminal, facts: Facts) -> Result<(), Failure> {
+        if self.json {
+            let object: Map<String, Value> =
+                facts.into_iter().map(|(name, value)| (name.replace(' ', "_"), value)).collect();
+            return terminal.say(&Value::Object(object).to_string());
+        }
+        for (name, value) in facts {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            terminal.say(&format!("{name:<18} {text}"))?;
+        }
+        Ok(())
+    }
+
+    fn pack_facts(&self, bytes: &[u8]) -> Result<Facts, Failure> {
+        let pack = PackView::decode(bytes).map_err(|error| self.damaged(&error))?;
+        let mut num_keys = 0;
+        for entry in pack.iter() {
+            let table = entry.table().map_err(|error| self.damaged(&error))?;
+            num_keys += u64::from(table.parameters().num_keys);
+        }
+        Ok(vec![
+            ("kind", json!("packed tables")),
+            ("bytes", json!(bytes.len())),
+            ("tables", json!(pack.len())),
+            ("keys", json!(num_keys)),
+        ])
+    }
+
+    fn key_facts(&self, bytes: &[u8]) -> Result<Facts, Failure> {
+        let keys = self.input.parse(&self.file, bytes).map_err(|error| {
+            let message = format!("{}: {error}", self.file.display());
+            Failure::new(ExitClass::InvalidKeys, message).with_remedy(error.remedy())
+        })?;
+        let statistics = KeyStatistics::of(&keys);
+        let run = statistics
+            .longest_run
+            .map(|BitRun { start, length }| format!("{length} bits from bit {start}"));
+        Ok(vec![
+            ("kind", json!("keys")),
+            ("bytes", json!(bytes.len())),
+            ("keys", json!(keys.len())),
+            ("key bits", json!(keys.width().bits())),
+            ("first key", json!(format!("{:#x}", keys.first()))),
+            ("last key", json!(format!("{:#x}", keys.last()))),
+            ("bitmap", json!(format!("{:#x}", keys.bitmap()))),
+            ("used bits", json!(statistics.used_bits)),
+            ("leading zeros", json!(statistics.leading_zeros)),
+            ("trailing zeros", json!(statistics.trailing_zeros)),
+            ("longest run", json!(run)),
+            ("contiguous bits", json!(statistics.contiguous_bits)),
+            ("consecutive", json!(statistics.consecutive)),
+            ("has zero", json!(statistics.has_zero)),
+            ("hashed bits", json!(keys.hashed().width().bits())),
+        ])
+    }
+
+    fn damaged(&self, error: &FormatError) -> Failure {
+        let message = format!("{}: {error}", self.file.display());
+        Failure::new(ExitClass::Verification, message).with_remedy("build it again")
+    }
+}
+
+fn table_facts(parameters: &Parameters, bytes: usize) -> Facts {
+    let Parameters { family, seeds, geometry, .. } = parameters;
+    let downsize = parameters.downsize.map(|downsize| format!("{:#x}", downsize.bitmap()));
+    vec![
+        ("kind", json!("table")),
+        ("bytes", json!(bytes)),
+        ("keys", json!(parameters.num_keys)),
+        ("key bits", json!(parameters.key_width.bits())),
+        ("first key", json!(format!("{:#x}", parameters.first_key))),
+        ("last key", json!(format!("{:#x}", parameters.last_key))),
+        ("downsize bitmap", json!(downsize)),
+        ("hash", json!(family.name())),
+        ("seeds", json!(seeds.of_family(*family))),
+        ("edge capacity", json!(geometry.edge_capacity())),
+        ("vertices", json!(geometry.vertices())),
+        ("element bits", json!(8 * parameters.element_width().bytes())),
+    ]
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    // A FIFO would be waited for without end, a device never ends.
+    let metadata = fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
+    if !metadata.is_file() {
+        let message = format!("{}: not a file", path.display());
+        return Err(Failure::new(ExitClass::Io, message));
+    }
+    fs::read(path).map_err(|error| Failure::io("read", path, &error))
+}

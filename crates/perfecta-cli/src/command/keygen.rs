@@ -1,0 +1,98 @@
+//! `perfecta keygen`: key files from a seed, to try things on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use perfecta_core::key::{KeyWidth, Shape, generate};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::options;
+use crate::terminal::Terminal;
+
+/// Write key files made from a seed.
+///
+/// Without --shape and --keys, an assortment: every shape in several sizes, 32 and 64 bits wide.
+/// The same arguments give the same files everywhere.
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// Directory to write into; it is made if it is not there
+    directory: PathBuf,
+    /// Only this shape: uniform, clusters, linear, strided, zero or ends
+    #[arg(long, value_parser = options::parse_shape)]
+    shape: Option<Shape>,
+    /// Only files of this many keys
+    #[arg(long, value_parser = options::parse_number)]
+    keys: Option<u64>,
+    /// Only keys of this many bits: 32 or 64
+    #[arg(long, value_parser = options::parse_key_size)]
+    key_size: Option<KeyWidth>,
+    /// Seed of the generator
+    #[arg(long, default_value = "1", value_parser = options::parse_number)]
+    seed: u64,
+}
+
+const ASSORTED_SIZES: [u64; 5] = [8, 186, 1_640, 31_016, 65_536];
+
+impl Keygen {
+    /// Writes the files.
+    ///
+    /// # Errors
+    /// [`Failure`] if the request cannot be met or a file not be written. A file that is there is
+    /// replaced.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let shapes = self.shape.map_or(Shape::ALL.to_vec(), |shape| vec![shape]);
+        let sizes = self.keys.map_or(ASSORTED_SIZES.to_vec(), |keys| vec![keys]);
+        let widths =
+            self.key_size.map_or(vec![KeyWidth::Bits32, KeyWidth::Bits64], |width| vec![width]);
+        fs::create_dir_all(&self.directory)
+            .map_err(|error| Failure::io("make the directory", &self.directory, &error))?;
+        let mut num_files = 0;
+        let mut num_keys_all = 0;
+        for width in widths {
+            for &shape in &shapes {
+                for &num_keys in &sizes {
+                    self.write(width, shape, num_keys)?;
+                    num_files += 1;
+                    num_keys_all += num_keys;
+                }
+            }
+        }
+        let directory = self.directory.display();
+        terminal.say(&format!("{num_files} files, {num_keys_all} keys in {directory}"))?;
+        Ok(Exit::SUCCESS)
+    }
+
+    fn write(&self, width: KeyWidth, shape: Shape, num_keys: u64) -> Result<(), Failure> {
+        if num_keys == 0 || num_keys > shape.keys_max(width) {
+            let (name, max) = (shape.name(), shape.keys_max(width));
+            return Err(Failure::usage(format!(
+                "--keys {num_keys}: there can be 1 to {max} {name} keys of {} bits",
+                width.bits()
+            )));
+        }
+        let directory = subdirectory(&self.directory, width);
+        fs::create_dir_all(&directory)
+            .map_err(|error| Failure::io("make the directory", &directory, &error))?;
+        let path = directory.join(format!("{}-{num_keys}.{}", shape.name(), extension(width)));
+        let keys = generate(shape, width, num_keys as usize, self.seed);
+        let bytes: Vec<u8> = match width {
+            KeyWidth::Bits32 => keys.iter().flat_map(|&key| (key as u32).to_le_bytes()).collect(),
+            KeyWidth::Bits64 => keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
+        };
+        fs::write(&path, bytes).map_err(|error| Failure::io("write", &path, &error))
+    }
+}
+
+/// Keys of 64 bits have their own extension, which `--key-size auto` tells apart.
+const fn extension(width: KeyWidth) -> &'static str {
+    match width {
+        KeyWidth::Bits32 => "keys",
+        KeyWidth::Bits64 => "keys64",
+    }
+}
+
+fn subdirectory(directory: &Path, width: KeyWidth) -> PathBuf {
+    directory.join(format!("u{}", width.bits()))
+}

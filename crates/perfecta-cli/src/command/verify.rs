@@ -1,0 +1,66 @@
+//! `perfecta verify`: are published tables what they should be?
+
+use std::path::PathBuf;
+
+use clap::Args;
+use perfecta_emit::ArtifactKinds;
+use perfecta_jobs::{Artifacts, Inputs, Limits, NameFilter, SelfTest, Verification, verify};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job_options::InputOptions;
+use crate::job_run::{self, DisplayOptions, Reporter};
+use crate::terminal::Terminal;
+use crate::{machine, text};
+
+/// Check published tables: manifests, content hashes and, with --keys, the index of every key.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A directory that tables were published into, or that of one table
+    directory: PathBuf,
+    /// The directory of key files (or the key file) that they were built from
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputOptions,
+    #[command(flatten)]
+    display: DisplayOptions,
+}
+
+impl Verify {
+    /// Checks.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is nothing to check.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let verification = Verification {
+            directory: self.directory.clone(),
+            keys: self.key_files()?,
+            key_options: self.input.checked(),
+            limits: Limits {
+                threads: machine::cpus(),
+                memory_bytes_max: machine::memory_bytes(),
+                ..Limits::default()
+            },
+        };
+        let artifacts = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
+        let runtime = job_run::runtime(&artifacts)?;
+        let mut reporter = Reporter::new(terminal, &self.display);
+        let outcome = verify(&verification, &runtime, &mut reporter);
+        let summary = reporter.finish(outcome)?.summary;
+        if !self.display.json {
+            text::summary(terminal, &summary, "checked")?;
+        }
+        Ok(summary.exit_class().into())
+    }
+
+    fn key_files(&self) -> Result<Option<Inputs>, Failure> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        if keys.is_file() {
+            return Ok(Some(Inputs::Files(vec![keys.clone()])));
+        }
+        let names = NameFilter::new(self.input.default_patterns(), &[])
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(Some(Inputs::Tree { root: keys.clone(), names }))
+    }
+}

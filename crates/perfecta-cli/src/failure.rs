@@ -1,0 +1,49 @@
+//! [`Failure`]: why a command ends without having done its work, and with which exit code.
+
+use std::io;
+use std::path::Path;
+
+use crate::exit::Exit;
+
+/// A failed command: what is printed, and how the program ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    remedy: Option<String>,
+}
+
+impl Failure {
+    /// A failure with its exit code.
+    pub(crate) fn new(exit: impl Into<Exit>, message: impl Into<String>) -> Self {
+        Self { exit: exit.into(), message: message.into(), remedy: None }
+    }
+
+    /// The command line cannot be carried out.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// A file or directory could not be worked on.
+    pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(Exit::IO, format!("{}: cannot {action}: {error}", path.display()))
+    }
+
+    /// The same, with what the user can do about it.
+    #[must_use]
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// How the program ends.
+    pub(crate) const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What the user can do about it.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}

@@ -1,0 +1,262 @@
+//! The options of `create` and `bulk-create`, and how they become a checked [`Job`].
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair};
+use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_core::seeds::{SEEDS_MAX, SeedSource};
+use perfecta_emit::ArtifactKinds;
+use perfecta_jobs::{
+    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
+    SelfTest, WidthRule,
+};
+
+use crate::failure::Failure;
+use crate::{machine, options};
+
+/// How key files are read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Key files")]
+pub(crate) struct InputOptions {
+    /// Bits of a key: 32, 64, or auto to read them off the name (`.keys64`, `-64.keys`: 64)
+    #[arg(long, default_value = "32", value_name = "32|64|auto", value_parser = parse_width_rule)]
+    key_size: WidthRule,
+    /// Key files are text: one decimal or 0x number a line, # begins a comment
+    #[arg(long)]
+    text: bool,
+    /// Sort keys that are not in order
+    #[arg(long)]
+    sort: bool,
+    /// Keep one of several equal keys
+    #[arg(long)]
+    dedupe: bool,
+}
+
+/// What is searched.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Search")]
+pub(crate) struct SearchOptions {
+    /// Hash family: auto, a name or an id (`perfecta hashes` lists them)
+    #[arg(long, default_value = "auto", value_name = "HASH", value_parser = options::parse_hash)]
+    hash: FamilyChoice,
+    /// Make exactly so many attempts, also after a success, and report the counts
+    #[arg(long, value_name = "N", value_parser = parse_attempts)]
+    fixed_attempts: Option<u64>,
+    /// Give up after so many attempts
+    #[arg(long, value_name = "N", default_value_t = Plan::ATTEMPTS_MAX, value_parser = parse_attempts)]
+    max_attempts: u64,
+    /// Double the table after so many attempts in vain [default: 256 with --hash auto, else never]
+    #[arg(long, value_name = "N", value_parser = parse_attempts)]
+    grow_after: Option<u64>,
+    /// Double the table at most so often
+    #[arg(long, value_name = "N", default_value_t = Plan::GROWS_MAX)]
+    max_grows: u8,
+    /// Double the table so often before the first attempt
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    initial_grows: u8,
+    /// Fixed seed words, comma-separated; 0 leaves a word to the generator
+    #[arg(long, value_name = "S1,S2,...", value_parser = options::parse_seeds)]
+    seeds: Option<Seeds>,
+    /// Seed of the generator that draws the seeds
+    #[arg(long, value_name = "N", value_parser = options::parse_number)]
+    rng_seed: Option<u64>,
+    /// Subsequence of the generator that attempts count from
+    #[arg(long, value_name = "N", default_value = "0", value_parser = options::parse_number)]
+    rng_subsequence: u64,
+}
+
+/// Eight words; a name of its own, or clap would take the array for eight values.
+type Seeds = [u32; SEEDS_MAX];
+
+/// What is written, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputOptions {
+    /// Artifacts of each table, comma-separated: pht, c, rust, all
+    #[arg(long, value_name = "LIST", default_value_t)]
+    emit: ArtifactKinds,
+    /// Put the keys into emitted sources, for their self-tests; else these read the key file
+    #[arg(long)]
+    include_keys: bool,
+    /// A directory for each table, or all tables in one file
+    #[arg(long, value_enum, default_value_t = LayoutChoice::Dirs)]
+    layout: LayoutChoice,
+    /// Let published tables survive a power cut
+    #[arg(long)]
+    durable: bool,
+    /// Replace what is in a table's place, though it is none of perfecta's
+    #[arg(long)]
+    force: bool,
+    /// Write nothing: build and verify only
+    #[arg(long)]
+    no_output: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LayoutChoice {
+    /// One directory for each table
+    Dirs,
+    /// One file for all tables
+    Packed,
+}
+
+/// How far work may go.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitOptions {
+    /// Worker threads [default: as many as there are CPUs]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
+    #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
+    memory: Option<u64>,
+    /// Give up on a key file after so many seconds
+    #[arg(long, value_name = "S", default_value = "600", value_parser = parse_seconds)]
+    max_seconds: Duration,
+    /// Write at most so many bytes in all
+    #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
+    max_output_bytes: Option<u64>,
+}
+
+fn parse_width_rule(value: &str) -> Result<WidthRule, String> {
+    match value {
+        "auto" => Ok(WidthRule::FromName),
+        _ => options::parse_key_size(value).map(WidthRule::Fixed),
+    }
+}
+
+fn parse_attempts(value: &str) -> Result<u64, String> {
+    match options::parse_number(value)? {
+        0 => Err("at least 1".to_owned()),
+        attempts => Ok(attempts),
+    }
+}
+
+fn parse_seconds(value: &str) -> Result<Duration, String> {
+    let seconds: f64 = value.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+impl InputOptions {
+    /// As jobs take it.
+    pub(crate) fn checked(&self) -> KeyOptions {
+        KeyOptions {
+            width: self.key_size,
+            encoding: if self.text { KeyEncoding::Text } else { KeyEncoding::Binary },
+            repair: Repair { sort: self.sort, dedupe: self.dedupe },
+        }
+    }
+
+    /// The keys of one file, from its bytes.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub(crate) fn parse(&self, path: &Path, bytes: &[u8]) -> Result<KeySet, KeyError> {
+        self.checked().parse(path, bytes)
+    }
+
+    /// Names of key files, where the user names none: keys of 64 bits have an extension of their
+    /// own, which is looked for where widths are read off names.
+    pub(crate) const fn default_patterns(&self) -> &'static [&'static str] {
+        match self.key_size {
+            WidthRule::FromName => &["*.keys", "*.keys64"],
+            WidthRule::Fixed(KeyWidth::Bits64) => &["*.keys", "*.keys64"],
+            WidthRule::Fixed(KeyWidth::Bits32) => &["*.keys"],
+        }
+    }
+}
+
+impl SearchOptions {
+    fn checked(&self, memory_bytes_max: u64) -> Plan {
+        let seeds = SeedSource::default();
+        Plan {
+            family: self.hash,
+            seeds: SeedSource {
+                rng_seed: self.rng_seed.unwrap_or(seeds.rng_seed),
+                rng_subsequence: self.rng_subsequence,
+                fixed: self.seeds.unwrap_or(seeds.fixed),
+                ..seeds
+            },
+            fixed_attempts: self.fixed_attempts,
+            attempts_max: self.max_attempts,
+            grow_after: self.grow_after,
+            grows_max: self.max_grows,
+            grows_initial: self.initial_grows,
+            memory_bytes_max,
+        }
+    }
+}
+
+impl OutputOptions {
+    fn checked(&self, directory: Option<PathBuf>) -> Result<Option<Output>, Failure> {
+        match (directory, self.no_output) {
+            (Some(_), true) => {
+                Err(Failure::usage("an output directory and --no-output contradict each other"))
+            }
+            (None, false) => Err(Failure::usage("no output directory").with_remedy(
+                "name one after the keys, or give --no-output to build and verify only",
+            )),
+            (None, true) => Ok(None),
+            (Some(directory), false) => Ok(Some(Output {
+                directory,
+                layout: match self.layout {
+                    LayoutChoice::Dirs => Layout::Dirs,
+                    LayoutChoice::Packed => Layout::Packed,
+                },
+                durability: if self.durable { Durability::Power } else { Durability::Process },
+                conflicts: if self.force { Conflicts::Replace } else { Conflicts::Refuse },
+            })),
+        }
+    }
+
+    /// What is emitted of each table.
+    pub(crate) fn artifacts(&self) -> Artifacts {
+        let self_test = if self.include_keys { SelfTest::WithKeys } else { SelfTest::FromFile };
+        Artifacts::new(self.emit.clone(), self_test)
+    }
+}
+
+impl LimitOptions {
+    fn checked(&self) -> Limits {
+        let defaults = Limits::default();
+        Limits {
+            threads: self.jobs.unwrap_or_else(machine::cpus),
+            memory_bytes_max: self.memory.unwrap_or_else(machine::memory_bytes),
+            item_time_max: Some(self.max_seconds),
+            output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),
+            ..defaults
+        }
+    }
+}
+
+/// Everything a job is made of.
+pub(crate) struct JobOptions<'a> {
+    /// How key files are read.
+    pub(crate) input: &'a InputOptions,
+    /// What is searched.
+    pub(crate) search: &'a SearchOptions,
+    /// What is written.
+    pub(crate) output: &'a OutputOptions,
+    /// How far work may go.
+    pub(crate) limits: &'a LimitOptions,
+}
+
+impl JobOptions<'_> {
+    /// The job on `inputs`, with tables in `directory`.
+    ///
+    /// # Errors
+    /// [`Failure`] where options contradict each other.
+    pub(crate) fn job(&self, inputs: Inputs, directory: Option<PathBuf>) -> Result<Job, Failure> {
+        let limits = self.limits.checked();
+        Ok(Job {
+            inputs,
+            keys: self.input.checked(),
+            search: self.search.checked(limits.memory_bytes_max),
+            output: self.output.checked(directory)?,
+            limits,
+        })
+    }
+}

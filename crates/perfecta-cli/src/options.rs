@@ -1,0 +1,161 @@
+//! Options that commands share, each with its parser, its help and its tests.
+
+use std::str::FromStr;
+
+use perfecta_core::family::Family;
+use perfecta_core::key::{KeyWidth, Shape};
+use perfecta_core::search::FamilyChoice;
+use perfecta_core::seeds::SEEDS_MAX;
+
+/// `--hash auto|NAME|ID`.
+///
+/// # Errors
+/// A sentence that names the nearest families.
+pub(crate) fn parse_hash(value: &str) -> Result<FamilyChoice, String> {
+    if value.eq_ignore_ascii_case("auto") {
+        return Ok(FamilyChoice::Auto);
+    }
+    let by_id = value.parse().ok().and_then(Family::from_id);
+    let by_name = Family::all().find(|family| family.name().eq_ignore_ascii_case(value));
+    by_id.or(by_name).map(FamilyChoice::Named).ok_or_else(|| unknown_hash(value))
+}
+
+fn unknown_hash(value: &str) -> String {
+    let wanted = value.to_ascii_lowercase();
+    let nearest = Family::all()
+        .map(Family::name)
+        .map(|name| (strsim::damerau_levenshtein(&wanted, &name.to_ascii_lowercase()), name))
+        .min();
+    match nearest {
+        Some((distance, name)) if distance <= 1 + name.len() / 4 => {
+            format!("no such hash family; did you mean {name}?")
+        }
+        _ => "no such hash family; `perfecta hashes` lists them".to_owned(),
+    }
+}
+
+/// An unsigned number, decimal or `0x`, `0o`, `0b`, with `_` between digits.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn parse_number(value: &str) -> Result<u64, String> {
+    let digits = value.replace('_', "");
+    let (digits, radix) = match digits.get(..2) {
+        Some("0x" | "0X") => (&digits[2..], 16),
+        Some("0o" | "0O") => (&digits[2..], 8),
+        Some("0b" | "0B") => (&digits[2..], 2),
+        _ => (digits.as_str(), 10),
+    };
+    u64::from_str_radix(digits, radix)
+        .map_err(|_| "not a whole number (decimal, 0x, 0o or 0b; at most 64 bits)".to_owned())
+}
+
+/// Up to eight 32-bit words, comma-separated; zero leaves a word to the generator.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn parse_seeds(value: &str) -> Result<[u32; SEEDS_MAX], String> {
+    let mut seeds = [0; SEEDS_MAX];
+    let words: Vec<&str> = value.split(',').collect();
+    if words.len() > SEEDS_MAX {
+        return Err(format!("at most {SEEDS_MAX} seeds, these are {}", words.len()));
+    }
+    for (seed, word) in seeds.iter_mut().zip(words) {
+        let number = parse_number(word.trim())?;
+        *seed = u32::try_from(number).map_err(|_| format!("{word} is more than 32 bits"))?;
+    }
+    Ok(seeds)
+}
+
+/// Bytes, with an optional K, M, G or T (powers of 1,024).
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn parse_bytes(value: &str) -> Result<u64, String> {
+    let plain = value.strip_suffix("iB").or(value.strip_suffix('B')).unwrap_or(value);
+    let (digits, shift) = match plain.chars().last().map(|unit| unit.to_ascii_uppercase()) {
+        Some('K') => (&plain[..plain.len() - 1], 10),
+        Some('M') => (&plain[..plain.len() - 1], 20),
+        Some('G') => (&plain[..plain.len() - 1], 30),
+        Some('T') => (&plain[..plain.len() - 1], 40),
+        _ => (plain, 0),
+    };
+    let count: u64 =
+        digits.trim().parse().map_err(|_| "not a number of bytes such as 512M or 2G".to_owned())?;
+    count.checked_mul(1 << shift).ok_or_else(|| "more bytes than 64 bits count".to_owned())
+}
+
+/// `32` or `64`, in bits.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn parse_key_size(value: &str) -> Result<KeyWidth, String> {
+    let bits = value.parse().ok().and_then(KeyWidth::from_bits);
+    bits.ok_or_else(|| "a key has 32 or 64 bits".to_owned())
+}
+
+/// A shape of generated keys.
+///
+/// # Errors
+/// A sentence that lists them.
+pub(crate) fn parse_shape(value: &str) -> Result<Shape, String> {
+    Shape::from_str(value).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_found_by_name_in_any_case_and_by_id() {
+        let check = |value: &str, name: &str| {
+            let choice = parse_hash(value);
+            assert_eq!(choice, Ok(FamilyChoice::Named(Family::from_name(name).unwrap())));
+        };
+        check("MultiplyShiftR", "MultiplyShiftR");
+        check("multiplyshiftr", "MultiplyShiftR");
+        check("23", "MultiplyShiftR");
+        check("folded", "Folded");
+        assert_eq!(parse_hash("auto"), Ok(FamilyChoice::Auto));
+    }
+
+    #[test]
+    fn a_mistyped_hash_is_answered_with_the_nearest_name() {
+        let check = |value: &str, name: &str| {
+            let message = parse_hash(value).unwrap_err();
+            assert!(message.ends_with(&format!("did you mean {name}?")), "{message}");
+        };
+        check("Mulshrolate4X", "Mulshrolate4RX");
+        check("MultiplyShitR", "MultiplyShiftR");
+        check("Jenkin", "Jenkins");
+        assert!(parse_hash("xxhash3").unwrap_err().contains("perfecta hashes"));
+        assert!(parse_hash("40").is_err());
+    }
+
+    #[test]
+    fn numbers_are_read_in_every_radix_and_rubbish_is_refused() {
+        assert_eq!(parse_number("0x2019090319811025"), Ok(0x2019_0903_1981_1025));
+        assert_eq!(parse_number("1_000"), Ok(1000));
+        assert_eq!(parse_number("0b101"), Ok(5));
+        assert!(parse_number("abc").is_err());
+        assert!(parse_number("-1").is_err());
+        assert!(parse_number("18446744073709551616").is_err());
+    }
+
+    #[test]
+    fn seeds_are_up_to_eight_words_of_32_bits() {
+        assert_eq!(parse_seeds("1,0x10, 3"), Ok([1, 16, 3, 0, 0, 0, 0, 0]));
+        assert!(parse_seeds("4294967296").is_err());
+        assert!(parse_seeds("1,2,3,4,5,6,7,8,9").is_err());
+        assert!(parse_seeds("1,,2").is_err());
+    }
+
+    #[test]
+    fn bytes_take_a_unit() {
+        assert_eq!(parse_bytes("512M"), Ok(512 << 20));
+        assert_eq!(parse_bytes("2GiB"), Ok(2 << 30));
+        assert_eq!(parse_bytes("77"), Ok(77));
+        assert!(parse_bytes("M").is_err());
+        assert!(parse_bytes("99999999999T").is_err());
+    }
+}

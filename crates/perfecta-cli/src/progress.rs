@@ -1,0 +1,134 @@
+//! Progress on standard error: a bar on a terminal, nothing elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use perfecta_jobs::Progress;
+
+/// Whether progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressChoice {
+    /// A bar where standard error is a terminal
+    Auto,
+    /// Nothing
+    None,
+}
+
+/// The bar, or nothing.
+#[derive(Debug)]
+pub(crate) struct Display {
+    bar: Option<ProgressBar>,
+}
+
+impl Display {
+    /// A display that follows `choice`.
+    pub(crate) fn new(choice: ProgressChoice) -> Self {
+        let shown = choice == ProgressChoice::Auto && io::stderr().is_terminal();
+        Self { bar: shown.then(bar) }
+    }
+
+    /// Shows where the job is.
+    pub(crate) fn show(&self, progress: &Progress) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_length(progress.keys_total);
+        bar.set_position(progress.keys_done);
+        bar.set_message(message(progress));
+    }
+
+    /// Prints a line above the bar.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| crate::terminal::Terminal.note(line)),
+            None => crate::terminal::Terminal.note(line),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("[{bar:30}] {msg}").expect("the template is valid");
+    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
+    bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(10));
+    bar.tick();
+    bar
+}
+
+/// `9,312/13,637 tables  2.1 M keys/s  3 failed  ETA 0:12  hard: nvwgf2umx.keys 41,000 attempts`.
+fn message(progress: &Progress) -> String {
+    let ledger = &progress.ledger;
+    let mut parts = vec![format!(
+        "{}/{} tables",
+        thousands(u64::from(ledger.settled())),
+        thousands(u64::from(ledger.admitted()))
+    )];
+    if progress.wall_seconds > 0.0 {
+        parts.push(format!("{} keys/s", rate(progress.keys_done as f64 / progress.wall_seconds)));
+    }
+    if ledger.failed() > 0 {
+        parts.push(format!("{} failed", thousands(u64::from(ledger.failed()))));
+    }
+    if let Some(seconds) = progress.seconds_left() {
+        parts.push(format!("ETA {}", clock(Duration::from_secs_f64(seconds))));
+    }
+    if let Some(hardest) = &progress.hardest {
+        let name = hardest.keys_file.file_name().unwrap_or_default().to_string_lossy();
+        parts.push(format!("hard: {name} {} attempts", thousands(hardest.attempts)));
+    }
+    parts.join("  ")
+}
+
+/// `12345678` as `12,345,678`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 1e6 => format!("{:.1} M", rate / 1e6),
+        rate if rate >= 1e3 => format!("{:.1} k", rate / 1e3),
+        rate => format!("{rate:.0}"),
+    }
+}
+
+fn clock(left: Duration) -> String {
+    let seconds = left.as_secs();
+    match seconds / 3600 {
+        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(13_637), "13,637");
+        assert_eq!(thousands(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn time_to_go_reads_like_a_clock() {
+        assert_eq!(clock(Duration::from_secs(12)), "0:12");
+        assert_eq!(clock(Duration::from_secs(3725)), "1:02:05");
+    }
+}

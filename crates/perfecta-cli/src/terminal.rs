@@ -1,0 +1,47 @@
+//! Where output goes: results to standard output, everything else to standard error.
+
+use std::io::{self, Write};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Standard output and error.
+///
+/// A reader that has gone away (`perfecta ... | head`) is no error: the program ends quietly.
+#[derive(Debug, Default)]
+pub(crate) struct Terminal;
+
+impl Terminal {
+    /// One line of the result.
+    ///
+    /// # Errors
+    /// [`Failure`] where standard output cannot take it; [`Exit::SUCCESS`] if its reader is gone.
+    pub(crate) fn say(&self, line: &str) -> Result<(), Failure> {
+        writeln!(io::stdout().lock(), "{line}").map_err(|error| gone(&error))
+    }
+
+    /// Prints a failure, and what can be done about it. A standard error that takes nothing leaves
+    /// the exit code to speak; what ends the program well is no failure to speak of.
+    pub(crate) fn complain(&self, failure: &Failure) {
+        if failure.exit() == Exit::SUCCESS {
+            return;
+        }
+        let mut out = io::stderr().lock();
+        let _ = writeln!(out, "error: {failure}");
+        if let Some(remedy) = failure.remedy() {
+            let _ = writeln!(out, "  help: {remedy}");
+        }
+    }
+
+    /// One line beside the result.
+    pub(crate) fn note(&self, line: &str) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+}
+
+fn gone(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::new(Exit::SUCCESS, ""),
+        _ => Failure::new(Exit::IO, format!("standard output: cannot write: {error}")),
+    }
+}

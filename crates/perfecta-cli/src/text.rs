@@ -1,0 +1,66 @@
+//! What people read: the facts of a table, the end of a run.
+
+use perfecta_jobs::{ItemReport, Summary};
+
+use crate::failure::Failure;
+use crate::progress::thousands;
+use crate::terminal::Terminal;
+
+/// The facts of one table.
+///
+/// # Errors
+/// [`Failure`] if standard output takes nothing.
+pub(crate) fn table_facts(terminal: &Terminal, report: &ItemReport) -> Result<(), Failure> {
+    let say = |name: &str, value: &str| terminal.say(&format!("{name:<18} {value}"));
+    say("table", &report.identifier)?;
+    say("status", report.status.name())?;
+    say("keys", &thousands(report.keys))?;
+    if let Some(search) = &report.search {
+        let words = search.seeds.of_family(search.hash).iter().map(|seed| format!("{seed:#010x}"));
+        say("edge capacity", &thousands(u64::from(search.edge_capacity)))?;
+        say("vertices", &thousands(u64::from(search.vertices)))?;
+        say("hash", search.hash.name())?;
+        say("seeds", &words.collect::<Vec<_>>().join(", "))?;
+        say("attempts", &thousands(search.attempts))?;
+        if let Some(winner) = search.winning_attempt {
+            say("winning attempt", &thousands(winner))?;
+        }
+        say("vertex collisions", &thousands(search.vertex_collisions))?;
+        say("cyclic", &thousands(search.cyclic))?;
+        say("grows", &search.grows.to_string())?;
+        say("solve seconds", &format!("{:.6}", search.seconds))?;
+    }
+    if report.files > 0 {
+        say("written", &files_and_bytes(u64::from(report.files), report.bytes))?;
+    }
+    Ok(())
+}
+
+/// The end of a run, and what was done with its files: `written` or `checked`.
+///
+/// # Errors
+/// [`Failure`] if standard output takes nothing.
+pub(crate) fn summary(terminal: &Terminal, summary: &Summary, done: &str) -> Result<(), Failure> {
+    let mut counts = vec![format!("{} ok", thousands(u64::from(summary.ok)))];
+    let others = [
+        (summary.unchanged, "unchanged"),
+        (summary.failed, "failed"),
+        (summary.cancelled, "cancelled"),
+    ];
+    for (count, word) in others {
+        if count > 0 {
+            counts.push(format!("{} {word}", thousands(u64::from(count))));
+        }
+    }
+    let (tables, keys) = (thousands(u64::from(summary.tables)), thousands(summary.keys));
+    terminal.say(&format!("{tables} tables: {}; {keys} keys", counts.join(", ")))?;
+    if summary.files > 0 {
+        terminal.say(&format!("{done}: {}", files_and_bytes(summary.files, summary.bytes)))?;
+    }
+    terminal.say(&format!("{:.2} s wall, {:.2} s CPU", summary.wall_seconds, summary.cpu_seconds))
+}
+
+fn files_and_bytes(files: u64, bytes: u64) -> String {
+    let noun = if files == 1 { "file" } else { "files" };
+    format!("{} {noun}, {} bytes", thousands(files), thousands(bytes))
+}

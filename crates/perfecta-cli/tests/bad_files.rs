@@ -1,0 +1,70 @@
+//! One bad file of each kind among a hundred good ones.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use support::Place;
+
+#[test]
+fn each_bad_file_is_named_with_its_reason_and_the_good_ones_are_built() {
+    let place = Place::new();
+    for number in 0..100u32 {
+        let keys: Vec<u32> = (1..=20 + number).map(|key| key * (number + 3)).collect();
+        place.write_keys(&format!("keys/good{number}.keys"), &keys);
+    }
+    // What is wrong, and what must be said of it.
+    let mut bad: Vec<(&str, &str)> = Vec::new();
+    place.write("keys/odd.keys", &[1; 7]);
+    bad.push(("odd.keys", "no whole number"));
+    place.write("keys/empty.keys", b"");
+    bad.push(("empty.keys", "no keys"));
+    place.write_keys("keys/twice.keys", &[1, 2, 2]);
+    bad.push(("twice.keys", "duplicate key"));
+    place.write_keys("keys/unsorted.keys", &[3, 2, 9]);
+    bad.push(("unsorted.keys", "not sorted"));
+    Command::new("mkfifo").arg(place.path("keys/fifo.keys")).status().unwrap();
+    bad.push(("fifo.keys", "FIFO"));
+    fs::create_dir(place.path("keys/directory.keys")).unwrap();
+    bad.push(("directory.keys", "directory"));
+    symlink("loop.keys", place.path("keys/loop.keys")).unwrap();
+    bad.push(("loop.keys", "broken or circular"));
+    symlink("nowhere", place.path("keys/dangling.keys")).unwrap();
+    bad.push(("dangling.keys", "broken or circular"));
+    symlink("/dev/zero", place.path("keys/device.keys")).unwrap();
+    bad.push(("device.keys", "device"));
+    place.write_keys("keys/same-name.keys", &[1]);
+    place.write_keys("keys/same_name.keys", &[1]);
+    bad.push(("same-name.keys", "same place"));
+    bad.push(("same_name.keys", "same place"));
+    let not_utf8 = place.path("keys").join(OsStr::from_bytes(b"caf\xe9.keys"));
+    fs::write(not_utf8, 7u32.to_le_bytes()).unwrap();
+
+    let run = place.run(&["bulk-create", "keys", "out", "--json"]);
+    assert_eq!(run.code, 3, "{}", run.err);
+    let lines = run.lines();
+    for (name, reason) in &bad {
+        let line = lines
+            .iter()
+            .find(|line| {
+                line["keys_file"].as_str().is_some_and(|file| file.ends_with(&format!("/{name}")))
+            })
+            .unwrap_or_else(|| panic!("{name} is not reported"));
+        assert_eq!(line["status"], "failed", "{name}");
+        let message = line["error"]["message"].as_str().unwrap();
+        assert!(message.contains(reason), "{name}: {message}");
+        assert!(run.err.contains(name), "{name} is not named on standard error");
+    }
+    let summary = run.summary();
+    assert_eq!(summary["failed"], bad.len() as u64);
+    // A hundred good ones, and the one whose name is not UTF-8.
+    assert_eq!(summary["ok"], 101);
+    place.ok(&["verify", "out"]);
+}

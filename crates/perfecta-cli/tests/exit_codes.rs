@@ -1,0 +1,147 @@
+//! Every exit code, and what is said with it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::{Place, Run};
+
+fn check(run: &Run, code: i32, words: &[&str]) {
+    assert_eq!(run.code, code, "{}{}", run.out, run.err);
+    for word in words {
+        assert!(run.err.contains(word), "{word:?} in {}", run.err);
+    }
+}
+
+#[test]
+fn wrong_flags_are_usage_errors_that_name_the_remedy() {
+    let place = Place::new();
+    place.write_keys("k.keys", &[1, 2]);
+    check(&place.run(&["create", "k.keys"]), 2, &["no output directory", "--no-output"]);
+    check(&place.run(&["create", "k.keys", "out", "--no-output"]), 2, &["contradict"]);
+    check(
+        &place.run(&["create", "k.keys", "out", "--hash", "Mulshrolate4X"]),
+        2,
+        &["did you mean Mulshrolate4RX?"],
+    );
+    check(
+        &place.run(&["create", "k.keys", "out", "--fixed-attempts", "abc"]),
+        2,
+        &["whole number"],
+    );
+    check(&place.run(&["create", "k.keys", "out", "--fixed-attempts", "0"]), 2, &["at least 1"]);
+    check(&place.run(&["create", "k.keys", "out", "--emit", "cobol"]), 2, &["pht", "rust"]);
+    check(&place.run(&["create", "k.keys", "out", "--key-size", "16"]), 2, &["32 or 64"]);
+    check(&place.run(&["create", "k.keys", "out", "--bogus"]), 2, &["--bogus"]);
+    check(&place.run(&["bulk-create", ".", "out", "--include", "[a"]), 2, &["[a"]);
+    check(&place.run(&["keygen", "x", "--keys", "0"]), 2, &["1 to"]);
+    check(&place.run::<&str>(&[]), 2, &["Usage"]);
+}
+
+#[test]
+fn a_bad_key_file_says_where_and_what() {
+    let place = Place::new();
+    place.write_keys("twice.keys", &[1, 5, 0xbeef, 0xbeef]);
+    check(
+        &place.run(&["create", "twice.keys", "--no-output"]),
+        5,
+        &[
+            "twice.keys: duplicate key 0x0000beef at byte 0xc (key 3), first at byte 0x8 (key 2)",
+            "--dedupe",
+        ],
+    );
+    place.write("odd.keys", &[1, 0, 0, 0, 2]);
+    check(&place.run(&["create", "odd.keys", "--no-output"]), 5, &["odd.keys", "byte 0x4"]);
+    place.write("empty.keys", b"");
+    check(&place.run(&["create", "empty.keys", "--no-output"]), 5, &["empty.keys", "no keys"]);
+    check(&place.run(&["create", "none.keys", "--no-output"]), 8, &["none.keys", "No such file"]);
+}
+
+#[test]
+fn an_impossible_search_is_refused_and_a_vain_one_ends() {
+    let place = Place::new();
+    place.write_keys("zero.keys", &[0, 5]);
+    check(
+        &place.run(&["create", "zero.keys", "--hash", "MultiplyShiftR", "--no-output"]),
+        6,
+        &["MultiplyShiftR maps key 0", "--hash auto"],
+    );
+    place.ok(&["create", "zero.keys", "--no-output"]);
+    let far: Vec<u32> = (1..200).map(|key| key << 20).collect();
+    place.write_keys("far.keys", &far);
+    check(
+        &place.run(&[
+            "create",
+            "far.keys",
+            "--hash",
+            "Multiply",
+            "--max-attempts",
+            "50",
+            "--no-output",
+        ]),
+        6,
+        &["no table after 50 attempts"],
+    );
+    check(
+        &place.run(&[
+            "create",
+            "far.keys",
+            "--hash",
+            "Multiply",
+            "--max-seconds",
+            "0.05",
+            "--no-output",
+        ]),
+        6,
+        &["no table after"],
+    );
+    check(&place.run(&["create", "far.keys", "--memory", "1K", "--no-output"]), 6, &["memory"]);
+}
+
+#[test]
+fn nothing_to_do_is_not_success() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("empty")).unwrap();
+    check(&place.run(&["bulk-create", "empty", "out"]), 4, &["no key file", "*.keys"]);
+    assert!(!place.path("out").exists());
+    check(&place.run(&["bulk-create", "missing", "out"]), 8, &["missing"]);
+}
+
+#[test]
+fn something_else_in_a_tables_place_is_left_alone_unless_forced() {
+    let place = Place::new();
+    place.write_keys("k.keys", &[1, 2]);
+    place.write("out/k/precious.txt", b"mine");
+    check(&place.run(&["create", "k.keys", "out"]), 7, &["out/k", "--force"]);
+    assert_eq!(std::fs::read(place.path("out/k/precious.txt")).unwrap(), b"mine");
+    place.ok(&["create", "k.keys", "out", "--force"]);
+    assert!(place.path("out/k/k.pht").is_file());
+}
+
+#[test]
+fn a_damaged_table_fails_verification() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "100", "--key-size", "32"]);
+    place.ok(&["bulk-create", "keys", "out"]);
+    let path = place.path("out/u32/uniform_100/uniform_100.pht");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let run = place.run(&["verify", "out"]);
+    check(&run, 3, &["uniform_100.pht"]);
+    check(&place.run(&["verify", "out/u32/uniform_100"]), 9, &["uniform_100.pht"]);
+    place.ok(&["bulk-create", "keys", "out"]);
+    place.ok(&["verify", "out", "--keys", "keys"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let place = Place::new();
+    let binary = env!("CARGO_BIN_EXE_perfecta");
+    let script = format!("set -o pipefail; '{binary}' hashes | head -1");
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    drop(place);
+}

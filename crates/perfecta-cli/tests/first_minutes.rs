@@ -1,0 +1,103 @@
+//! What a newcomer types first, and what scripts read.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::Place;
+
+#[test]
+fn keys_are_made_built_published_and_verified() {
+    let place = Place::new();
+    let made = place.ok(&["keygen", "keys"]);
+    assert!(made.out.starts_with("60 files"), "{}", made.out);
+    let built = place.ok(&["bulk-create", "keys", "tables", "--key-size", "auto"]);
+    assert!(built.out.contains("60 tables: 60 ok"), "{}", built.out);
+    let again = place.ok(&["bulk-create", "keys", "tables", "--key-size", "auto"]);
+    assert!(again.out.contains("60 tables: 0 ok, 60 unchanged"), "{}", again.out);
+    let verified = place.ok(&["verify", "tables", "--keys", "keys", "--key-size", "auto"]);
+    assert!(verified.out.contains("60 tables: 60 ok"), "{}", verified.out);
+}
+
+#[test]
+fn a_packed_run_is_verified_and_holds_the_same_tables() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "100"]);
+    let arguments = ["bulk-create", "keys", "packed", "--layout", "packed", "--key-size", "auto"];
+    assert!(place.ok(&arguments).out.contains("12 tables: 12 ok"));
+    let verified = place.ok(&["verify", "packed", "--keys", "keys", "--key-size", "auto"]);
+    assert!(verified.out.contains("12 tables: 12 ok"), "{}", verified.out);
+}
+
+#[test]
+fn create_reports_its_search_as_one_json_line_and_a_summary() {
+    let place = Place::new();
+    place.write_keys("a b-3.keys", &[3, 70, 900]);
+    let run = place.ok(&["create", "a b-3.keys", "out", "--hash", "jenkins", "--json"]);
+    let lines = run.lines();
+    assert_eq!(lines.len(), 2);
+    let table = &lines[0];
+    assert_eq!(table["type"], "table");
+    assert_eq!(table["schema"], 1);
+    assert_eq!(table["table"], "a_b_3");
+    assert_eq!(table["status"], "ok");
+    assert_eq!((&table["keys"], &table["hash"]), (&3.into(), &"Jenkins".into()));
+    assert_eq!((&table["edge_capacity"], &table["vertices"]), (&8.into(), &16.into()));
+    assert_eq!(table["seeds"].as_array().map(Vec::len), Some(2));
+    let counted = ["vertex_collisions", "cyclic", "solved"];
+    let sum: u64 = counted.iter().map(|field| table[field].as_u64().unwrap()).sum();
+    assert_eq!(Some(sum), table["attempts"].as_u64());
+    assert_eq!(table["attempts"], table["winning_attempt"]);
+    let summary = run.summary();
+    for field in ["tables", "ok", "unchanged", "failed", "keys", "bytes", "files"] {
+        assert!(summary[field].is_u64(), "{field}");
+    }
+    assert!(place.path("out/a_b_3/a_b_3.pht").is_file());
+}
+
+#[test]
+fn fixed_attempts_are_counted_to_the_end() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--shape", "clusters", "--keys", "500", "--key-size", "32"]);
+    let keys = "keys/u32/clusters-500.keys";
+    let arguments =
+        ["create", keys, "--hash", "2", "--fixed-attempts", "300", "--no-output", "--json"];
+    let table = &place.ok(&arguments).lines()[0];
+    assert_eq!(table["attempts"], 300);
+    assert!(table["solved"].as_u64().unwrap() > 10);
+    assert!(table["winning_attempt"].as_u64().unwrap() < 300);
+}
+
+#[test]
+fn keys_come_from_text_when_asked() {
+    let place = Place::new();
+    place.write("k.txt", b"# three\n0x10\n7\n 300 \n");
+    let refused = place.run(&["create", "k.txt", "--text", "--no-output"]);
+    assert_eq!(refused.code, 5);
+    assert!(refused.err.contains("--sort"), "{}", refused.err);
+    place.ok(&["create", "k.txt", "--text", "--sort", "--no-output"]);
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_says_how_much_there_would_be() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--key-size", "32"]);
+    let plan = place.ok(&["bulk-create", "keys", "out", "--dry-run"]);
+    assert!(plan.out.starts_with("30 tables"), "{}", plan.out);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_list_of_files_comes_from_standard_input() {
+    use std::io::Write;
+    use std::process::Stdio;
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "20", "--key-size", "32"]);
+    let mut command = place.command(&["bulk-create", "--files-from", "-", "out"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let list = "keys/u32/uniform-20.keys\nkeys/u32/linear-20.keys\n";
+    child.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    let run = support::Run::of(&child.wait_with_output().unwrap());
+    assert!(run.out.contains("2 tables: 2 ok"), "{}", run.out);
+    assert!(place.path("out/uniform_20").is_dir());
+}

@@ -1,0 +1,78 @@
+//! Killed at any moment, a run leaves whole tables or none, and running it again gives what an
+//! undisturbed run gives.
+//!
+//! `PERFECTA_KILLS=200 cargo test -p perfecta-cli --test killed` kills as often as one likes.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "kills come by the clock, their number from outside")]
+
+mod support;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use support::{Place, generated_keys};
+
+/// Kills of an ordinary test run.
+const KILLS: u32 = 20;
+
+#[test]
+fn a_killed_run_leaves_whole_tables_and_is_completed_by_running_it_again() {
+    let kills = std::env::var("PERFECTA_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let place = Place::new();
+    generated_keys(&place);
+    for layout in ["dirs", "packed"] {
+        let undisturbed = format!("undisturbed-{layout}");
+        let started = std::time::Instant::now();
+        place.ok(&arguments(&undisturbed, layout));
+        let whole_run = started.elapsed();
+        let expected = place.tree(&undisturbed);
+        let mut out = String::new();
+        let mut interrupted = 0;
+        for round in 0..kills / 2 {
+            // Every fourth round starts anew; the others go on where the last was killed.
+            if round % 4 == 0 {
+                out = format!("killed-{layout}-{round}");
+            }
+            let mut command = place.command(&arguments(&out, layout));
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            wait_for(whole_run.mul_f64(fraction(round)), &mut child);
+            child.kill().unwrap();
+            interrupted += u32::from(!child.wait().unwrap().success());
+            check_published_are_whole(&place, &out);
+        }
+        place.ok(&arguments(&out, layout));
+        assert!(place.tree(&out) == expected, "{layout}: not what an undisturbed run gives");
+        assert!(interrupted > 0, "no run was killed before its end");
+    }
+}
+
+fn arguments<'a>(out: &'a str, layout: &'a str) -> [&'a str; 9] {
+    ["bulk-create", "keys", out, "--key-size", "auto", "--emit", "all", "--layout", layout]
+}
+
+/// A spread over the length of a run that repeats in every test.
+fn fraction(round: u32) -> f64 {
+    f64::from(round.wrapping_mul(0x9e37_79b9) >> 8) / f64::from(1 << 24)
+}
+
+/// Waits for the child's end, but no longer than `limit`.
+fn wait_for(limit: Duration, child: &mut std::process::Child) {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < limit && child.try_wait().unwrap().is_none() {
+        std::hint::spin_loop();
+    }
+}
+
+fn check_published_are_whole(place: &Place, out: &str) {
+    let published = place.path(out);
+    let any = published.is_dir()
+        && place
+            .tree(out)
+            .keys()
+            .any(|name| name.ends_with("manifest.json") && !name.contains(".perfecta"));
+    if any {
+        let verified = place.run(&["verify", out]);
+        assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    }
+}

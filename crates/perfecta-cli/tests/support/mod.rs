@@ -1,0 +1,114 @@
+//! Runs the real binary in a directory of its own.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory that goes when the test ends, and the binary to run in it.
+pub struct Place {
+    directory: TempDir,
+}
+
+/// What a run came to.
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.directory.path().join(relative)
+    }
+
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perfecta"));
+        command.args(arguments).current_dir(self.directory.path());
+        command
+    }
+
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
+        Run::of(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs and expects success.
+    pub fn ok<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Run {
+        let run = self.run(arguments);
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+        run
+    }
+
+    /// Writes a key file of 32-bit keys.
+    pub fn write_keys(&self, relative: &str, keys: &[u32]) {
+        let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
+        self.write(relative, &bytes);
+    }
+
+    pub fn write(&self, relative: &str, bytes: &[u8]) {
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Every file below `relative` with its content; directories as empty entries with a slash.
+    pub fn tree(&self, relative: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.path(relative), "", &mut files);
+        files
+    }
+}
+
+impl Run {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Standard output as JSON lines.
+    pub fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The last line, which is a run's summary.
+    pub fn summary(&self) -> Value {
+        let last = self.lines().pop().unwrap();
+        assert_eq!(last["type"], "summary");
+        last
+    }
+}
+
+fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), &format!("{name}/"), files);
+            files.insert(format!("{name}/"), Vec::new());
+        } else {
+            files.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+/// Some hundred key files of all shapes and sizes below `keys`.
+pub fn generated_keys(place: &Place) {
+    for (seed, keys) in [("1", "8"), ("2", "50"), ("3", "186"), ("4", "1000"), ("5", "3000")] {
+        let directory = format!("keys/{seed}");
+        place.ok(&["keygen", &directory, "--keys", keys, "--seed", seed]);
+    }
+}
