@@ -12,7 +12,7 @@ use crate::job_run::{DisplayOptions, JobRun};
 use crate::terminal::Terminal;
 use crate::text;
 
-/// Build one table from one key file, and publish it as DIRECTORY/<name>/.
+/// Build one table from one key file, and publish it as DIRECTORY/NAME/.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// The key file
