@@ -157,3 +157,31 @@ impl<'a> SharedSearch<'a> {
         self.attempts.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::SystemClock;
+    use perfecta_core::key::Repair;
+    use perfecta_core::search::{Plan, search};
+
+    #[test]
+    fn a_success_found_early_does_not_stop_the_attempts_before_it() {
+        let keys = (1..=1500u32).map(|key| key * 7919).collect();
+        let keys = Arc::new(KeySet::from_u32(keys, Repair::default()).unwrap());
+        let plan = Plan { grow_after: Some(5000), ..Plan::default() };
+        let alone = search(&keys, &plan, &mut Scratch::default(), &|| true).unwrap();
+        let patience = Patience { cancel: CancelFlag::default(), clock: &SystemClock, until: None };
+        let machine = Search::new(&keys, &plan).unwrap();
+        let shared =
+            SharedSearch::new(Arc::clone(&keys), "a.keys".into(), machine, patience, false, 0);
+        let mut scratch = Scratch::default();
+        let first = shared.take_range().unwrap();
+        let second = shared.take_range().unwrap();
+        shared.help(&mut scratch, &second);
+        assert!(shared.attempts() > 0);
+        shared.help(&mut scratch, &first);
+        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+        assert_eq!(shared.lead(&mut attempter, &|| {}), alone.verdict);
+    }
+}
