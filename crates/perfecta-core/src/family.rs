@@ -215,7 +215,7 @@ impl Family {
 
 impl core::fmt::Display for Family {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter.write_str(self.name())
+        formatter.pad(self.name())
     }
 }
 
