@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod bulk_create;
 mod create;
 mod hashes;
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     BulkCreate(bulk_create::BulkCreate),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
+    Bench(bench::Bench),
     Keygen(keygen::Keygen),
     Hashes(hashes::Hashes),
 }
@@ -34,6 +36,7 @@ impl Command {
             Self::BulkCreate(bulk_create) => bulk_create.run(terminal),
             Self::Verify(verify) => verify.run(terminal),
             Self::Inspect(inspect) => inspect.run(terminal),
+            Self::Bench(bench) => bench.run(terminal),
             Self::Keygen(keygen) => keygen.run(terminal),
             Self::Hashes(hashes) => hashes.run(terminal),
         }

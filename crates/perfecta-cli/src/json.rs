@@ -3,7 +3,11 @@
 //! Fields are added, never renamed or taken away, within one number of `schema`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use perfecta_core::family::Family;
+use perfecta_core::key::KeySet;
+use perfecta_core::search::{PlanError, Verdict};
 use perfecta_jobs::{DryRun, ItemError, ItemReport, Summary};
 use serde::Serialize;
 
@@ -93,6 +97,45 @@ impl From<&ItemError> for ErrorFields {
             remedy: error.remedy(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct BenchFields<'a> {
+    hash: &'a str,
+    id: u8,
+    keys: usize,
+    attempts: u64,
+    vertex_collisions: u64,
+    cyclic: u64,
+    solved: u64,
+    first_solved: Option<u64>,
+    cpu_seconds: f64,
+    refused: Option<String>,
+}
+
+/// The line of a family in a benchmark.
+pub(crate) fn bench_line(
+    family: Family,
+    keys: &KeySet,
+    verdict: Result<Verdict, PlanError>,
+    time: Duration,
+) -> String {
+    let tally = verdict.as_ref().map(|verdict| verdict.tally).unwrap_or_default();
+    line(
+        "bench",
+        BenchFields {
+            hash: family.name(),
+            id: family.id(),
+            keys: keys.len(),
+            attempts: tally.attempts(),
+            vertex_collisions: tally.vertex_collisions,
+            cyclic: tally.cyclic,
+            solved: tally.acyclic,
+            first_solved: verdict.as_ref().ok().and_then(|verdict| Some(verdict.win()?.attempt)),
+            cpu_seconds: time.as_secs_f64(),
+            refused: verdict.err().map(|refusal| refusal.to_string()),
+        },
+    )
 }
 
 /// The line of a table.

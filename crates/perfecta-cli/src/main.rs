@@ -9,6 +9,7 @@ mod failure;
 mod job_options;
 mod job_run;
 mod json;
+mod key_file;
 mod machine;
 mod options;
 mod progress;

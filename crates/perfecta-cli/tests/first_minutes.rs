@@ -101,3 +101,22 @@ fn a_list_of_files_comes_from_standard_input() {
     assert!(run.out.contains("2 tables: 2 ok"), "{}", run.out);
     assert!(place.path("out/uniform_20").is_dir());
 }
+
+#[test]
+fn a_benchmark_counts_the_attempts_of_every_family_and_says_which_cannot() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--shape", "zero", "--keys", "100", "--key-size", "32"]);
+    let keys = "keys/u32/zero-100.keys";
+    let lines = place.ok(&["bench", keys, "--attempts", "50", "--json"]).lines();
+    assert_eq!(lines.len(), 40);
+    for line in &lines {
+        let count = |field: &str| line[field].as_u64().unwrap();
+        let sum = count("vertex_collisions") + count("cyclic") + count("solved");
+        let expected = if line["refused"].is_null() { 50 } else { 0 };
+        assert_eq!((sum, count("attempts")), (expected, expected), "{line}");
+    }
+    let refused = lines.iter().filter(|line| !line["refused"].is_null()).count();
+    assert_eq!(refused, 22, "the multiplicative functions refuse key 0");
+    let table = place.ok(&["bench", keys, "--hash", "folded", "--hash", "2"]);
+    assert_eq!(table.out.lines().count(), 3, "{}", table.out);
+}

@@ -1,7 +1,6 @@
 //! `perfecta inspect`: what is in a table file, a packed file or a key file?
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use perfecta_core::format::pack::{self, PackView};
@@ -14,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
+use crate::key_file;
 use crate::terminal::Terminal;
 
 /// Show what is in a table file (.pht), a packed file or a key file.
@@ -37,7 +37,7 @@ impl Inspect {
     /// # Errors
     /// [`Failure`] if the file cannot be read, or is damaged.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let bytes = read(&self.file)?;
+        let bytes = key_file::read(&self.file)?;
         let facts = if bytes.starts_with(&format::MAGIC) {
             let view = format::decode(&bytes).map_err(|error| self.damaged(&error))?;
             table_facts(view.parameters(), bytes.len())
@@ -79,10 +79,10 @@ impl Inspect {
     }
 
     fn key_facts(&self, bytes: &[u8]) -> Result<Facts, Failure> {
-        let keys = self.input.parse(&self.file, bytes).map_err(|error| {
-            let message = format!("{}: {error}", self.file.display());
-            Failure::new(ExitClass::InvalidKeys, message).with_remedy(error.remedy())
-        })?;
+        let keys = self
+            .input
+            .parse(&self.file, bytes)
+            .map_err(|error| key_file::invalid(&self.file, &error))?;
         let statistics = KeyStatistics::of(&keys);
         let run = statistics
             .longest_run
@@ -129,14 +129,4 @@ fn table_facts(parameters: &Parameters, bytes: usize) -> Facts {
         ("vertices", json!(geometry.vertices())),
         ("element bits", json!(8 * parameters.element_width().bytes())),
     ]
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    // A FIFO would be waited for without end, a device never ends.
-    let metadata = fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
-    if !metadata.is_file() {
-        let message = format!("{}: not a file", path.display());
-        return Err(Failure::new(ExitClass::Io, message));
-    }
-    fs::read(path).map_err(|error| Failure::io("read", path, &error))
 }
