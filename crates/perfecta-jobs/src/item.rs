@@ -44,7 +44,8 @@ use perfecta_io::{Failure, Op, Outcome};
 use self::state::State;
 pub(crate) use self::world::{Publication, Target, Workspace, World};
 use crate::error::ItemError;
-use crate::event::{ItemReport, SearchReport, Status};
+use crate::event::{ItemReport, SearchReport};
+use crate::ledger::Status;
 use crate::pack::PackedTable;
 use crate::schedule::Planned;
 

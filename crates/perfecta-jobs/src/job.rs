@@ -14,10 +14,10 @@ use perfecta_core::search::AttemptRange;
 
 use crate::config::Job;
 use crate::error::{ExitClass, ItemError};
-use crate::event::{Hardest, ItemReport, Progress, Status, Summary};
+use crate::event::{Hardest, ItemReport, Progress, Summary};
 use crate::hard::SharedSearch;
 use crate::item::Item;
-use crate::ledger::{Ledger, Running};
+use crate::ledger::{Ledger, Running, Status};
 use crate::pack::{Chunk, PackWindow, PackedTable};
 use crate::schedule::{MemoryBudget, Planned, Reservation};
 

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::key::KeySet;
 
-use crate::error::ItemError;
+use crate::error::{ItemError, RenderError};
 use crate::manifest::Digest;
-use crate::render::{PackedEntry, RenderError};
+use crate::render::PackedEntry;
 
 /// A table on its way into the pack.
 pub(crate) struct PackedTable {

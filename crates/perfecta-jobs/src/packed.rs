@@ -18,8 +18,8 @@ use crate::manifest::{Digest, PackManifest};
 use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
 use crate::schedule::Planned;
+use crate::shared::Shared;
 use crate::stage::{Stage, bytes_of, call};
-use crate::worker::Shared;
 
 /// What is at the place of the pack.
 pub(crate) enum Found {

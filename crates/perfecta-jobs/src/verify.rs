@@ -14,13 +14,14 @@ use perfecta_io::{Engine, Entry, EntryKind, Op, Payload, Symlinks};
 
 use crate::config::{Inputs, Job, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
-use crate::event::{Event, ItemReport, Observer, Progress, Status, Summary};
-use crate::ledger::{Ledger, Running};
+use crate::event::{Event, ItemReport, Observer, Progress, Summary};
+use crate::inputs::list_inputs;
+use crate::ledger::{Ledger, Running, Status};
 use crate::manifest::{self, Digest, Manifest, PackManifest};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
 use crate::render::{PackedEntry, Renderer, check_image};
-use crate::runtime::{Runtime, list_inputs};
+use crate::runtime::Runtime;
 use crate::schedule;
 use crate::stage::{bytes_of, call};
 

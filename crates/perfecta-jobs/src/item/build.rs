@@ -15,7 +15,7 @@ use super::state::{Bundle, State};
 use super::{Effect, Item, Publication, SearchEnd, Searched, Target, Workspace, World};
 use crate::config::Conflicts;
 use crate::error::ItemError;
-use crate::event::Status;
+use crate::ledger::Status;
 use crate::manifest::{self, Origin};
 use crate::pack::PackedTable;
 use crate::render::Facts;

@@ -14,7 +14,8 @@ use perfecta_io::{
 use super::{Effect, Item, ItemEvent, Publication, Searched, Target, Workspace, World};
 use crate::artifacts::{Artifacts, SelfTest};
 use crate::config::{Durability, Inputs, Job, Output};
-use crate::event::{ItemReport, Status};
+use crate::event::ItemReport;
+use crate::ledger::Status;
 use crate::schedule;
 
 const KEYS: [u32; 3] = [2, 3, 5];
