@@ -182,38 +182,38 @@ impl<'a> Worker<'_, 'a, '_> {
     /// Syncs what a batch staged, publishes it, and syncs the names.
     fn publish(&mut self, batch: Vec<StagedItem<'a>>) {
         let synced = self.sync_filesystem();
-        let mut published = Vec::with_capacity(batch.len());
+        let published = self.resume(batch, &synced, || ItemEvent::StagesSynced);
+        if published.is_empty() {
+            return;
+        }
+        let synced = self.sync_names(&published);
+        let waiting = self.resume(published, &synced, || ItemEvent::NamesSynced);
+        assert!(waiting.is_empty(), "names are synced once");
+    }
+
+    /// Carries a batch on after a sync. Gives the items that wait for their names to be synced.
+    fn resume(
+        &mut self,
+        batch: Vec<StagedItem<'a>>,
+        synced: &Result<(), IoError>,
+        event: impl Fn() -> ItemEvent,
+    ) -> Vec<StagedItem<'a>> {
+        let mut waiting = Vec::new();
         for StagedItem { mut item, ticket } in batch {
-            let event = match &synced {
-                Ok(()) => ItemEvent::StagesSynced,
+            let event = match synced {
+                Ok(()) => event(),
                 Err(error) => ItemEvent::Failed(ItemError::Output(error.clone())),
             };
             match self.drive(&mut item, event) {
                 Ok(Pause::Settled) => self.settle(item, ticket),
-                Ok(Pause::ForNameSync) => published.push((item, ticket)),
+                Ok(Pause::ForNameSync) => waiting.push(StagedItem { item, ticket }),
                 Ok(Pause::ForStageSync | Pause::ForPack(_)) => {
                     unreachable!("stages are synced once")
                 }
                 Err(message) => self.settle_panicked(item, ticket, message),
             }
         }
-        if published.is_empty() {
-            return;
-        }
-        let synced = self.sync_names(&published);
-        for (mut item, ticket) in published {
-            let event = match &synced {
-                Ok(()) => ItemEvent::NamesSynced,
-                Err(error) => ItemEvent::Failed(ItemError::Output(error.clone())),
-            };
-            match self.drive(&mut item, event) {
-                Ok(Pause::Settled) => self.settle(item, ticket),
-                Ok(Pause::ForStageSync | Pause::ForNameSync | Pause::ForPack(_)) => {
-                    unreachable!("names are synced once")
-                }
-                Err(message) => self.settle_panicked(item, ticket, message),
-            }
-        }
+        waiting
     }
 
     fn sync_filesystem(&mut self) -> Result<(), IoError> {
@@ -226,9 +226,9 @@ impl<'a> Worker<'_, 'a, '_> {
     }
 
     /// One directory is synced by itself; several at the cost of one, by their file system.
-    fn sync_names(&mut self, published: &[(Item<'a>, Ticket)]) -> Result<(), IoError> {
-        let below = &published[0].0.planned().below;
-        if published.iter().any(|(item, _)| item.planned().below != *below) {
+    fn sync_names(&mut self, published: &[StagedItem<'a>]) -> Result<(), IoError> {
+        let below = &published[0].item.planned().below;
+        if published.iter().any(|staged| staged.item.planned().below != *below) {
             return self.sync_filesystem();
         }
         let publication = self.shared.world.publication().expect("a durable job writes");
