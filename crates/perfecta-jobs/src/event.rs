@@ -99,6 +99,22 @@ pub struct ItemReport {
     pub error: Option<ItemError>,
 }
 
+impl ItemReport {
+    /// An item of which nothing is known but its end.
+    pub(crate) const fn new(keys_file: PathBuf, identifier: String, status: Status) -> Self {
+        Self {
+            keys_file,
+            identifier,
+            status,
+            keys: 0,
+            search: None,
+            bytes: 0,
+            files: 0,
+            error: None,
+        }
+    }
+}
+
 /// What a search came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchReport {

@@ -123,16 +123,8 @@ impl fmt::Debug for Searched {
 impl<'a> Item<'a> {
     /// An item at `position` of the plan.
     pub(crate) fn new(planned: &'a Planned, position: u32) -> Self {
-        let report = ItemReport {
-            keys_file: planned.keys_file.clone(),
-            identifier: planned.identifier.to_string(),
-            status: Status::Ok,
-            keys: 0,
-            search: None,
-            bytes: 0,
-            files: 0,
-            error: None,
-        };
+        let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
+        let report = ItemReport::new(keys_file, identifier, Status::Ok);
         Self { planned, position, state: State::Queued, report }
     }
 
