@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use perfecta_io::{Engine, Entry, EntryKind, Op, Payload};
 
+use crate::call::call;
 use crate::config::{Inputs, Job};
 use crate::error::JobError;
 use crate::schedule::{self, Planned};
-use crate::stage::call;
 
 /// The items of a job, by its inputs.
 pub(crate) fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobError> {
@@ -30,13 +30,10 @@ pub(crate) fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Plann
 
 /// What the inputs name: files as given, or all below a root.
 pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entry>, JobError> {
-    let inspect = |engine: &mut dyn Engine, path: &PathBuf| match call(
-        engine,
-        Op::Inspect { path: path.clone() },
-    ) {
-        Ok(Payload::Kind(kind)) => Entry { path: path.clone(), kind },
-        Ok(other) => panic!("inspecting gives a kind, not {other:?}"),
-        Err(error) => Entry { path: path.clone(), kind: EntryKind::Unreadable(error) },
+    let inspect = |engine: &mut dyn Engine, path: &PathBuf| {
+        let inspected = call(engine, Op::Inspect { path: path.clone() });
+        let kind = inspected.map_or_else(EntryKind::Unreadable, Payload::into_kind);
+        Entry { path: path.clone(), kind }
     };
     let op = match &job.inputs {
         Inputs::Files(files) => {
@@ -48,10 +45,7 @@ pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entr
             depth_max: job.limits.depth_max,
         },
     };
-    match call(engine, op).map_err(JobError::Input)? {
-        Payload::Listing(listing) => Ok(listing.entries),
-        other => panic!("a listing gives a listing, not {other:?}"),
-    }
+    Ok(call(engine, op).map_err(JobError::Input)?.into_listing().entries)
 }
 
 /// Input directories are never written to, and what we write is no input.

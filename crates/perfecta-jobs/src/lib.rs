@@ -17,6 +17,7 @@ mod event;
 mod names;
 mod render;
 
+mod call;
 mod item;
 mod job;
 mod ledger;

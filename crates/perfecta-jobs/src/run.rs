@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use perfecta_core::search::Plan;
-use perfecta_io::{Engine, Held, Op, Payload};
+use perfecta_io::{Engine, Held, Op};
 
+use crate::call::call;
 use crate::config::{Durability, Job, Layout, Output};
 use crate::error::JobError;
 use crate::event::{Event, Observer, Summary};
@@ -20,7 +21,7 @@ use crate::packed::{self, Closing};
 use crate::runtime::Runtime;
 use crate::schedule::Planned;
 use crate::shared::Shared;
-use crate::stage::{self, Stage, call};
+use crate::stage::{self, Stage};
 use crate::worker;
 
 /// Runs a job to its end. Failures of items are reported, not returned.
@@ -178,11 +179,9 @@ fn open_filesystem(
         Durability::Process => return Ok(None),
         Durability::Power => {}
     }
-    match call(engine, Op::OpenFilesystem { path: output.directory.clone() }) {
-        Ok(Payload::Held(held)) => Ok(Some(Arc::new(held))),
-        Ok(other) => panic!("opening a file system gives what holds it, not {other:?}"),
-        Err(error) => Err(JobError::Output(error)),
-    }
+    let op = Op::OpenFilesystem { path: output.directory.clone() };
+    let filesystem = call(engine, op).map_err(JobError::Output)?.into_held();
+    Ok(Some(Arc::new(filesystem)))
 }
 
 /// Everything but the keys that shapes the bytes of a table.

@@ -10,6 +10,7 @@ use perfecta_core::graph::Scratch;
 use perfecta_io::{Engine, IoError, Op, Outcome, Token};
 
 use self::solve::solve;
+use crate::call::call;
 use crate::error::ItemError;
 use crate::event::Event;
 use crate::item::{Effect, Item, ItemEvent, Workspace};
@@ -17,7 +18,6 @@ use crate::job::{Assignment, StagedItem, Taken, Ticket};
 use crate::pack::{Chunk, PackedTable};
 use crate::render::check_image;
 use crate::shared::Shared;
-use crate::stage::{bytes_of, call};
 
 /// Where an item stopped.
 enum Pause {
@@ -163,10 +163,10 @@ impl<'a> Worker<'_, 'a, '_> {
         let Chunk { offset, bytes, tables } = chunk;
         let path = self.shared.pack.as_ref().expect("only a pack has chunks");
         let op = Op::Append { path: path.clone(), offset, bytes };
-        let bytes = bytes_of(call(self.engine.as_mut(), op).map_err(ItemError::Output)?);
+        let bytes = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
         let buffer = std::mem::take(&mut self.workspace.buffer);
         let op = Op::ReadRange { path: path.clone(), offset, bytes: bytes.len(), buffer };
-        let read = bytes_of(call(self.engine.as_mut(), op).map_err(ItemError::Output)?);
+        let read = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
         if read != bytes {
             let reason = "what was read back is not what was written".to_owned();
             return Err(ItemError::Damaged { file: path.display().to_string(), reason });

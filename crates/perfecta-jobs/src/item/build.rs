@@ -19,7 +19,6 @@ use crate::ledger::Status;
 use crate::manifest::{self, Origin};
 use crate::pack::PackedTable;
 use crate::render::Facts;
-use crate::stage::bytes_of;
 
 /// A table that was found and verified.
 struct Solved {
@@ -46,7 +45,7 @@ impl Item<'_> {
         workspace: &mut Workspace,
     ) -> Effect {
         let bytes = match outcome {
-            Ok(payload) => bytes_of(payload),
+            Ok(payload) => payload.into_bytes(),
             Err(Failure { error, buffer }) => {
                 workspace.buffer = buffer.unwrap_or_default();
                 return self.fail(State::ReadingKeys, ItemError::Input(error), world);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Failure, IoError, IoErrorKind, Outcome, Payload};
+use perfecta_io::{Failure, IoError, IoErrorKind, Outcome};
 
 use crate::manifest::{self, Manifest, Origin};
 use crate::places::MANIFEST;
@@ -28,8 +28,7 @@ pub(super) fn what_is_there(
     origin: &Origin,
 ) -> Found {
     let files = match outcome {
-        Ok(Payload::Files(files)) => files,
-        Ok(payload) => panic!("reading a directory gives its files, not {payload:?}"),
+        Ok(payload) => payload.into_files(),
         Err(Failure { error, .. }) if error.path == target && error.is_absent() => {
             return Found::Nothing;
         }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use perfecta_io::{Failure, FileContent, IoError, IoErrorKind, Op, Outcome, Payload, Replace};
+use perfecta_io::{Failure, FileContent, IoError, IoErrorKind, Op, Outcome, Replace};
 
 use super::state::{Bundle, State};
 use super::{Effect, Item, World};
@@ -39,8 +39,7 @@ impl Item<'_> {
         world: &World<'_>,
     ) -> Effect {
         match outcome {
-            Ok(Payload::Files(files)) => bundle.files = files,
-            Ok(payload) => panic!("writing a directory gives its files, not {payload:?}"),
+            Ok(payload) => bundle.files = payload.into_files(),
             Err(failure) => return self.fail_output(State::Staging(bundle), failure, world),
         }
         let bytes = bundle.files.iter().map(|file| file.bytes.len() as u64).sum();
@@ -56,8 +55,7 @@ impl Item<'_> {
     ) -> Effect {
         let publication = world.publication().expect("only what is written is staged");
         let written = match outcome {
-            Ok(Payload::Files(files)) => files,
-            Ok(payload) => panic!("reading a directory gives its files, not {payload:?}"),
+            Ok(payload) => payload.into_files(),
             Err(failure) => return self.fail_output(State::ReadingBack(bundle), failure, world),
         };
         bundle.files.sort_unstable_by(|left, right| left.name.cmp(&right.name));
