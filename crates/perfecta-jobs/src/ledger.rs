@@ -149,7 +149,7 @@ impl Ledger {
 
     /// Whether every item is in a final state.
     #[must_use]
-    pub const fn is_settled(&self) -> bool {
+    pub(crate) const fn is_settled(&self) -> bool {
         self.settled() == self.admitted
     }
 }

@@ -38,7 +38,7 @@ pub fn attempt(keys: &Keys, family: Family, seeds: &Seeds, geometry: Geometry) -
 }
 
 /// Hashes keys in order into `edges`; stops with `false` at the first whose vertices are equal.
-pub fn hash_all(
+fn hash_all(
     keys: &Keys,
     family: Family,
     seeds: &Seeds,
