@@ -104,7 +104,7 @@ impl Family {
 
     /// The bits of seed `number` (counted from 1) that matter; the others are drawn as zero.
     #[must_use]
-    pub const fn seed_mask(self, number: usize) -> u32 {
+    pub(crate) const fn seed_mask(self, number: usize) -> u32 {
         match self {
             Self::Folded => u32::MAX,
             Self::Reference(reference) => reference.seed_mask(number),

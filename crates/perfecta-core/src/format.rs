@@ -33,9 +33,9 @@ pub const VERSION: u32 = 1;
 pub const ALIGNMENT: usize = 64;
 /// Every section is followed by this many zero bytes at least, so that four bytes can be read at its
 /// last element.
-pub const SECTION_PADDING_BYTES: usize = PADDING_BYTES;
+pub(crate) const SECTION_PADDING_BYTES: usize = PADDING_BYTES;
 /// The most sections that a file may have.
-pub const SECTIONS_MAX: usize = 64;
+pub(crate) const SECTIONS_MAX: usize = 64;
 
 /// What a section holds.
 pub mod kind {
@@ -215,33 +215,34 @@ fn parameters_of(header: &Header) -> Result<Parameters, FormatError> {
     check_equal("logarithm of the vertices", 37, vertices_log2, header.vertices_log2.into())?;
     let element_bits = 8 * geometry.element_width().bytes() as u64;
     check_equal("element bits", 35, element_bits, header.element_bits.into())?;
-    let flags = header.flags.get();
-    check_equal("flags", 38, (flags & FLAG_DOWNSIZED).into(), flags.into())?;
-    let bitmap = header.downsize_bitmap.get();
-    let downsize = if flags == FLAG_DOWNSIZED {
-        let bits = bitmap.count_ones().into();
-        let max = Downsize::BITS_MAX.into();
-        let too_many = FormatError::Limit {
-            field: "bits of the downsize bitmap",
-            offset: 64,
-            max,
-            found: bits,
-        };
-        Some(Downsize::new(bitmap).ok_or(too_many)?)
-    } else {
-        check_equal("downsize bitmap without its flag", 64, 0, bitmap)?;
-        None
-    };
     Ok(Parameters {
         family,
         seeds: Seeds::from_words(header.seeds.map(|word| word.get())),
         geometry,
         key_width,
-        downsize,
+        downsize: downsize_of(header)?,
         num_keys: header.num_keys.get(),
         first_key: header.first_key.get(),
         last_key: header.last_key.get(),
     })
+}
+
+/// Which bits of a key are left, where not all are.
+fn downsize_of(header: &Header) -> Result<Option<Downsize>, FormatError> {
+    let flags = header.flags.get();
+    check_equal("flags", 38, (flags & FLAG_DOWNSIZED).into(), flags.into())?;
+    let bitmap = header.downsize_bitmap.get();
+    if flags != FLAG_DOWNSIZED {
+        check_equal("downsize bitmap without its flag", 64, 0, bitmap)?;
+        return Ok(None);
+    }
+    let too_many = FormatError::Limit {
+        field: "bits of the downsize bitmap",
+        offset: 64,
+        max: Downsize::BITS_MAX.into(),
+        found: bitmap.count_ones().into(),
+    };
+    Downsize::new(bitmap).map(Some).ok_or(too_many)
 }
 
 /// The section table of a header whose length was checked.

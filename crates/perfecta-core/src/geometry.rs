@@ -11,9 +11,9 @@ pub struct Geometry {
 
 impl Geometry {
     /// Least logarithm of the edge capacity: tables of one to eight keys share it.
-    pub const EDGE_CAPACITY_LOG2_MIN: u8 = 3;
+    pub(crate) const EDGE_CAPACITY_LOG2_MIN: u8 = 3;
     /// Greatest logarithm of the edge capacity: 2^30 edges, 2^31 vertices.
-    pub const EDGE_CAPACITY_LOG2_MAX: u8 = 30;
+    pub(crate) const EDGE_CAPACITY_LOG2_MAX: u8 = 30;
     /// The most keys that a table can hold.
     pub const KEYS_MAX: usize = 1 << Self::EDGE_CAPACITY_LOG2_MAX;
 
@@ -117,7 +117,7 @@ impl ElementWidth {
 
     /// Logarithm of [`Self::bytes`].
     #[must_use]
-    pub const fn bytes_log2(self) -> u8 {
+    pub(crate) const fn bytes_log2(self) -> u8 {
         match self {
             Self::U8 => 0,
             Self::U16 => 1,

@@ -17,7 +17,7 @@
 extern crate alloc;
 
 pub mod key;
-pub mod philox;
+mod philox;
 pub mod seeds;
 
 pub mod family;

@@ -12,7 +12,7 @@ const ROUNDS: usize = 10;
 
 /// A stream of 32-bit words, named by a seed, a subsequence and an offset in words.
 #[derive(Debug, Clone)]
-pub struct Philox {
+pub(crate) struct Philox {
     key: [u32; 2],
     counter: [u32; 4],
     block: [u32; 4],
@@ -23,7 +23,7 @@ pub struct Philox {
 impl Philox {
     /// The stream of `seed` at `subsequence`, its first `offset` words passed over.
     #[must_use]
-    pub fn new(seed: u64, subsequence: u64, offset: u64) -> Self {
+    pub(crate) fn new(seed: u64, subsequence: u64, offset: u64) -> Self {
         let (key_low, key_high) = halves(seed);
         let (block_low, block_high) = halves(offset / 4);
         let (subsequence_low, subsequence_high) = halves(subsequence);
@@ -40,7 +40,7 @@ impl Philox {
     }
 
     /// The next word of the stream.
-    pub fn next_word(&mut self) -> u32 {
+    pub(crate) fn next_word(&mut self) -> u32 {
         if self.taken == 0 {
             self.block = block(self.counter, self.key);
             self.advance();

@@ -17,9 +17,9 @@ mod machine;
 mod plan;
 mod range;
 
-pub use self::machine::{Search, Step, Tally, Verdict, Win};
+pub use self::machine::{Search, Step, Verdict, Win};
 pub use self::plan::{FamilyChoice, Limit, Plan, PlanError, Stage};
-pub use self::range::{AttemptRange, RangeEnd, RangeReport, try_range};
+pub use self::range::{AttemptRange, RangeEnd, RangeReport, Tally, try_range};
 
 use crate::graph::{Attempter, Scratch};
 use crate::key::KeySet;

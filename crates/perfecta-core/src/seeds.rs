@@ -103,7 +103,8 @@ impl SeedSource {
 
     /// Whether every attempt would draw the same seeds.
     #[must_use]
-    pub fn is_constant(&self, family: Family) -> bool {
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_constant(&self, family: Family) -> bool {
         (0..usize::from(family.num_seeds())).all(|place| {
             let mask = family.seed_mask(place + 1);
             fix(0, self.fixed[place], mask) & mask == fix(u32::MAX, self.fixed[place], mask) & mask

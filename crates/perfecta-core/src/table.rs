@@ -46,7 +46,7 @@ pub struct Parameters {
 impl Parameters {
     /// The width that the family hashes: that of the keys, or 32 bits after downsizing.
     #[must_use]
-    pub const fn hashed_width(&self) -> KeyWidth {
+    pub(crate) const fn hashed_width(&self) -> KeyWidth {
         if self.downsize.is_some() { KeyWidth::Bits32 } else { self.key_width }
     }
 

@@ -9,7 +9,7 @@ use crate::identifier::Identifier;
 use crate::original_name::OriginalName;
 
 /// The version of perfecta that generated code names.
-pub const PERFECTA_VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const PERFECTA_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Everything about one table that a language needs.
 #[derive(Debug, Clone)]
@@ -159,7 +159,7 @@ pub struct Cost {
 
 /// The lines of a file's head that are the same in every language, without comment signs.
 #[must_use]
-pub fn head_lines(description: &Description<'_>) -> Vec<String> {
+pub(crate) fn head_lines(description: &Description<'_>) -> Vec<String> {
     let Description { parameters, original_name, .. } = description;
     let Parameters { family, seeds, geometry, num_keys, first_key, last_key, .. } = parameters;
     let Cost { rom_bytes, multiplies, loads } = description.cost();
@@ -197,7 +197,7 @@ pub fn head_lines(description: &Description<'_>) -> Vec<String> {
 }
 
 /// Whose the generated code is, at the end of every file's head.
-pub const LICENCE_LINES: [&str; 4] = [
+pub(crate) const LICENCE_LINES: [&str; 4] = [
     "This file is the output of a program and belongs to whoever ran it. No licence of",
     "perfecta is attached to it: use, copy, change and distribute it for any purpose, with or",
     "without fee, with or without this notice. It comes as it is, without warranty of any",

@@ -149,7 +149,7 @@ impl Expression {
 
     /// Whether it stands as an operand without parentheses: a name, a number.
     #[must_use]
-    pub const fn is_atom(&self) -> bool {
+    pub(crate) const fn is_atom(&self) -> bool {
         matches!(self, Self::Key(_) | Self::Step(..) | Self::Constant(..))
     }
 

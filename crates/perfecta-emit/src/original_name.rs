@@ -15,7 +15,7 @@ pub struct OriginalName(Vec<u8>);
 impl OriginalName {
     /// Bytes that are shown; a longer name is cut and what is left out is counted. File names of
     /// common systems have at most 255.
-    pub const SHOWN_BYTES_MAX: usize = 255;
+    pub(crate) const SHOWN_BYTES_MAX: usize = 255;
 
     /// The name of these bytes: a file name without its directories.
     #[must_use]

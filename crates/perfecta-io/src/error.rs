@@ -37,7 +37,7 @@ pub enum Operation {
 impl Operation {
     /// The verb of a message.
     #[must_use]
-    pub const fn verb(self) -> &'static str {
+    pub(crate) const fn verb(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Inspect => "inspect",

@@ -251,6 +251,65 @@ pub enum Payload {
     Held(Held),
 }
 
+/// What the submitter of an operation knows to come back. Anything else is a bug of the engine, and
+/// panics.
+#[expect(clippy::missing_panics_doc, reason = "said once, above")]
+impl Payload {
+    /// Of what reads or writes a buffer.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            other => panic!("a buffer comes back, not {other:?}"),
+        }
+    }
+
+    /// Of what reads or writes a directory.
+    #[must_use]
+    pub fn into_files(self) -> Vec<FileContent> {
+        match self {
+            Self::Files(files) => files,
+            other => panic!("files come back, not {other:?}"),
+        }
+    }
+
+    /// Of [`Op::ListTree`].
+    #[must_use]
+    pub fn into_listing(self) -> Listing {
+        match self {
+            Self::Listing(listing) => listing,
+            other => panic!("a listing comes back, not {other:?}"),
+        }
+    }
+
+    /// Of [`Op::ListDirectory`].
+    #[must_use]
+    pub fn into_names(self) -> Vec<OsString> {
+        match self {
+            Self::Names(names) => names,
+            other => panic!("names come back, not {other:?}"),
+        }
+    }
+
+    /// Of [`Op::Inspect`].
+    #[must_use]
+    pub fn into_kind(self) -> EntryKind {
+        match self {
+            Self::Kind(kind) => kind,
+            other => panic!("a kind comes back, not {other:?}"),
+        }
+    }
+
+    /// Of a lock, or an open file system.
+    #[must_use]
+    pub fn into_held(self) -> Held {
+        match self {
+            Self::Held(held) => held,
+            other => panic!("what holds it comes back, not {other:?}"),
+        }
+    }
+}
+
 /// A failed operation. Buffers come back also from failures, so that they can be used again.
 #[derive(Debug)]
 pub struct Failure {

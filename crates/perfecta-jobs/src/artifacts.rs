@@ -11,8 +11,8 @@ use perfecta_emit::{
 };
 use perfecta_io::FileContent;
 
-use crate::error::ItemError;
-use crate::render::{Estimate, Facts, RenderError, RenderedFile, Renderer, check_image};
+use crate::error::{ItemError, RenderError};
+use crate::render::{Estimate, Facts, RenderedFile, Renderer, check_image};
 
 /// Renders a choice of artifacts: the table file, source code in several languages.
 #[derive(Debug, Clone)]

@@ -8,8 +8,6 @@ use perfecta_core::search::{Limit, PlanError};
 use perfecta_core::table::VerifyError;
 use perfecta_io::IoError;
 
-use crate::render::RenderError;
-
 /// What the exit code of a program says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExitClass {
@@ -307,4 +305,14 @@ impl JobError {
             Self::Unsupported(_) => None,
         }
     }
+}
+
+/// A table that cannot be expressed in an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{artifact} cannot be rendered: {reason}")]
+pub struct RenderError {
+    /// The artifact.
+    pub artifact: String,
+    /// Why not.
+    pub reason: String,
 }

@@ -6,7 +6,7 @@ use perfecta_core::family::Family;
 use perfecta_core::seeds::Seeds;
 
 use crate::error::{ExitClass, ItemError};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Status};
 
 /// Is told everything, one event at a time, from whichever thread it happens on.
 pub trait Observer: Send {
@@ -78,32 +78,6 @@ pub struct Hardest {
     pub attempts: u64,
 }
 
-/// The final state of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Built, verified and, if it was to be written, published.
-    Ok,
-    /// What is published already is what would be built.
-    Unchanged,
-    /// There is no table, and [`ItemReport::error`] says why.
-    Failed,
-    /// The user cancelled before it was published.
-    Cancelled,
-}
-
-impl Status {
-    /// The status as a word, for machines.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Unchanged => "unchanged",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
 /// What came of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemReport {
@@ -123,6 +97,22 @@ pub struct ItemReport {
     pub files: u32,
     /// Why there is no table.
     pub error: Option<ItemError>,
+}
+
+impl ItemReport {
+    /// An item of which nothing is known but its end.
+    pub(crate) const fn new(keys_file: PathBuf, identifier: String, status: Status) -> Self {
+        Self {
+            keys_file,
+            identifier,
+            status,
+            keys: 0,
+            search: None,
+            bytes: 0,
+            files: 0,
+            error: None,
+        }
+    }
 }
 
 /// What a search came to.

@@ -14,10 +14,10 @@ use perfecta_core::search::AttemptRange;
 
 use crate::config::Job;
 use crate::error::{ExitClass, ItemError};
-use crate::event::{Hardest, ItemReport, Progress, Status, Summary};
+use crate::event::{Hardest, ItemReport, Progress, Summary};
 use crate::hard::SharedSearch;
 use crate::item::Item;
-use crate::ledger::{Ledger, Running};
+use crate::ledger::{Ledger, Running, Status};
 use crate::pack::{Chunk, PackWindow, PackedTable};
 use crate::schedule::{MemoryBudget, Planned, Reservation};
 
@@ -200,16 +200,8 @@ impl<'a> JobState<'a> {
         status: Status,
         error: Option<ItemError>,
     ) -> ItemReport {
-        let report = ItemReport {
-            keys_file: planned.keys_file.clone(),
-            identifier: planned.identifier.to_string(),
-            status,
-            keys: 0,
-            search: None,
-            bytes: 0,
-            files: 0,
-            error,
-        };
+        let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
+        let report = ItemReport { error, ..ItemReport::new(keys_file, identifier, status) };
         self.ledger.refuse(status);
         if let Some(pack) = &mut self.pack {
             pack.arrive(self.next as u32, None);

@@ -1,7 +1,5 @@
 //! Where every item of a job is, at every moment.
 
-use crate::event::Status;
-
 /// Counts the items of one job by where they are.
 ///
 /// Invariant: `queued + running + ok + unchanged + failed + cancelled == admitted`, after every
@@ -22,6 +20,32 @@ pub struct Ledger {
     unchanged: u32,
     failed: u32,
     cancelled: u32,
+}
+
+/// The final state of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Built, verified and, if it was to be written, published.
+    Ok,
+    /// What is published already is what would be built.
+    Unchanged,
+    /// There is no table, and [`ItemReport::error`](crate::ItemReport::error) says why.
+    Failed,
+    /// The user cancelled before it was published.
+    Cancelled,
+}
+
+impl Status {
+    /// The status as a word, for machines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// One running item. Giving it back to [`Ledger::finish`] is the only way to be rid of it.
@@ -125,7 +149,7 @@ impl Ledger {
 
     /// Whether every item is in a final state.
     #[must_use]
-    pub const fn is_settled(&self) -> bool {
+    pub(crate) const fn is_settled(&self) -> bool {
         self.settled() == self.admitted
     }
 }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Items, ledger, schedule and publish plan are machines that take an event and return what is to
-//! be done; they do no I/O. [`Runtime`] joins them with engines and worker threads, and is the only
-//! place with threads and a clock. The same input and options give the same bytes for any number
+//! be done; they do no I/O. [`run`] and [`verify`] join them with engines, worker threads and a
+//! clock, which come from the [`Runtime`] and are nowhere else. The same input and options give the same bytes for any number
 //! of threads.
 
 mod artifacts;
@@ -17,6 +17,7 @@ mod event;
 mod names;
 mod render;
 
+mod call;
 mod item;
 mod job;
 mod ledger;
@@ -27,8 +28,12 @@ mod places;
 mod schedule;
 mod stage;
 
+mod dry_run;
 mod hard;
+mod inputs;
+mod run;
 mod runtime;
+mod shared;
 mod verify;
 mod worker;
 
@@ -36,12 +41,14 @@ pub use self::artifacts::{Artifacts, SelfTest};
 pub use self::config::{
     Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output, WidthRule,
 };
-pub use self::error::{ExitClass, ItemError, JobError};
+pub use self::dry_run::dry_run;
+pub use self::error::{ExitClass, ItemError, JobError, RenderError};
 pub use self::event::{
-    DryRun, Event, Hardest, ItemReport, Observer, Progress, SearchReport, Status, Summary,
+    DryRun, Event, Hardest, ItemReport, Observer, Progress, SearchReport, Summary,
 };
-pub use self::ledger::Ledger;
+pub use self::ledger::{Ledger, Status};
 pub use self::names::{NameFilter, PatternError};
-pub use self::render::{Estimate, Facts, RenderError, RenderedFile, Renderer};
-pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock, dry_run, run};
+pub use self::render::{Estimate, Facts, RenderedFile, Renderer};
+pub use self::run::run;
+pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock};
 pub use self::verify::{Verification, verify};

@@ -42,7 +42,7 @@ impl NameFilter {
 
     /// Whether the file at `path`, below the root, is a key file.
     #[must_use]
-    pub fn admits(&self, path: &Path) -> bool {
+    pub(crate) fn admits(&self, path: &Path) -> bool {
         self.include.match_any(path) && !self.exclude.match_any(path)
     }
 

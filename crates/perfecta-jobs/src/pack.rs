@@ -11,14 +11,15 @@
 //! [`PackWindow::AHEAD_MAX`] of the first that has not arrived.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::key::KeySet;
 
-use crate::error::ItemError;
+use crate::error::{ItemError, RenderError};
 use crate::manifest::Digest;
-use crate::render::{PackedEntry, RenderError};
+use crate::render::PackedEntry;
 
 /// A table on its way into the pack.
 pub(crate) struct PackedTable {
@@ -28,6 +29,12 @@ pub(crate) struct PackedTable {
     pub(crate) entry: Vec<u8>,
     pub(crate) keys: Arc<KeySet>,
     pub(crate) keys_blake3: Digest,
+}
+
+impl fmt::Debug for PackedTable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(&self.name))
+    }
 }
 
 /// Bytes to append, and the tables in them.

@@ -8,8 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use perfecta_io::{Engine, FileContent, Held, IoErrorKind, Op, Payload, Replace, Symlinks};
+use perfecta_io::{Engine, EntryKind, FileContent, Held, IoErrorKind, Op, Replace, Symlinks};
 
+use crate::call::{call, read_file};
 use crate::config::{Conflicts, Durability, Job, Output};
 use crate::error::{ItemError, JobError};
 use crate::item::{ItemEvent, Workspace};
@@ -18,8 +19,8 @@ use crate::manifest::{Digest, PackManifest};
 use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
 use crate::schedule::Planned;
-use crate::stage::{Stage, bytes_of, call};
-use crate::worker::Shared;
+use crate::shared::Shared;
+use crate::stage::Stage;
 
 /// What is at the place of the pack.
 pub(crate) enum Found {
@@ -35,8 +36,7 @@ pub(crate) enum Found {
 pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, JobError> {
     let target = output.directory.join(PACKED_DIRECTORY);
     let names = match call(engine, Op::ListDirectory { path: target.clone() }) {
-        Ok(Payload::Names(names)) => names,
-        Ok(other) => panic!("listing a directory gives names, not {other:?}"),
+        Ok(payload) => payload.into_names(),
         Err(error) if error.is_absent() => return Ok(Found::Nothing),
         Err(error) if error.is_not_a_directory() => Vec::from(["".into()]),
         Err(error) => return Err(JobError::Output(error)),
@@ -49,19 +49,9 @@ pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, Jo
             Conflicts::Replace => Ok(Found::Ours(None)),
         };
     }
-    let manifest = read(engine, target.join(MANIFEST), u64::MAX, Symlinks::Refuse);
+    let manifest = read_file(engine, target.join(MANIFEST), u64::MAX, Symlinks::Refuse);
     let manifest = manifest.map_err(JobError::Output)?;
     Ok(Found::Ours(PackManifest::parse(&manifest)))
-}
-
-fn read(
-    engine: &mut dyn Engine,
-    path: PathBuf,
-    bytes_max: u64,
-    symlinks: Symlinks,
-) -> Result<Vec<u8>, perfecta_io::IoError> {
-    let buffer = Vec::new();
-    call(engine, Op::ReadFile { path, buffer, bytes_max, symlinks }).map(bytes_of)
 }
 
 /// The keys of every item if the pack is exactly what would be built: the same key files in the same
@@ -85,7 +75,7 @@ pub(crate) fn unchanged_keys(
             return None;
         }
         let path = item.keys_file.clone();
-        let keys = read(engine, path, job.limits.input_bytes_max, Symlinks::Follow).ok()?;
+        let keys = read_file(engine, path, job.limits.input_bytes_max, Symlinks::Follow).ok()?;
         if *blake3::hash(&keys).as_bytes() != entry.keys_blake3 {
             return None;
         }
@@ -99,9 +89,9 @@ pub(crate) fn unchanged_keys(
 /// The hash of a file of exactly so many bytes, read part by part.
 pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Option<Digest> {
     const PART_BYTES: u64 = 4 << 20;
-    match call(engine, Op::Inspect { path: path.to_owned() }) {
-        Ok(Payload::Kind(perfecta_io::EntryKind::File { bytes: found })) if found == bytes => {}
-        Ok(_) | Err(_) => return None,
+    let kind = call(engine, Op::Inspect { path: path.to_owned() }).ok()?.into_kind();
+    if !matches!(kind, EntryKind::File { bytes: found } if found == bytes) {
+        return None;
     }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = Vec::new();
@@ -109,7 +99,7 @@ pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Opt
     while offset < bytes {
         let part = PART_BYTES.min(bytes - offset) as usize;
         let op = Op::ReadRange { path: path.to_owned(), offset, bytes: part, buffer };
-        buffer = bytes_of(call(engine, op).ok()?);
+        buffer = call(engine, op).ok()?.into_bytes();
         hasher.update(&buffer);
         offset += part as u64;
     }

@@ -8,7 +8,7 @@ use perfecta_core::table::Table;
 use perfecta_emit::{Identifier, OriginalName};
 use perfecta_io::FileContent;
 
-use crate::error::ItemError;
+use crate::error::{ItemError, RenderError};
 
 /// Turns tables into artifacts. One for all workers.
 ///
@@ -80,16 +80,6 @@ pub struct Facts<'a> {
     pub keys: &'a KeySet,
     /// What the attempts came to.
     pub verdict: &'a Verdict,
-}
-
-/// A table that cannot be expressed in an artifact.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{artifact} cannot be rendered: {reason}")]
-pub struct RenderError {
-    /// The artifact.
-    pub artifact: String,
-    /// Why not.
-    pub reason: String,
 }
 
 /// Files and bytes.

@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, Held, IoError, IoErrorKind, Op, Operation, Payload, Token};
+use perfecta_io::{Engine, Held, IoError, IoErrorKind, Op, Operation};
 
+use crate::call::call;
 use crate::places::{STAGE_LOCK, STAGE_PREFIX};
 
 /// A run's staging directory.
@@ -18,15 +19,6 @@ pub(crate) struct Stage {
 
 /// Names that are tried before it is an error.
 const NAMES_MAX: u32 = 1000;
-
-/// Submits one operation and waits for it: set-up and teardown, where nothing else is in flight.
-pub(crate) fn call(engine: &mut dyn Engine, op: Op) -> Result<Payload, IoError> {
-    assert_eq!(engine.num_in_flight(), 0, "operations in flight");
-    engine.submit(Token(0), op);
-    let completion = engine.next_completion().expect("an operation is in flight");
-    assert_eq!(completion.token, Token(0));
-    completion.outcome.map_err(|failure| failure.error)
-}
 
 /// Makes the output directory, sweeps the stages of dead runs, and opens one for `process`.
 pub(crate) fn open(engine: &mut dyn Engine, output: &Path, process: u32) -> Result<Stage, IoError> {
@@ -51,7 +43,7 @@ fn claim(engine: &mut dyn Engine, path: &Path) -> Result<Option<Held>, IoError> 
         Err(error) => return Err(error),
     }
     match call(engine, Op::CreateLock { path: path.join(STAGE_LOCK) }) {
-        Ok(payload) => Ok(Some(held(payload))),
+        Ok(payload) => Ok(Some(payload.into_held())),
         Err(error) if is_lost_race(&error) => Ok(None),
         Err(error) => {
             // Best effort: an empty stage is swept by the next run.
@@ -68,10 +60,7 @@ fn is_lost_race(error: &IoError) -> bool {
 
 /// Removes the stages of dead runs. One that cannot be locked or removed is left alone.
 fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
-    let names = match call(engine, Op::ListDirectory { path: output.to_owned() })? {
-        Payload::Names(names) => names,
-        other => panic!("listing a directory gives names, not {other:?}"),
-    };
+    let names = call(engine, Op::ListDirectory { path: output.to_owned() })?.into_names();
     let is_stage =
         |name: &&std::ffi::OsString| name.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
     for name in names.iter().filter(is_stage) {
@@ -83,7 +72,7 @@ fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
             locked => locked,
         };
         if let Ok(payload) = locked {
-            let lock = held(payload);
+            let lock = payload.into_held();
             let _ = call(engine, Op::RemoveTree { path });
             drop(lock);
         }
@@ -97,20 +86,5 @@ impl Stage {
         let removed = call(engine, Op::RemoveTree { path: self.path });
         drop(self.lock);
         removed.map(drop)
-    }
-}
-
-/// The bytes of an operation that reads or writes a buffer.
-pub(crate) fn bytes_of(payload: Payload) -> Vec<u8> {
-    match payload {
-        Payload::Bytes(bytes) => bytes,
-        other => panic!("a buffer comes back, not {other:?}"),
-    }
-}
-
-fn held(payload: Payload) -> Held {
-    match payload {
-        Payload::Held(held) => held,
-        other => panic!("a lock gives what holds it, not {other:?}"),
     }
 }

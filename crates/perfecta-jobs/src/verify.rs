@@ -10,19 +10,20 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
-use perfecta_io::{Engine, Entry, EntryKind, Op, Payload, Symlinks};
+use perfecta_io::{Engine, Entry, EntryKind, Op, Symlinks};
 
+use crate::call::{call, read_file};
 use crate::config::{Inputs, Job, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
-use crate::event::{Event, ItemReport, Observer, Progress, Status, Summary};
-use crate::ledger::{Ledger, Running};
+use crate::event::{Event, ItemReport, Observer, Progress, Summary};
+use crate::inputs::list_inputs;
+use crate::ledger::{Ledger, Running, Status};
 use crate::manifest::{self, Digest, Manifest, PackManifest};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
 use crate::render::{PackedEntry, Renderer, check_image};
-use crate::runtime::{Runtime, list_inputs};
+use crate::runtime::Runtime;
 use crate::schedule;
-use crate::stage::{bytes_of, call};
 
 /// A request to check an output.
 #[derive(Debug, Clone)]
@@ -144,10 +145,7 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
         entries_max: limits.entries_max,
         depth_max: limits.depth_max,
     };
-    let listing = match call(engine, op).map_err(JobError::Input)? {
-        Payload::Listing(listing) => listing,
-        other => panic!("a listing gives a listing, not {other:?}"),
-    };
+    let listing = call(engine, op).map_err(JobError::Input)?.into_listing();
     let mut tables: BTreeMap<PathBuf, Check> = BTreeMap::new();
     let manifests = listing.entries.iter().filter(|entry| is_manifest(entry));
     for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
@@ -194,13 +192,8 @@ fn plan_pack(
     engine: &mut dyn Engine,
     tables: &mut BTreeMap<PathBuf, Check>,
 ) -> Result<(), JobError> {
-    let op = Op::ReadFile {
-        path: path.join(MANIFEST),
-        buffer: Vec::new(),
-        bytes_max: u64::MAX,
-        symlinks: Symlinks::Refuse,
-    };
-    let bytes = bytes_of(call(engine, op).map_err(JobError::Input)?);
+    let manifest = read_file(engine, path.join(MANIFEST), u64::MAX, Symlinks::Refuse);
+    let bytes = manifest.map_err(JobError::Input)?;
     let file = path.join(PACKED_FILE);
     let Some(manifest) = PackManifest::parse(&bytes) else {
         let reason = "it is torn, or of another version";
@@ -242,16 +235,8 @@ impl Shared<'_> {
         let mut engine = self.runtime.engines.engine();
         while let Some((position, running)) = self.take() {
             let check = &self.checks[position];
-            let mut report = ItemReport {
-                keys_file: check.keys_file.clone().unwrap_or_else(|| check.path.clone()),
-                identifier: check.identifier.clone(),
-                status: Status::Ok,
-                keys: 0,
-                search: None,
-                bytes: 0,
-                files: 0,
-                error: None,
-            };
+            let keys_file = check.keys_file.clone().unwrap_or_else(|| check.path.clone());
+            let mut report = ItemReport::new(keys_file, check.identifier.clone(), Status::Ok);
             if self.runtime.cancel.is_cancelled() {
                 report.status = Status::Cancelled;
             } else if let Err(error) = self.check(check, engine.as_mut(), &mut report) {
@@ -308,7 +293,7 @@ impl Shared<'_> {
                     bytes: entry.bytes as usize,
                     buffer: Vec::new(),
                 };
-                let bytes = bytes_of(call(engine, op).map_err(ItemError::Output)?);
+                let bytes = call(engine, op).map_err(ItemError::Output)?.into_bytes();
                 report.bytes = entry.bytes;
                 check_image(&check.path.display().to_string(), &bytes, keys.as_ref())
             }
@@ -326,10 +311,7 @@ impl Shared<'_> {
             path: check.path.clone(),
             bytes_max: self.verification.limits.memory_bytes_max,
         };
-        let files = match call(engine, op).map_err(ItemError::Output)? {
-            Payload::Files(files) => files,
-            other => panic!("reading a directory gives its files, not {other:?}"),
-        };
+        let files = call(engine, op).map_err(ItemError::Output)?.into_files();
         report.files = files.len() as u32;
         report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
         let manifest = files.iter().find(|file| file.name == MANIFEST);
@@ -352,13 +334,9 @@ impl Shared<'_> {
         engine: &mut dyn Engine,
     ) -> Result<Option<KeySet>, ItemError> {
         let Some(path) = &check.keys_file else { return Ok(None) };
-        let op = Op::ReadFile {
-            path: path.clone(),
-            buffer: Vec::new(),
-            bytes_max: self.verification.limits.input_bytes_max,
-            symlinks: Symlinks::Follow,
-        };
-        let bytes = bytes_of(call(engine, op).map_err(ItemError::Input)?);
+        let bytes_max = self.verification.limits.input_bytes_max;
+        let bytes = read_file(engine, path.clone(), bytes_max, Symlinks::Follow)
+            .map_err(ItemError::Input)?;
         if blake3::hash(&bytes) != *keys_blake3 {
             return Err(ItemError::Damaged {
                 file: path.display().to_string(),

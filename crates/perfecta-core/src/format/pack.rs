@@ -28,11 +28,11 @@ pub const VERSION: u32 = 1;
 /// The longest name in bytes.
 pub const NAME_BYTES_MAX: usize = 4096;
 /// Kind of the index in [`FormatError::SectionChecksum`].
-pub const KIND_INDEX: u32 = 0x1_0001;
+pub(crate) const KIND_INDEX: u32 = 0x1_0001;
 /// Kind of an image in [`FormatError::SectionChecksum`].
-pub const KIND_IMAGE: u32 = 0x1_0002;
+pub(crate) const KIND_IMAGE: u32 = 0x1_0002;
 /// Kind of the trailer in [`FormatError::SectionChecksum`].
-pub const KIND_TRAILER: u32 = 0x1_0003;
+pub(crate) const KIND_TRAILER: u32 = 0x1_0003;
 
 /// The first 64 bytes of a pack.
 #[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

@@ -7,6 +7,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Downsize {
     bitmap: u64,
+    /// `(shift, mask)` where the bits are one run: `(key >> shift) & mask` gathers them.
     run: Option<(u32, u64)>,
 }
 
@@ -27,12 +28,6 @@ impl Downsize {
     #[must_use]
     pub const fn bitmap(self) -> u64 {
         self.bitmap
-    }
-
-    /// `(shift, mask)` where the bits are one run: `(key >> shift) & mask` gathers them.
-    #[must_use]
-    pub const fn single_run(self) -> Option<(u32, u64)> {
-        self.run
     }
 
     /// The smaller key.
@@ -130,8 +125,8 @@ mod tests {
 
     #[test]
     fn one_run_is_a_shift_and_a_mask() {
-        assert_eq!(Downsize::new(0x0ff0).unwrap().single_run(), Some((4, 0xff)));
-        assert_eq!(Downsize::new(0x0f0f).unwrap().single_run(), None);
+        assert_eq!(Downsize::new(0x0ff0).unwrap().run, Some((4, 0xff)));
+        assert_eq!(Downsize::new(0x0f0f).unwrap().run, None);
         assert_eq!(Downsize::new(0).unwrap().apply(5), 0);
     }
 }

@@ -3,44 +3,9 @@
 use alloc::collections::BTreeMap;
 
 use super::plan::{Limit, Plan, PlanError, Stage};
-use super::range::{AttemptRange, RangeEnd, RangeReport};
-use crate::graph::Outcome;
+use super::range::{AttemptRange, RangeEnd, RangeReport, Tally};
 use crate::key::KeySet;
 use crate::seeds::Seeds;
-
-/// Counts of attempts by what came of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Attempts in which some key had the same vertex twice.
-    pub vertex_collisions: u64,
-    /// Attempts whose graph held a cycle.
-    pub cyclic: u64,
-    /// Attempts that succeeded.
-    pub acyclic: u64,
-}
-
-impl Tally {
-    /// All attempts.
-    #[must_use]
-    pub const fn attempts(&self) -> u64 {
-        self.vertex_collisions + self.cyclic + self.acyclic
-    }
-
-    /// Counts one attempt.
-    pub fn count(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::VertexCollision => self.vertex_collisions += 1,
-            Outcome::Cyclic => self.cyclic += 1,
-            Outcome::Acyclic => self.acyclic += 1,
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.vertex_collisions += other.vertex_collisions;
-        self.cyclic += other.cyclic;
-        self.acyclic += other.acyclic;
-    }
-}
 
 /// The winning attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -145,7 +145,12 @@ impl Plan {
     ///
     /// # Errors
     /// The limit that leaves no further stage.
-    pub fn next_stage(&self, stage: &Stage, made: u64, num_keys: usize) -> Result<Stage, Limit> {
+    pub(crate) fn next_stage(
+        &self,
+        stage: &Stage,
+        made: u64,
+        num_keys: usize,
+    ) -> Result<Stage, Limit> {
         if self.seeds.is_constant(stage.family) {
             return Err(Limit::FixedSeeds);
         }

@@ -1,6 +1,5 @@
 //! A range of attempts: the unit of work of a search.
 
-use super::machine::Tally;
 use super::plan::Stage;
 use crate::graph::{Attempter, Outcome};
 use crate::seeds::{SeedSource, Seeds};
@@ -31,6 +30,40 @@ pub struct RangeReport {
     pub success: Option<(u64, Seeds)>,
     /// Where the range ended.
     pub end: RangeEnd,
+}
+
+/// Counts of attempts by what came of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Attempts in which some key had the same vertex twice.
+    pub vertex_collisions: u64,
+    /// Attempts whose graph held a cycle.
+    pub cyclic: u64,
+    /// Attempts that succeeded.
+    pub acyclic: u64,
+}
+
+impl Tally {
+    /// All attempts.
+    #[must_use]
+    pub const fn attempts(&self) -> u64 {
+        self.vertex_collisions + self.cyclic + self.acyclic
+    }
+
+    /// Counts one attempt.
+    pub fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::VertexCollision => self.vertex_collisions += 1,
+            Outcome::Cyclic => self.cyclic += 1,
+            Outcome::Acyclic => self.acyclic += 1,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.vertex_collisions += other.vertex_collisions;
+        self.cyclic += other.cyclic;
+        self.acyclic += other.acyclic;
+    }
 }
 
 /// Why a range ended.

@@ -1,0 +1,201 @@
+//! From a key file to a rendered bundle: read, compare, search, verify, render.
+
+use std::mem;
+use std::sync::Arc;
+
+use perfecta_core::format;
+use perfecta_core::key::KeySet;
+use perfecta_core::search::Verdict;
+use perfecta_core::table::Table;
+use perfecta_emit::OriginalName;
+use perfecta_io::{Failure, Op, Outcome, Replace, Symlinks};
+
+use super::found::{Found, what_is_there};
+use super::state::{Bundle, State};
+use super::{Effect, Item, Publication, SearchEnd, Searched, Target, Workspace, World};
+use crate::config::Conflicts;
+use crate::error::ItemError;
+use crate::ledger::Status;
+use crate::manifest::{self, Origin};
+use crate::pack::PackedTable;
+use crate::render::Facts;
+
+/// A table that was found and verified.
+struct Solved {
+    keys: Arc<KeySet>,
+    table: Table,
+    verdict: Verdict,
+}
+
+impl Item<'_> {
+    pub(super) fn read_keys(&mut self, world: &World<'_>, workspace: &mut Workspace) -> Effect {
+        self.state = State::ReadingKeys;
+        Effect::Submit(Op::ReadFile {
+            path: self.planned.keys_file.clone(),
+            buffer: mem::take(&mut workspace.buffer),
+            bytes_max: world.job.limits.input_bytes_max,
+            symlinks: Symlinks::Follow,
+        })
+    }
+
+    pub(super) fn keys_read(
+        &mut self,
+        outcome: Outcome,
+        world: &World<'_>,
+        workspace: &mut Workspace,
+    ) -> Effect {
+        let bytes = match outcome {
+            Ok(payload) => payload.into_bytes(),
+            Err(Failure { error, buffer }) => {
+                workspace.buffer = buffer.unwrap_or_default();
+                return self.fail(State::ReadingKeys, ItemError::Input(error), world);
+            }
+        };
+        let origin = |options_blake3| Origin {
+            keys_blake3: *blake3::hash(&bytes).as_bytes(),
+            options_blake3,
+        };
+        let publication = match &world.target {
+            Target::Memory => return self.search(bytes, None, Replace::Never, world, workspace),
+            Target::Pack => {
+                // The options are those of the whole pack, and stand in its manifest.
+                let origin = origin([0; 32]);
+                return self.search(bytes, Some(origin), Replace::Never, world, workspace);
+            }
+            Target::Dirs(publication) => publication,
+        };
+        let origin = origin(publication.options_blake3);
+        self.state = State::Comparing { bytes, origin };
+        Effect::Submit(Op::ReadDirectory {
+            path: self.target(publication),
+            bytes_max: world.job.limits.memory_bytes_max,
+        })
+    }
+
+    pub(super) fn compare(
+        &mut self,
+        outcome: Outcome,
+        bytes: Vec<u8>,
+        origin: Origin,
+        world: &World<'_>,
+        workspace: &mut Workspace,
+    ) -> Effect {
+        let publication = world.publication().expect("only what is written is compared");
+        let target = self.target(publication);
+        let found = what_is_there(outcome, &target, &self.report.identifier, &origin);
+        let replaces = publication.output.conflicts == Conflicts::Replace;
+        match found {
+            Found::Nothing => self.search(bytes, Some(origin), Replace::Never, world, workspace),
+            Found::Ours => self.search(bytes, Some(origin), Replace::Exchange, world, workspace),
+            Found::Foreign(_) if replaces => {
+                self.search(bytes, Some(origin), Replace::Exchange, world, workspace)
+            }
+            Found::Foreign(target) => {
+                workspace.buffer = bytes;
+                self.fail(State::ReadingKeys, ItemError::Foreign { target }, world)
+            }
+            Found::Failed(error) => {
+                workspace.buffer = bytes;
+                self.fail(State::ReadingKeys, ItemError::Output(error), world)
+            }
+            Found::Same { num_keys } => {
+                workspace.buffer = bytes;
+                self.report.keys = num_keys;
+                self.report.status = Status::Unchanged;
+                self.settle()
+            }
+        }
+    }
+
+    fn search(
+        &mut self,
+        bytes: Vec<u8>,
+        origin: Option<Origin>,
+        replace: Replace,
+        world: &World<'_>,
+        workspace: &mut Workspace,
+    ) -> Effect {
+        let keys = world.job.keys.parse(&self.planned.keys_file, &bytes);
+        workspace.buffer = bytes;
+        match keys {
+            Ok(keys) => {
+                self.report.keys = keys.len() as u64;
+                self.state = State::Searching { origin, replace };
+                Effect::Search(keys)
+            }
+            Err(error) => self.fail(State::ReadingKeys, ItemError::Keys(error), world),
+        }
+    }
+
+    pub(super) fn searched(
+        &mut self,
+        searched: Searched,
+        origin: Option<Origin>,
+        replace: Replace,
+        world: &World<'_>,
+    ) -> Effect {
+        let Searched { keys, report, outcome } = searched;
+        let state = State::Searching { origin, replace };
+        self.report.search = report;
+        let (table, verdict) = match outcome {
+            Ok(solved) => solved,
+            Err(SearchEnd::Failed(error)) => return self.fail(state, error, world),
+            Err(SearchEnd::Cancelled) => return self.abandon(state, Status::Cancelled, world),
+        };
+        if let Err(error) = table.view().verify(&keys) {
+            return self.fail(state, ItemError::Verify(error), world);
+        }
+        let solved = Solved { keys, table, verdict };
+        let (publication, origin) = match (&world.target, origin) {
+            (Target::Memory, _) | (_, None) => return self.settle(),
+            (Target::Pack, Some(origin)) => return self.pack(solved, &origin),
+            (Target::Dirs(publication), Some(origin)) => (publication, origin),
+        };
+        match self.render(world, publication, &solved, &origin, replace) {
+            Ok(bundle) => {
+                let files = bundle.files.iter().chain([&bundle.manifest]);
+                let bytes = files.map(|file| file.bytes.len() as u64).sum();
+                self.state = State::Reserving(bundle);
+                Effect::Reserve(bytes)
+            }
+            Err(error) => self.fail(state, error, world),
+        }
+    }
+
+    fn render(
+        &self,
+        world: &World<'_>,
+        publication: &Publication<'_>,
+        solved: &Solved,
+        origin: &Origin,
+        replace: Replace,
+    ) -> Result<Box<Bundle>, ItemError> {
+        let keys_file = self.planned.keys_file.file_name().unwrap_or_default();
+        let keys_file = OriginalName::new(keys_file.as_encoded_bytes());
+        let Solved { keys, table, verdict } = solved;
+        let facts = Facts {
+            identifier: &self.planned.identifier,
+            keys_file: &keys_file,
+            keys_blake3: origin.keys_blake3,
+            keys_file_bytes: self.planned.file_bytes,
+            keys,
+            verdict,
+        };
+        let mut artifacts = Vec::new();
+        publication.renderer.render(&facts, table, &mut artifacts)?;
+        let rng_seed = world.job.search.seeds.rng_seed;
+        let manifest = manifest::render(&facts, table, rng_seed, origin, &artifacts);
+        let files = artifacts.into_iter().map(|artifact| artifact.file).collect();
+        Ok(Box::new(Bundle { keys: Arc::clone(keys), files, manifest, replace }))
+    }
+
+    fn pack(&mut self, solved: Solved, origin: &Origin) -> Effect {
+        let Solved { keys, table, .. } = solved;
+        let entry = format::encode(&table.view());
+        self.report.bytes = entry.len() as u64;
+        self.state = State::Packing;
+        let name = self.planned.target().into_os_string().into_encoded_bytes();
+        let keys_blake3 = origin.keys_blake3;
+        Effect::Deliver(Box::new(PackedTable { name, entry, keys, keys_blake3 }))
+    }
+}

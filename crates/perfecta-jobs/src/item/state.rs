@@ -1,0 +1,119 @@
+//! The states of an item, and what is asked of each. The drawing is that of the item.
+
+use std::fmt;
+use std::sync::Arc;
+
+use perfecta_core::key::KeySet;
+use perfecta_io::{FileContent, Replace};
+
+use crate::manifest::Origin;
+
+/// Where an item is: moved by [`Item::on`](super::Item::on) and the steps that it calls.
+pub(super) enum State {
+    Queued,
+    ReadingKeys,
+    Comparing {
+        bytes: Vec<u8>,
+        origin: Origin,
+    },
+    Searching {
+        origin: Option<Origin>,
+        replace: Replace,
+    },
+    Packing,
+    Reserving(Box<Bundle>),
+    MakingParent(Box<Bundle>),
+    Staging(Box<Bundle>),
+    ReadingBack(Box<Bundle>),
+    WritingManifest(Replace),
+    Staged(Replace),
+    Publishing(Replace),
+    Clearing,
+    Published,
+    Abandoning,
+    Settled,
+    /// Only while a move is made.
+    Moving,
+}
+
+/// A rendered table on its way to the disk.
+pub(super) struct Bundle {
+    pub(super) keys: Arc<KeySet>,
+    pub(super) files: Vec<FileContent>,
+    pub(super) manifest: FileContent,
+    pub(super) replace: Replace,
+}
+
+impl State {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::ReadingKeys => "ReadingKeys",
+            Self::Comparing { .. } => "Comparing",
+            Self::Searching { .. } => "Searching",
+            Self::Packing => "Packing",
+            Self::Reserving(_) => "Reserving",
+            Self::MakingParent(_) => "MakingParent",
+            Self::Staging(_) => "Staging",
+            Self::ReadingBack(_) => "ReadingBack",
+            Self::WritingManifest(_) => "WritingManifest",
+            Self::Staged(_) => "Staged",
+            Self::Publishing(_) => "Publishing",
+            Self::Clearing => "Clearing",
+            Self::Published => "Published",
+            Self::Abandoning => "Abandoning",
+            Self::Settled => "Settled",
+            Self::Moving => "Moving",
+        }
+    }
+
+    /// Whether something of the item may lie in the staging directory.
+    pub(super) const fn is_staged(&self) -> bool {
+        match self {
+            Self::Staging(_)
+            | Self::ReadingBack(_)
+            | Self::WritingManifest(_)
+            | Self::Staged(_)
+            | Self::Publishing(_) => true,
+            Self::Queued
+            | Self::ReadingKeys
+            | Self::Comparing { .. }
+            | Self::Searching { .. }
+            | Self::Packing
+            | Self::Reserving(_)
+            | Self::MakingParent(_)
+            | Self::Clearing
+            | Self::Published
+            | Self::Abandoning
+            | Self::Settled
+            | Self::Moving => false,
+        }
+    }
+
+    /// Whether nothing of the item can be seen in the output yet.
+    pub(super) const fn is_invisible(&self) -> bool {
+        match self {
+            Self::Queued
+            | Self::ReadingKeys
+            | Self::Comparing { .. }
+            | Self::Searching { .. }
+            | Self::Packing
+            | Self::Reserving(_)
+            | Self::MakingParent(_)
+            | Self::Staging(_)
+            | Self::ReadingBack(_)
+            | Self::WritingManifest(_)
+            | Self::Staged(_)
+            | Self::Publishing(_) => true,
+            Self::Clearing | Self::Published | Self::Abandoning | Self::Settled | Self::Moving => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

@@ -1,0 +1,158 @@
+//! Lives of items: whatever falls on one at any step, nothing is left behind.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use perfecta_core::graph::Scratch;
+use perfecta_core::key::KeySet;
+use perfecta_core::search::search;
+use perfecta_emit::ArtifactKinds;
+use perfecta_io::{
+    Entry, EntryKind, Failure, FileContent, IoError, IoErrorKind, Op, Operation, Outcome, Payload,
+};
+
+use super::{Effect, Item, ItemEvent, Publication, Searched, Target, Workspace, World};
+use crate::artifacts::{Artifacts, SelfTest};
+use crate::config::{Durability, Inputs, Job, Output};
+use crate::event::ItemReport;
+use crate::ledger::Status;
+use crate::schedule;
+
+const KEYS: [u32; 3] = [2, 3, 5];
+
+/// What is done to an item at one of its steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Blow {
+    None,
+    Failure,
+    Cancel,
+}
+
+/// The file system that an item sees.
+struct Script {
+    /// What was staged, as it is read back.
+    staged: Option<Vec<FileContent>>,
+    ops: Vec<&'static str>,
+}
+
+impl Script {
+    fn complete(&mut self, op: Op) -> Outcome {
+        let (name, payload) = match op {
+            Op::ReadFile { .. } => {
+                ("read", Ok(Payload::Bytes(KEYS.map(u32::to_le_bytes).concat())))
+            }
+            Op::ReadDirectory { path, .. } => match &self.staged {
+                Some(files) => {
+                    let mut files = files.clone();
+                    files.sort_by(|left, right| left.name.cmp(&right.name));
+                    ("read back", Ok(Payload::Files(files)))
+                }
+                // ENOENT
+                None => ("compare", Err(failure(&path, 2))),
+            },
+            Op::MakeDirectories { .. } => ("make parent", Ok(Payload::Done)),
+            Op::WriteDirectory { files, .. } => {
+                self.staged = Some(files.clone());
+                ("stage", Ok(Payload::Files(files)))
+            }
+            Op::WriteFile { .. } => ("manifest", Ok(Payload::Done)),
+            Op::Publish { .. } => ("publish", Ok(Payload::Done)),
+            Op::RemoveTree { .. } => ("remove", Ok(Payload::Done)),
+            op => panic!("an item does not submit {op:?}"),
+        };
+        self.ops.push(name);
+        payload
+    }
+}
+
+fn failure(path: &Path, errno: i32) -> Failure {
+    let error = IoError::new(Operation::Write, path, IoErrorKind::System(errno));
+    Failure { error, buffer: None }
+}
+
+/// Drives an item through its life; at step `at`, the blow falls.
+fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'static str>, bool) {
+    let output = Output { durability, ..Output::new("out") };
+    let job = Job { output: Some(output.clone()), ..Job::new(Inputs::tree("keys")) };
+    let entry = Entry { path: "below/a.keys".into(), kind: EntryKind::File { bytes: 12 } };
+    let planned = schedule::plan(&job, vec![entry]).remove(0);
+    let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
+    let stage = "out/stage".into();
+    let publication =
+        Publication { output: &output, renderer: &renderer, stage, options_blake3: [7; 32] };
+    let world = World { job: &job, target: Target::Dirs(publication) };
+    let mut workspace = Workspace::default();
+    let mut script = Script { staged: None, ops: Vec::new() };
+    let mut item = Item::new(&planned, 0);
+    let mut event = ItemEvent::Started;
+    for step in 0.. {
+        let effect = item.on(event, &world, &mut workspace);
+        let falls = step == at && item.may_be_abandoned();
+        event = match effect {
+            Effect::Settle => return (item.into_report(), script.ops, step > at),
+            Effect::Submit(_) if falls && blow == Blow::Cancel => ItemEvent::Cancelled,
+            Effect::Submit(op) if falls && blow == Blow::Failure => {
+                let _ = script.complete(op);
+                // EIO
+                ItemEvent::Completed(Err(failure(Path::new("somewhere"), 5)))
+            }
+            Effect::Submit(op) => ItemEvent::Completed(script.complete(op)),
+            Effect::Search(keys) => ItemEvent::Searched(Box::new(found(keys, &job))),
+            Effect::Reserve(bytes) => {
+                assert!(bytes > 1000);
+                ItemEvent::Allowed
+            }
+            Effect::AwaitStageSync => ItemEvent::StagesSynced,
+            Effect::AwaitNameSync => ItemEvent::NamesSynced,
+            Effect::Deliver(table) => panic!("nobody packs {table:?}"),
+        };
+    }
+    unreachable!("an item settles")
+}
+
+fn found(keys: KeySet, job: &Job) -> Searched {
+    let found = search(&keys, &job.search, &mut Scratch::default(), &|| true).unwrap();
+    let outcome = Ok((found.table.unwrap(), found.verdict));
+    Searched { keys: Arc::new(keys), report: None, outcome }
+}
+
+#[test]
+fn a_life_without_blows_ends_published() {
+    let way = ["read", "compare", "make parent", "stage", "read back", "manifest", "publish"];
+    for durability in [Durability::Process, Durability::Power] {
+        let (report, ops, _) = life(durability, 0, Blow::None);
+        assert_eq!((report.status, &*ops), (Status::Ok, &way[..]));
+        assert_eq!((report.files, report.keys), (4, 3));
+    }
+}
+
+#[test]
+fn whenever_a_blow_falls_what_was_staged_is_removed_and_nothing_else() {
+    for (blow, status) in [(Blow::Failure, Status::Failed), (Blow::Cancel, Status::Cancelled)] {
+        let mut blows = 0;
+        for at in 0..12 {
+            let (report, ops, fell) = life(Durability::Power, at, blow);
+            if !fell || report.status == Status::Ok {
+                continue;
+            }
+            blows += 1;
+            assert_eq!((report.status, report.bytes, report.files), (status, 0, 0), "{at}");
+            assert_eq!(report.error.is_some(), blow == Blow::Failure);
+            let removes = ops.iter().filter(|op| **op == "remove").count();
+            let is_staged = ops.contains(&"stage") || (blow == Blow::Cancel && removes == 1);
+            assert_eq!(removes, usize::from(is_staged), "{at}: {ops:?}");
+            assert!(blow == Blow::Failure || !ops.contains(&"publish"), "{at}: {ops:?}");
+        }
+        assert_eq!(blows, 7, "{blow:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "an item that is Queued does not take StagesSynced")]
+fn an_event_out_of_place_is_a_bug() {
+    let job = Job::new(Inputs::tree("keys"));
+    let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 12 } };
+    let planned = schedule::plan(&job, vec![entry]).remove(0);
+    let world = World { job: &job, target: Target::Memory };
+    Item::new(&planned, 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
+}

@@ -1,0 +1,53 @@
+//! What an item works with: its job, the place of its table, the memory of its worker.
+
+use std::path::PathBuf;
+
+use crate::config::{Durability, Job, Output};
+use crate::manifest;
+use crate::render::Renderer;
+
+/// What items share and do not change.
+pub(crate) struct World<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) target: Target<'a>,
+}
+
+/// Where tables go.
+pub(crate) enum Target<'a> {
+    /// Nowhere: they are built and verified in memory.
+    Memory,
+    /// Each to its own directory.
+    Dirs(Publication<'a>),
+    /// All into one file.
+    Pack,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn publication(&self) -> Option<&Publication<'a>> {
+        match &self.target {
+            Target::Memory | Target::Pack => None,
+            Target::Dirs(publication) => Some(publication),
+        }
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.publication().map_or(Durability::Process, |to| to.output.durability)
+    }
+}
+
+/// Where directories of tables go, and all that takes.
+pub(crate) struct Publication<'a> {
+    pub(crate) output: &'a Output,
+    pub(crate) renderer: &'a dyn Renderer,
+    /// The run's staging directory.
+    pub(crate) stage: PathBuf,
+    /// Hash of everything but the keys that shapes the bytes.
+    pub(crate) options_blake3: manifest::Digest,
+}
+
+/// Memory that goes from item to item of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    /// For key files.
+    pub(crate) buffer: Vec<u8>,
+}
