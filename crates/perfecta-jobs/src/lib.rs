@@ -10,6 +10,7 @@
 //! place with threads and a clock. The same input and options give the same bytes for any number
 //! of threads.
 
+mod apart;
 mod artifacts;
 mod config;
 mod error;

@@ -1,6 +1,6 @@
 //! Joins machines, engines and threads: the only place with threads and a clock.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use perfecta_core::geometry::Geometry;
 use perfecta_core::search::Plan;
 use perfecta_io::{BlockingEngine, Engine, Entry, EntryKind, Held, Op, Payload};
 
+use crate::apart;
 use crate::config::{Durability, Inputs, Job, Layout, Output};
 use crate::error::JobError;
 use crate::event::{DryRun, Event, Observer, Summary};
@@ -245,8 +246,15 @@ impl<'a> Setting<'a> {
     /// This thread is a worker too: a job of one thread starts none.
     fn work(&self, shared: &Shared<'_, '_>) {
         std::thread::scope(|scope| {
-            for _ in 1..self.job.limits.threads.get() {
-                scope.spawn(|| worker::work(shared));
+            for number in 1..self.job.limits.threads.get() {
+                let started =
+                    std::thread::Builder::new().spawn_scoped(scope, || worker::work(shared));
+                // The system has no more to give: those that are there do all of the work.
+                if let Err(error) = started {
+                    let notice = format!("only {number} worker threads could be started: {error}");
+                    shared.observer.lock().observe(&Event::Notice(&notice));
+                    break;
+                }
             }
             worker::work(shared);
         });
@@ -272,10 +280,10 @@ fn open_filesystem(
 /// The items of a job, by its inputs.
 fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobError> {
     let entries = list_inputs(job, engine)?;
-    if let (Some(output), Inputs::Tree { root, .. }) = (&job.output, &job.inputs) {
-        check_apart(&output.directory, root)?;
+    let mut items = schedule::plan(job, entries);
+    if let Some(output) = &job.output {
+        apart::keep_apart(engine, job, output, &mut items)?;
     }
-    let items = schedule::plan(job, entries);
     match &job.inputs {
         Inputs::Tree { root, names } if items.is_empty() => {
             let patterns = names.words().to_owned();
@@ -311,16 +319,6 @@ pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entr
         Payload::Listing(listing) => Ok(listing.entries),
         other => panic!("a listing gives a listing, not {other:?}"),
     }
-}
-
-/// Input directories are never written to, and what we write is no input.
-fn check_apart(output: &Path, input: &Path) -> Result<(), JobError> {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if absolute(output).starts_with(absolute(input)) {
-        let (output, input) = (output.to_owned(), input.to_owned());
-        return Err(JobError::OutputInInput { output, input });
-    }
-    Ok(())
 }
 
 /// Everything but the keys that shapes the bytes of a table.

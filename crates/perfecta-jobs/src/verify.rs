@@ -117,7 +117,10 @@ pub fn verify(
     };
     std::thread::scope(|scope| {
         for _ in 1..verification.limits.threads.get() {
-            scope.spawn(|| shared.work());
+            // The system has no more to give: those that are there do all of the work.
+            if std::thread::Builder::new().spawn_scoped(scope, || shared.work()).is_err() {
+                break;
+            }
         }
         shared.work();
     });
@@ -326,9 +329,13 @@ impl Shared<'_> {
             path: check.path.clone(),
             bytes_max: self.verification.limits.memory_bytes_max,
         };
-        let files = match call(engine, op).map_err(ItemError::Output)? {
-            Payload::Files(files) => files,
-            other => panic!("reading a directory gives its files, not {other:?}"),
+        let files = match call(engine, op) {
+            Ok(Payload::Files(files)) => files,
+            Ok(other) => panic!("reading a directory gives its files, not {other:?}"),
+            Err(error) if error.path == check.path && error.is_absent() => {
+                return Err(check.damaged("", "no table of the key file is there"));
+            }
+            Err(error) => return Err(ItemError::Output(error)),
         };
         report.files = files.len() as u32;
         report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
