@@ -12,6 +12,7 @@ mod json;
 mod machine;
 mod options;
 mod progress;
+mod signals;
 mod terminal;
 mod text;
 
