@@ -9,6 +9,8 @@ use perfecta_jobs::ExitClass;
 pub(crate) enum Exit {
     /// The command line cannot be carried out.
     Usage,
+    /// SIGTERM cancelled the work.
+    Terminated,
     /// What came of the work.
     Work(ExitClass),
 }
@@ -24,6 +26,7 @@ impl Exit {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Usage => 2,
+            Self::Terminated => 143,
             Self::Work(class) => class.code(),
         }
     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use perfecta_jobs::ExitClass;
+
 use crate::exit::Exit;
 
 /// A failed command: what is printed, and how the program ends.
@@ -27,7 +29,11 @@ impl Failure {
 
     /// A file or directory could not be worked on.
     pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
-        Self::new(Exit::IO, format!("{}: cannot {action}: {error}", path.display()))
+        let class = match error.kind() {
+            io::ErrorKind::PermissionDenied => ExitClass::Denied,
+            _ => ExitClass::Io,
+        };
+        Self::new(class, format!("{}: cannot {action}: {error}", path.display()))
     }
 
     /// The same, with what the user can do about it.

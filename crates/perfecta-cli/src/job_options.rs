@@ -21,7 +21,7 @@ use crate::{machine, options};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Key files")]
 pub(crate) struct InputOptions {
-    /// Bits of a key: 32, 64, or auto to read them off the name (`.keys64`, `-64.keys`: 64)
+    /// Bits of a key: 32, 64, or auto to read them off the name (`a.keys64`, `a.64.keys`: 64)
     #[arg(long, default_value = "32", value_name = "32|64|auto", value_parser = parse_width_rule)]
     key_size: WidthRule,
     /// Key files are text: one decimal or 0x number a line, # begins a comment
@@ -108,7 +108,7 @@ enum LayoutChoice {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitOptions {
     /// Worker threads [default: as many as there are CPUs]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     jobs: Option<NonZeroUsize>,
     /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
     #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
@@ -133,6 +133,15 @@ fn parse_attempts(value: &str) -> Result<u64, String> {
         0 => Err("at least 1".to_owned()),
         attempts => Ok(attempts),
     }
+}
+
+/// Every thread takes memory and some open files; no machine of today gains by more.
+const THREADS_MAX: usize = 1024;
+
+fn parse_threads(value: &str) -> Result<NonZeroUsize, String> {
+    let threads = options::parse_number(value)?;
+    let threads = usize::try_from(threads).ok().filter(|&threads| threads <= THREADS_MAX);
+    threads.and_then(NonZeroUsize::new).ok_or_else(|| format!("1 to {THREADS_MAX} threads"))
 }
 
 fn parse_seconds(value: &str) -> Result<Duration, String> {

@@ -1,20 +1,21 @@
 //! Runs a job and shows what it tells: the part that `create`, `bulk-create` and `verify` share.
 
-use std::io;
-use std::sync::Arc;
+use std::path::Path;
 
 use clap::Args;
 use perfecta_jobs::{
-    Artifacts, CancelFlag, DryRun, Event, ItemReport, Job, JobError, Observer, Runtime, Status,
-    Summary,
+    Artifacts, CancelFlag, DryRun, Event, ItemError, ItemReport, Job, JobError, Observer, Runtime,
+    Status, Summary,
 };
-use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::OutputOptions;
 use crate::json;
 use crate::progress::{Display, ProgressChoice};
+use crate::signals::Signals;
 use crate::terminal::Terminal;
+use crate::text;
 
 /// What is shown while work goes on.
 #[derive(Debug, Args)]
@@ -46,10 +47,11 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// [`Failure`] if the job as a whole could not run.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Finished, Failure> {
-        let runtime = runtime(&self.artifacts)?;
+        let signals = Signals::catch()?;
         let mut reporter = Reporter::new(terminal, self.display);
+        let runtime = runtime(&self.artifacts, &signals);
         let outcome = perfecta_jobs::run(self.job, &runtime, &mut reporter);
-        reporter.finish(outcome)
+        reporter.finish(outcome, &signals)
     }
 
     /// What it would do.
@@ -57,40 +59,38 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// As [`Self::run`].
     pub(crate) fn dry_run(&self) -> Result<DryRun, Failure> {
-        let runtime = runtime(&self.artifacts)?;
+        let runtime = Runtime::new(Some(&self.artifacts), CancelFlag::default());
         perfecta_jobs::dry_run(self.job, &runtime).map_err(|error| job_failure(&error))
     }
 }
 
 /// What jobs run with here: blocking I/O, the system's clock, and signals that cancel.
-///
-/// The first Ctrl-C (or SIGTERM) asks the job to stop; the second ends the program at once.
-///
-/// # Errors
-/// [`Failure`] if a signal cannot be caught.
-pub(crate) fn runtime(artifacts: &Artifacts) -> Result<Runtime<'_>, Failure> {
-    let cancel = CancelFlag::default();
-    for signal in [SIGINT, SIGTERM] {
-        register(signal, &cancel).map_err(|error| {
-            Failure::new(perfecta_jobs::ExitClass::Internal, format!("signals: {error}"))
-        })?;
-    }
-    Ok(Runtime::new(Some(artifacts), cancel))
-}
-
-fn register(signal: i32, cancel: &CancelFlag) -> io::Result<()> {
-    let flag: Arc<std::sync::atomic::AtomicBool> = cancel.flag();
-    signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&flag))?;
-    signal_hook::flag::register(signal, flag)?;
-    Ok(())
+pub(crate) fn runtime<'a>(artifacts: &'a Artifacts, signals: &Signals) -> Runtime<'a> {
+    Runtime::new(Some(artifacts), signals.cancel_flag())
 }
 
 /// What a run came to.
 pub(crate) struct Finished {
     /// The whole of it.
     pub(crate) summary: Summary,
+    /// How the program ends.
+    pub(crate) exit: Exit,
     /// The item's report, if it was just one.
     pub(crate) only_report: Option<ItemReport>,
+}
+
+impl Finished {
+    /// The program's end after its result was `said`: a reader that has gone away takes nothing
+    /// from what came of the tables.
+    ///
+    /// # Errors
+    /// [`Failure`] if standard output takes nothing.
+    pub(crate) fn after(&self, said: Result<(), Failure>) -> Result<Exit, Failure> {
+        match said {
+            Err(failure) if failure.exit() != Exit::SUCCESS => Err(failure),
+            Ok(()) | Err(_) => Ok(self.exit),
+        }
+    }
 }
 
 /// Shows events as they come.
@@ -99,6 +99,9 @@ pub(crate) struct Reporter<'a> {
     json: bool,
     display: Display,
     only_report: Option<ItemReport>,
+    /// The error that was told last, if others may share it, and for how many tables it was not
+    /// told again.
+    shared: Option<(ItemError, u64)>,
     /// Why standard output takes no more, if it does not; the job goes on all the same.
     broken: Option<Failure>,
 }
@@ -124,7 +127,14 @@ impl<'a> Reporter<'a> {
     /// A reporter that follows `options`.
     pub(crate) fn new(terminal: &'a Terminal, options: &DisplayOptions) -> Self {
         let display = Display::new(options.progress);
-        Self { terminal, json: options.json, display, only_report: None, broken: None }
+        Self {
+            terminal,
+            json: options.json,
+            display,
+            only_report: None,
+            shared: None,
+            broken: None,
+        }
     }
 
     fn report(&mut self, report: &ItemReport) {
@@ -134,9 +144,33 @@ impl<'a> Reporter<'a> {
         if report.status == Status::Failed
             && let Some(error) = &report.error
         {
-            let remedy = error.remedy().map(|remedy| format!("\n  help: {remedy}"));
-            let path = report.keys_file.display();
-            self.display.note(&format!("error: {path}: {error}{}", remedy.unwrap_or_default()));
+            self.complain(&report.keys_file, error);
+        }
+    }
+
+    /// Prints an error; one that many tables share, with the first of them.
+    fn complain(&mut self, keys_file: &Path, error: &ItemError) {
+        if self.shared.as_ref().is_some_and(|(shared, _)| shared == error) {
+            self.shared = self.shared.take().map(|(shared, count)| (shared, count + 1));
+            return;
+        }
+        self.tell_repeated();
+        if is_shared(error) {
+            self.shared = Some((error.clone(), 0));
+        }
+        let subject = match error {
+            ItemError::Input(error) if error.path == keys_file => String::new(),
+            _ => format!("{}: ", keys_file.display()),
+        };
+        let remedy = error.remedy().map(|remedy| format!("\n  help: {remedy}"));
+        self.display.note(&format!("error: {subject}{error}{}", remedy.unwrap_or_default()));
+    }
+
+    /// Says how many tables more failed for the reason that was told last.
+    fn tell_repeated(&mut self) {
+        if let Some((_, count @ 1..)) = self.shared.take() {
+            let tables = text::counted(count, "table");
+            self.display.note(&format!("error: {tables} more for the same reason"));
         }
     }
 
@@ -153,17 +187,24 @@ impl<'a> Reporter<'a> {
     pub(crate) fn finish(
         mut self,
         outcome: Result<Summary, JobError>,
+        signals: &Signals,
     ) -> Result<Finished, Failure> {
+        self.tell_repeated();
         self.display.clear();
         let summary = outcome.map_err(|error| job_failure(&error))?;
+        let exit = signals.exit(summary.exit_class());
         if self.json {
-            self.say(&json::summary_line(&summary));
+            self.say(&json::summary_line(&summary, exit));
         }
-        match self.broken {
-            Some(failure) => Err(failure),
-            None => Ok(Finished { summary, only_report: self.only_report }),
-        }
+        let finished = Finished { summary, exit, only_report: self.only_report };
+        finished.after(self.broken.map_or(Ok(()), Err))?;
+        Ok(finished)
     }
+}
+
+/// Whether an error is the output's, not the key file's: then others may have it word by word.
+const fn is_shared(error: &ItemError) -> bool {
+    matches!(error, ItemError::Output(_) | ItemError::DiskFull(_) | ItemError::Damaged { .. })
 }
 
 fn job_failure(error: &JobError) -> Failure {

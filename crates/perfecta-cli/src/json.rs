@@ -11,6 +11,8 @@ use perfecta_core::search::{PlanError, Verdict};
 use perfecta_jobs::{DryRun, ItemError, ItemReport, Summary};
 use serde::Serialize;
 
+use crate::exit::Exit;
+
 /// The version of all lines.
 const SCHEMA: u32 = 1;
 
@@ -171,7 +173,7 @@ pub(crate) fn table_line(report: &ItemReport) -> String {
 }
 
 /// The line that ends a run.
-pub(crate) fn summary_line(summary: &Summary) -> String {
+pub(crate) fn summary_line(summary: &Summary, exit: Exit) -> String {
     line(
         "summary",
         SummaryFields {
@@ -185,7 +187,7 @@ pub(crate) fn summary_line(summary: &Summary) -> String {
             cpu_seconds: summary.cpu_seconds,
             bytes: summary.bytes,
             files: summary.files,
-            exit_code: summary.exit_class().code(),
+            exit_code: exit.code(),
         },
     )
 }

@@ -13,6 +13,7 @@ mod key_file;
 mod machine;
 mod options;
 mod progress;
+mod signals;
 mod terminal;
 mod text;
 

@@ -27,7 +27,7 @@ impl Terminal {
             return;
         }
         let mut out = io::stderr().lock();
-        let _ = writeln!(out, "error: {failure}");
+        let _ = writeln!(out, "error: {}", printable(&failure.to_string()));
         if let Some(remedy) = failure.remedy() {
             let _ = writeln!(out, "  help: {remedy}");
         }
@@ -35,8 +35,21 @@ impl Terminal {
 
     /// One line beside the result.
     pub(crate) fn note(&self, line: &str) {
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable(line));
     }
+}
+
+/// Names of files are shown, never obeyed: what a terminal would take for a command is escaped.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() && letter != '\n' {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
 }
 
 fn gone(error: &io::Error) -> Failure {

@@ -52,8 +52,9 @@ pub(crate) fn summary(terminal: &Terminal, summary: &Summary, done: &str) -> Res
             counts.push(format!("{} {word}", thousands(u64::from(count))));
         }
     }
-    let (tables, keys) = (thousands(u64::from(summary.tables)), thousands(summary.keys));
-    terminal.say(&format!("{tables} tables: {}; {keys} keys", counts.join(", ")))?;
+    let tables = counted(u64::from(summary.tables), "table");
+    let keys = counted(summary.keys, "key");
+    terminal.say(&format!("{tables}: {}; {keys}", counts.join(", ")))?;
     if summary.files > 0 {
         terminal.say(&format!("{done}: {}", files_and_bytes(summary.files, summary.bytes)))?;
     }
@@ -61,6 +62,11 @@ pub(crate) fn summary(terminal: &Terminal, summary: &Summary, done: &str) -> Res
 }
 
 fn files_and_bytes(files: u64, bytes: u64) -> String {
-    let noun = if files == 1 { "file" } else { "files" };
-    format!("{} {noun}, {} bytes", thousands(files), thousands(bytes))
+    format!("{}, {} bytes", counted(files, "file"), thousands(bytes))
+}
+
+/// `1 table`, `13,637 tables`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(count))
 }

@@ -136,6 +136,28 @@ fn a_damaged_table_fails_verification() {
 }
 
 #[test]
+fn a_key_file_without_its_table_fails_verification() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "100", "--key-size", "32"]);
+    place.ok(&["bulk-create", "keys", "out"]);
+    std::fs::remove_dir_all(place.path("out/u32/linear_100")).unwrap();
+    let run = place.run(&["verify", "out", "--keys", "keys", "--json"]);
+    check(&run, 3, &["linear_100", "no table of the key file"]);
+    let failed = run.lines().into_iter().find(|line| line["status"] == "failed").unwrap();
+    assert_eq!(failed["error"]["class"], "verification");
+}
+
+#[test]
+fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
+    let place = Place::new();
+    place.write_keys("keys/k.keys", &[1, 2]);
+    check(&place.run(&["create", "keys", "out"]), 5, &["it is a directory", "bulk-create"]);
+    check(&place.run(&["bulk-create", "keys/k.keys", "out"]), 8, &["keys/k.keys", "`create`"]);
+    check(&place.run(&["create", "keys/k.keys", "keys/k.keys"]), 8, &["another directory"]);
+    check(&place.run(&["create", "keys/k.keys", "out", "--jobs", "5000"]), 2, &["1 to 1024"]);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
     let place = Place::new();
     let binary = env!("CARGO_BIN_EXE_perfecta");

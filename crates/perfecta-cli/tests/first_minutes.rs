@@ -69,6 +69,14 @@ fn fixed_attempts_are_counted_to_the_end() {
 }
 
 #[test]
+fn a_name_that_ends_in_the_number_of_its_keys_says_nothing_of_their_width() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "64"]);
+    let built = place.ok(&["bulk-create", "keys", "out", "--key-size", "auto"]);
+    assert!(built.out.contains("12 tables: 12 ok; 768 keys"), "{}", built.out);
+}
+
+#[test]
 fn keys_come_from_text_when_asked() {
     let place = Place::new();
     place.write("k.txt", b"# three\n0x10\n7\n 300 \n");

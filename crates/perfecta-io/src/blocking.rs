@@ -64,6 +64,7 @@ fn execute(op: Op) -> Outcome {
             finish(sys::read_directory(&path, bytes_max).map(Payload::Files))
         }
         Op::Inspect { path } => Ok(Payload::Kind(sys::inspect_path(&path))),
+        Op::Resolve { path } => finish(sys::resolve(&path).map(Payload::Path)),
         Op::ListDirectory { path } => finish(sys::list_directory(&path).map(Payload::Names)),
         Op::MakeDirectories { path } => done(sys::make_directories(&path)),
         Op::WriteFile { directory, file } => done(sys::write_file(&directory, &file)),

@@ -196,11 +196,13 @@ impl IoError {
 }
 
 fn remedy_of(errno: Errno) -> Option<&'static str> {
-    const REMEDIES: [(Errno, &str); 10] = [
+    const REMEDIES: [(Errno, &str); 12] = [
         (Errno::NOSPC, "free space on the output's file system, or choose another"),
         (Errno::DQUOT, "free some of your quota, or choose another file system"),
         (Errno::ACCESS, "check the permissions of the file and of the directories above it"),
         (Errno::PERM, "check owner and attributes of the file"),
+        (Errno::NOENT, "check the path"),
+        (Errno::NOTDIR, "a file is where a directory belongs: name another directory"),
         (Errno::MFILE, "raise the limit of open files (ulimit -n), or use fewer threads"),
         (Errno::NFILE, "the whole system has too many files open; close some programs"),
         (Errno::ROFS, "the file system is mounted read-only; choose another output directory"),

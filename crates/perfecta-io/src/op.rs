@@ -42,6 +42,12 @@ pub enum Op {
         /// The path.
         path: PathBuf,
     },
+    /// Says where a path leads once every link in it is followed. What is not there yet counts as
+    /// the directory that it would become.
+    Resolve {
+        /// The path.
+        path: PathBuf,
+    },
     /// Lists the names in one directory, in the order of their bytes, without asking what they are.
     ListDirectory {
         /// The directory.
@@ -247,6 +253,8 @@ pub enum Payload {
     Names(Vec<OsString>),
     /// What is at a path.
     Kind(EntryKind),
+    /// Where a path leads, absolute and without links.
+    Path(PathBuf),
     /// A lock, or an open file system.
     Held(Held),
 }

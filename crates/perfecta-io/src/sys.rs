@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::retry_on_intr;
 
-pub(crate) use self::list::{ListingLimits, inspect_path, list_directory, list_tree};
+pub(crate) use self::list::{ListingLimits, inspect_path, list_directory, list_tree, resolve};
 pub(crate) use self::publish::{publish, remove_tree};
 pub(crate) use self::read::{read_directory, read_file, read_range};
 pub(crate) use self::sync::{

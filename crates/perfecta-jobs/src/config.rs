@@ -102,8 +102,8 @@ impl Default for KeyOptions {
 pub enum WidthRule {
     /// All files have this one.
     Fixed(KeyWidth),
-    /// 64 bits where the name ends in `64` before or after its last dot (`a.keys64`, `a-64.keys`),
-    /// 32 bits elsewhere. Only on request: many a name ends in the number of its keys.
+    /// 64 bits where the name says so after a dot (`a.keys64`, `a.64.keys`), 32 bits elsewhere. A
+    /// number before the dot (`a-64.keys`) is nearly always that of the keys, and says nothing.
     FromName,
 }
 
@@ -111,12 +111,15 @@ impl WidthRule {
     /// The width of keys in a file of this name.
     #[must_use]
     pub fn of(self, path: &Path) -> KeyWidth {
-        fn ends_in_64(part: Option<&OsStr>) -> bool {
-            part.is_some_and(|part| part.as_encoded_bytes().ends_with(b"64"))
-        }
+        let says_64 = |name: &Path| {
+            let extension = name.extension().map(OsStr::as_encoded_bytes);
+            extension.is_some_and(|extension| matches!(extension, b"64" | b"keys64"))
+        };
         match self {
             Self::Fixed(width) => width,
-            Self::FromName if ends_in_64(path.extension()) || ends_in_64(path.file_stem()) => {
+            Self::FromName
+                if says_64(path) || path.file_stem().is_some_and(|stem| says_64(stem.as_ref())) =>
+            {
                 KeyWidth::Bits64
             }
             Self::FromName => KeyWidth::Bits32,
@@ -234,7 +237,9 @@ mod tests {
     fn a_width_is_read_off_the_name_only_when_asked() {
         let check = |name: &str, width| assert_eq!(WidthRule::FromName.of(Path::new(name)), width);
         check("a.keys64", KeyWidth::Bits64);
-        check("dir/a-64.keys", KeyWidth::Bits64);
+        check("dir/a-64.keys", KeyWidth::Bits32);
+        check("a.4264", KeyWidth::Bits32);
+        check("64.keys", KeyWidth::Bits32);
         check("a.64.keys", KeyWidth::Bits64);
         check("a-3162.keys", KeyWidth::Bits32);
         check("keys64/a.keys", KeyWidth::Bits32);

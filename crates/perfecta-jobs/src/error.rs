@@ -6,7 +6,7 @@ use std::time::Duration;
 use perfecta_core::key::KeyError;
 use perfecta_core::search::{Limit, PlanError};
 use perfecta_core::table::VerifyError;
-use perfecta_io::IoError;
+use perfecta_io::{IoError, IoErrorKind};
 
 /// What the exit code of a program says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +132,12 @@ pub enum ItemError {
         /// The place, below the output directory.
         target: String,
     },
+    /// The target is a directory of key files, or above or below one.
+    #[error("{} holds key files or lies among them, which are never written to", .target.display())]
+    InputInTheWay {
+        /// The target.
+        target: PathBuf,
+    },
     /// The target is there and has no manifest of ours.
     #[error("{} exists and is no table of ours", .target.display())]
     Foreign {
@@ -194,7 +200,9 @@ impl ItemError {
             Self::Plan(_) | Self::Unsolved { .. } | Self::TimedOut { .. } | Self::Memory { .. } => {
                 ExitClass::Unsolved
             }
-            Self::Clash { .. } | Self::Foreign { .. } => ExitClass::Conflict,
+            Self::Clash { .. } | Self::InputInTheWay { .. } | Self::Foreign { .. } => {
+                ExitClass::Conflict
+            }
             Self::Output(error) if error.is_denied() => ExitClass::Denied,
             Self::Output(_) | Self::OutputLimit { .. } | Self::DiskFull(_) => ExitClass::Io,
             Self::Verify(_) | Self::Damaged { .. } => ExitClass::Verification,
@@ -206,6 +214,9 @@ impl ItemError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
+            Self::Input(IoError { kind: IoErrorKind::NotAFile("directory"), .. }) => {
+                Some("name a key file; `bulk-create` takes all files of a directory")
+            }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::Keys(error) => Some(error.remedy()),
             Self::Name { .. } => Some("shorten the file's name"),
@@ -217,6 +228,7 @@ impl ItemError {
                 Some("raise the limit, let the table grow, or choose --hash auto")
             }
             Self::Clash { .. } => Some("rename one of the files, or build them apart"),
+            Self::InputInTheWay { .. } => Some("choose an output directory apart from the keys"),
             Self::Foreign { .. } => {
                 Some("choose another output directory, remove it, or give --force")
             }
@@ -297,6 +309,9 @@ impl JobError {
         match self {
             Self::NothingMatched { .. } => {
                 Some("check the directory, or name other patterns with --include")
+            }
+            Self::Input(error) if error.is_not_a_directory() => {
+                Some("name a directory; `create` takes a single key file")
             }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::OutputInInput { .. } => Some("choose an output directory outside the input"),

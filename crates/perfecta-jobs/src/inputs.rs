@@ -1,9 +1,10 @@
 //! The key files of a job: listed, apart from the output, and in the order of the plan.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use perfecta_io::{Engine, Entry, EntryKind, Op, Payload};
 
+use crate::apart;
 use crate::call::call;
 use crate::config::{Inputs, Job};
 use crate::error::JobError;
@@ -12,10 +13,10 @@ use crate::schedule::{self, Planned};
 /// The items of a job, by its inputs.
 pub(crate) fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobError> {
     let entries = list_inputs(job, engine)?;
-    if let (Some(output), Inputs::Tree { root, .. }) = (&job.output, &job.inputs) {
-        check_apart(&output.directory, root)?;
+    let mut items = schedule::plan(job, entries);
+    if let Some(output) = &job.output {
+        apart::keep_apart(engine, job, output, &mut items)?;
     }
-    let items = schedule::plan(job, entries);
     match &job.inputs {
         Inputs::Tree { root, names } if items.is_empty() => {
             let patterns = names.words().to_owned();
@@ -46,14 +47,4 @@ pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entr
         },
     };
     Ok(call(engine, op).map_err(JobError::Input)?.into_listing().entries)
-}
-
-/// Input directories are never written to, and what we write is no input.
-fn check_apart(output: &Path, input: &Path) -> Result<(), JobError> {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if absolute(output).starts_with(absolute(input)) {
-        let (output, input) = (output.to_owned(), input.to_owned());
-        return Err(JobError::OutputInInput { output, input });
-    }
-    Ok(())
 }

@@ -10,6 +10,7 @@
 //! clock, which come from the [`Runtime`] and are nowhere else. The same input and options give the same bytes for any number
 //! of threads.
 
+mod apart;
 mod artifacts;
 mod config;
 mod error;

@@ -162,8 +162,15 @@ impl<'a> Setting<'a> {
     /// This thread is a worker too: a job of one thread starts none.
     fn work(&self, shared: &Shared<'_, '_>) {
         std::thread::scope(|scope| {
-            for _ in 1..self.job.limits.threads.get() {
-                scope.spawn(|| worker::work(shared));
+            for number in 1..self.job.limits.threads.get() {
+                let started =
+                    std::thread::Builder::new().spawn_scoped(scope, || worker::work(shared));
+                // The system has no more to give: those that are there do all of the work.
+                if let Err(error) = started {
+                    let notice = format!("only {number} worker threads could be started: {error}");
+                    shared.observer.lock().observe(&Event::Notice(&notice));
+                    break;
+                }
             }
             worker::work(shared);
         });

@@ -118,7 +118,10 @@ pub fn verify(
     };
     std::thread::scope(|scope| {
         for _ in 1..verification.limits.threads.get() {
-            scope.spawn(|| shared.work());
+            // The system has no more to give: those that are there do all of the work.
+            if std::thread::Builder::new().spawn_scoped(scope, || shared.work()).is_err() {
+                break;
+            }
         }
         shared.work();
     });
@@ -311,7 +314,13 @@ impl Shared<'_> {
             path: check.path.clone(),
             bytes_max: self.verification.limits.memory_bytes_max,
         };
-        let files = call(engine, op).map_err(ItemError::Output)?.into_files();
+        let files = call(engine, op).map_err(|error| {
+            if error.path == check.path && error.is_absent() {
+                return check.damaged("", "no table of the key file is there");
+            }
+            ItemError::Output(error)
+        })?;
+        let files = files.into_files();
         report.files = files.len() as u32;
         report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
         let manifest = files.iter().find(|file| file.name == MANIFEST);

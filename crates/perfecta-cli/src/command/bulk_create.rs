@@ -67,11 +67,11 @@ impl BulkCreate {
         if self.dry_run {
             return self.say_plan(terminal, &job_run.dry_run()?);
         }
-        let summary = job_run.run(terminal)?.summary;
-        if !self.display.json {
-            text::summary(terminal, &summary, "written")?;
+        let finished = job_run.run(terminal)?;
+        if self.display.json {
+            return Ok(finished.exit);
         }
-        Ok(summary.exit_class().into())
+        finished.after(text::summary(terminal, &finished.summary, "written"))
     }
 
     /// The key files, and the output directory.
@@ -128,13 +128,20 @@ fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {
         std::fs::File::open(list).and_then(|file| io::BufReader::new(file).split(b'\n').collect())
     };
     let lines = lines.map_err(|error| Failure::io("read the list of key files", list, &error))?;
-    let paths = lines.into_iter().filter(|line| !line.is_empty()).map(path_of_bytes);
+    let lines = lines.into_iter().map(without_carriage_return);
+    let paths = lines.filter(|line| !line.is_empty()).map(path_of_bytes);
     let paths: Vec<PathBuf> = paths.collect();
     if paths.is_empty() {
         let message = format!("{}: the list names no key file", list.display());
         return Err(Failure::new(ExitClass::NothingMatched, message));
     }
     Ok(paths)
+}
+
+/// Lists also come from systems that end a line with two bytes.
+fn without_carriage_return(mut line: Vec<u8>) -> Vec<u8> {
+    line.pop_if(|last| *last == b'\r');
+    line
 }
 
 #[cfg(unix)]
@@ -145,5 +152,5 @@ fn path_of_bytes(line: Vec<u8>) -> PathBuf {
 
 #[cfg(not(unix))]
 fn path_of_bytes(line: Vec<u8>) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(&line).trim_end_matches('\r'))
+    PathBuf::from(String::from_utf8_lossy(&line))
 }

@@ -45,11 +45,11 @@ impl Create {
         };
         let job = options.job(Inputs::Files(vec![self.keys.clone()]), self.directory.clone())?;
         let finished = JobRun::new(&job, &self.output, &self.display).run(terminal)?;
-        if let (false, Some(report)) = (self.display.json, finished.only_report)
-            && report.error.is_none()
-        {
-            text::table_facts(terminal, &report)?;
+        match &finished.only_report {
+            Some(report) if !self.display.json && report.error.is_none() => {
+                finished.after(text::table_facts(terminal, report))
+            }
+            Some(_) | None => Ok(finished.exit),
         }
-        Ok(finished.summary.exit_class().into())
     }
 }

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
 use crate::job_run::{self, DisplayOptions, Reporter};
+use crate::signals::Signals;
 use crate::terminal::Terminal;
 use crate::{machine, text};
 
@@ -44,14 +45,15 @@ impl Verify {
             },
         };
         let artifacts = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
-        let runtime = job_run::runtime(&artifacts)?;
+        let signals = Signals::catch()?;
+        let runtime = job_run::runtime(&artifacts, &signals);
         let mut reporter = Reporter::new(terminal, &self.display);
         let outcome = verify(&verification, &runtime, &mut reporter);
-        let summary = reporter.finish(outcome)?.summary;
-        if !self.display.json {
-            text::summary(terminal, &summary, "checked")?;
+        let finished = reporter.finish(outcome, &signals)?;
+        if self.display.json {
+            return Ok(finished.exit);
         }
-        Ok(summary.exit_class().into())
+        finished.after(text::summary(terminal, &finished.summary, "checked"))
     }
 
     fn key_files(&self) -> Result<Option<Inputs>, Failure> {

@@ -143,6 +143,10 @@ impl KeyError {
                 "check that the file is complete and that --key-size says its width"
             }
             Self::TooMany { .. } => "split the set",
+            // The upper halves of wide keys look like small keys out of order.
+            Self::NotSorted { width: KeyWidth::Bits32, .. } => {
+                "if the keys have 64 bits, give --key-size 64; else sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
+            }
             Self::NotSorted { .. } => {
                 "sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
             }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, OFlags, Stat};
 use rustix::io::Errno;
@@ -21,6 +21,34 @@ pub(crate) fn inspect_path(path: &Path) -> EntryKind {
         },
         Err(errno) => EntryKind::Unreadable(IoError::system(Operation::Inspect, path, errno)),
     }
+}
+
+/// Where a path leads, absolute and without links. The part that is not there is taken by its
+/// letters, as it will be once its directories are made.
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, IoError> {
+    let failed = |error: std::io::Error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        IoError::system(Operation::Inspect, path, errno)
+    };
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    let parts: Vec<Component<'_>> = absolute.components().collect();
+    for num_there in (0..=parts.len()).rev() {
+        let there: PathBuf = parts[..num_there].iter().collect();
+        match there.canonicalize() {
+            Ok(mut resolved) => {
+                for part in &parts[num_there..] {
+                    match part {
+                        Component::ParentDir => drop(resolved.pop()),
+                        part => resolved.push(part),
+                    }
+                }
+                return Ok(resolved);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && num_there > 1 => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    unreachable!("the root is always there, or an error")
 }
 
 fn file_or_special(kind: FileType, stat: &Stat) -> EntryKind {

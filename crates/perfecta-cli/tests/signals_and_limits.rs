@@ -1,0 +1,105 @@
+//! Signals and limits of the system: what is published stays whole, and the end is told truly.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use support::{Place, Run};
+
+/// Runs `perfecta ARGUMENTS` in a shell, after `before`.
+fn in_shell(place: &Place, before: &str, arguments: &str, after: &str) -> Run {
+    let binary = env!("CARGO_BIN_EXE_perfecta");
+    let script = format!("{before} '{binary}' {arguments} {after}");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).current_dir(place.path(""));
+    Run::of(&command.output().unwrap())
+}
+
+/// Signals a run when all of its tables but one, which is never found, are published.
+fn check_cancelled(signal: &str, code: i32) {
+    let place = Place::new();
+    let hopeless: Vec<u32> = (1..200).map(|key| key << 20).collect();
+    place.write_keys("keys/hopeless.keys", &hopeless);
+    for name in ["a", "b", "c"] {
+        place.write_keys(&format!("keys/{name}.keys"), &[1, 2]);
+    }
+    let arguments = ["bulk-create", "keys", "out", "--hash", "Multiply", "--jobs", "2", "--json"];
+    let mut command = place.command(&arguments);
+    command.args(["--max-attempts", "0xffff_ffff_ffff"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..3 {
+        assert!(lines.next().unwrap().unwrap().contains(r#""status":"ok""#));
+    }
+    let kill = ["-s", signal, &child.id().to_string()];
+    assert!(Command::new("kill").args(kill).status().unwrap().success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(code), "{rest:?}");
+    assert!(rest[0].contains(r#""status":"cancelled""#), "{}", rest[0]);
+    let summary: serde_json::Value = serde_json::from_str(&rest[1]).unwrap();
+    assert_eq!((&summary["ok"], &summary["cancelled"]), (&3.into(), &1.into()));
+    assert_eq!(summary["exit_code"], code);
+    let left: Vec<String> = place.tree("out").into_keys().collect();
+    assert!(left.iter().all(|name| !name.contains(".perfecta")), "{left:?}");
+    place.ok(&["verify", "out"]);
+}
+
+#[test]
+fn the_exit_code_says_which_signal_cancelled_and_the_summary_what_is_there() {
+    check_cancelled("INT", 130);
+    check_cancelled("TERM", 143);
+}
+
+#[test]
+fn a_limit_of_file_sizes_fails_the_tables_above_it_and_no_others() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "100000", "--key-size", "32"]);
+    place.write_keys("keys/small.keys", &[1, 2, 3]);
+    let run = in_shell(&place, "ulimit -f 100;", "bulk-create keys out", "");
+    assert_eq!(run.code, 3, "{}{}", run.out, run.err);
+    assert!(run.err.contains("File too large") && run.err.contains("ulimit -f"), "{}", run.err);
+    assert!(run.out.contains("7 tables: 1 ok, 6 failed"), "{}", run.out);
+    let packed = in_shell(&place, "ulimit -f 100;", "bulk-create keys out --layout packed", "");
+    assert_eq!(packed.code, 3, "{}{}", packed.out, packed.err);
+    assert!(!place.path("out/tables.packed").exists());
+    let left: Vec<String> = place.tree("out").into_keys().collect();
+    assert!(left.iter().all(|name| !name.contains(".perfecta")), "{left:?}");
+    place.ok(&["verify", "out"]);
+}
+
+#[test]
+fn a_reason_that_tables_share_is_told_once_with_their_count() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "100000", "--key-size", "32"]);
+    let run = in_shell(&place, "ulimit -f 100;", "bulk-create keys out --layout packed", "");
+    assert_eq!(run.err.matches("File too large").count(), 1, "{}", run.err);
+    assert!(run.err.contains("5 tables more for the same reason"), "{}", run.err);
+}
+
+#[test]
+fn a_reader_that_goes_away_takes_neither_tables_nor_the_exit_code() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "50", "--key-size", "32"]);
+    place.write("keys/odd.keys", b"odd");
+    let after = "| head -c 1 > /dev/null; exit ${PIPESTATUS[0]}";
+    for arguments in ["bulk-create keys json --json", "bulk-create keys plain"] {
+        let run = in_shell(&place, "", arguments, after);
+        assert_eq!(run.code, 3, "{}", run.err);
+    }
+    for out in ["json", "plain"] {
+        assert!(place.ok(&["verify", out]).out.contains("6 tables: 6 ok"));
+    }
+}
+
+#[test]
+fn what_a_terminal_would_obey_in_a_name_is_escaped() {
+    let place = Place::new();
+    place.write("keys/\u{1b}[31mred.keys", b"odd");
+    let run = place.run(&["create", "keys/\u{1b}[31mred.keys", "--no-output"]);
+    assert_eq!(run.code, 5);
+    assert!(run.err.contains("\\u{1b}[31mred.keys: 3 bytes"), "{}", run.err);
+}
