@@ -148,6 +148,20 @@ fn a_key_file_without_its_table_fails_verification() {
 }
 
 #[test]
+fn verification_names_what_is_missing_or_strange_in_a_table() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("nothing")).unwrap();
+    check(&place.run(&["verify", "nothing"]), 4, &["no table is published in nothing"]);
+    place.write_keys("keys/a.keys", &[1, 2]);
+    place.write_keys("keys/b.keys", &[1, 2]);
+    place.ok(&["bulk-create", "keys", "out"]);
+    std::fs::create_dir(place.path("out/a/strange")).unwrap();
+    check(&place.run(&["verify", "out/a"]), 9, &["strange", "nobody here made it"]);
+    std::fs::remove_file(place.path("out/b/manifest.json")).unwrap();
+    check(&place.run(&["verify", "out"]), 3, &["out/b/manifest.json: it is missing"]);
+}
+
+#[test]
 fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
     let place = Place::new();
     place.write_keys("keys/k.keys", &[1, 2]);

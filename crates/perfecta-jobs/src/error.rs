@@ -253,6 +253,12 @@ pub enum JobError {
         /// The patterns that names were held against.
         patterns: String,
     },
+    /// No table is there to be verified.
+    #[error("no table is published in {}", .root.display())]
+    NothingPublished {
+        /// The directory that was searched.
+        root: PathBuf,
+    },
     /// The input directory cannot be listed.
     #[error(transparent)]
     Input(IoError),
@@ -291,7 +297,9 @@ impl JobError {
     #[must_use]
     pub fn exit_class(&self) -> ExitClass {
         match self {
-            Self::NothingMatched { .. } => ExitClass::NothingMatched,
+            Self::NothingMatched { .. } | Self::NothingPublished { .. } => {
+                ExitClass::NothingMatched
+            }
             Self::Input(error) | Self::Output(error) if error.is_denied() => ExitClass::Denied,
             Self::Output(error) if error.kind == perfecta_io::IoErrorKind::Locked => {
                 ExitClass::Locked
@@ -310,6 +318,7 @@ impl JobError {
             Self::NothingMatched { .. } => {
                 Some("check the directory, or name other patterns with --include")
             }
+            Self::NothingPublished { .. } => Some("name the output directory of a run"),
             Self::Input(error) if error.is_not_a_directory() => {
                 Some("name a directory; `create` takes a single key file")
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
-use perfecta_io::{Engine, Entry, EntryKind, Op, Symlinks};
+use perfecta_io::{Engine, Entry, EntryKind, IoError, IoErrorKind, Op, Symlinks};
 
 use crate::call::{call, read_file};
 use crate::config::{Inputs, Job, KeyOptions, Limits};
@@ -150,7 +150,7 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
     };
     let listing = call(engine, op).map_err(JobError::Input)?.into_listing();
     let mut tables: BTreeMap<PathBuf, Check> = BTreeMap::new();
-    let manifests = listing.entries.iter().filter(|entry| is_manifest(entry));
+    let manifests = listing.entries.iter().filter(|entry| is_published(entry));
     for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
         let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
         if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
@@ -175,16 +175,18 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
         }
     }
     if tables.is_empty() {
-        let patterns = MANIFEST.to_owned();
-        return Err(JobError::NothingMatched { root: root.clone(), patterns });
+        return Err(JobError::NothingPublished { root: root.clone() });
     }
     Ok(tables.into_values().collect())
 }
 
-fn is_manifest(entry: &Entry) -> bool {
+/// Whether an entry says that a table was published beside it: a manifest, or a table file that has
+/// lost its own.
+fn is_published(entry: &Entry) -> bool {
     let is_stage = |part: &OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
+    let is_table = entry.path.extension().is_some_and(|extension| extension == "pht");
     matches!(entry.kind, EntryKind::File { .. })
-        && entry.path.file_name().is_some_and(|name| name == MANIFEST)
+        && (is_table || entry.path.file_name().is_some_and(|name| name == MANIFEST))
         && !entry.path.iter().any(is_stage)
 }
 
@@ -230,6 +232,16 @@ impl Check {
     fn damaged(&self, file: &str, reason: &str) -> ItemError {
         let path = if file.is_empty() { self.path.clone() } else { self.path.join(file) };
         ItemError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
+    }
+
+    /// Why the directory cannot be read: nothing but regular files was ever published in one.
+    fn unreadable(&self, error: IoError) -> ItemError {
+        let reason = match error.kind {
+            IoErrorKind::NotAFile(kind) => format!("it is a {kind}, and nobody here made it"),
+            _ if error.is_not_a_directory() => "it is a symbolic link or a file".to_owned(),
+            _ => return ItemError::Output(error),
+        };
+        ItemError::Damaged { file: error.path.display().to_string(), reason }
     }
 }
 
@@ -318,7 +330,7 @@ impl Shared<'_> {
             if error.path == check.path && error.is_absent() {
                 return check.damaged("", "no table of the key file is there");
             }
-            ItemError::Output(error)
+            check.unreadable(error)
         })?;
         let files = files.into_files();
         report.files = files.len() as u32;
