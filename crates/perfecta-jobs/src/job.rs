@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Admitting -- every item settled ----------------------------> Over
-//!      |  cancelled, or the disk is full                          ^
+//!      |  cancelled, the disk full, or the pack lost              ^
 //!      `----> Draining (what waits is refused, what runs ends) ---'
 //! ```
 

@@ -7,36 +7,45 @@
 //!
 //! Items, ledger, schedule and publish plan are machines that take an event and return what is to
 //! be done; they do no I/O. [`run`] and [`verify`] join them with engines, worker threads and a
-//! clock, which come from the [`Runtime`] and are nowhere else. The same input and options give the same bytes for any number
-//! of threads.
+//! clock, which come from the [`Runtime`] and are nowhere else. The same input and options give the
+//! same bytes for any number of threads.
 
-mod apart;
-mod artifacts;
+// What is asked for.
 mod config;
+mod names;
+
+// What is told.
 mod error;
 mod event;
-mod names;
-mod render;
+mod ledger;
 
-mod call;
+// The plan: which key files, in which order.
+mod apart;
+mod inputs;
+mod schedule;
+
+// The machines, and what they make.
 mod item;
 mod job;
-mod ledger;
-mod manifest;
 mod pack;
-mod packed;
-mod places;
-mod schedule;
-mod stage;
 
-mod dry_run;
+mod artifacts;
+mod manifest;
+mod places;
+mod render;
+
+// What carries them out.
+mod call;
 mod hard;
-mod inputs;
-mod run;
+mod packed;
 mod runtime;
 mod shared;
-mod verify;
+mod stage;
 mod worker;
+
+mod dry_run;
+mod run;
+mod verify;
 
 pub use self::artifacts::{Artifacts, SelfTest};
 pub use self::config::{
