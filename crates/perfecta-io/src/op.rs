@@ -308,6 +308,15 @@ impl Payload {
         }
     }
 
+    /// Of [`Op::Resolve`].
+    #[must_use]
+    pub fn into_path(self) -> PathBuf {
+        match self {
+            Self::Path(path) => path,
+            other => panic!("a path comes back, not {other:?}"),
+        }
+    }
+
     /// Of a lock, or an open file system.
     #[must_use]
     pub fn into_held(self) -> Held {

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, Op, Payload};
+use perfecta_io::{Engine, IoError, Op, Payload};
 
 use crate::call::call;
 use crate::config::{Inputs, Job, Layout, Output};
@@ -104,10 +104,7 @@ impl Sources {
     }
 }
 
-fn resolve(engine: &mut dyn Engine, path: &Path) -> Result<PathBuf, perfecta_io::IoError> {
+fn resolve(engine: &mut dyn Engine, path: &Path) -> Result<PathBuf, IoError> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    match call(engine, Op::Resolve { path: path.to_owned() })? {
-        Payload::Path(path) => Ok(path),
-        other => panic!("resolving a path gives a path, not {other:?}"),
-    }
+    call(engine, Op::Resolve { path: path.to_owned() }).map(Payload::into_path)
 }
