@@ -53,15 +53,18 @@ impl Display {
     }
 }
 
+/// One line, cut where the terminal ends: a line that wraps cannot be drawn over.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("[{bar:30}] {msg}").expect("the template is valid");
+    let style =
+        ProgressStyle::with_template("[{bar:10}] {wide_msg}").expect("the template is valid");
     let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
     bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(10));
     bar.tick();
     bar
 }
 
-/// `9,312/13,637 tables  2.1 M keys/s  3 failed  ETA 0:12  hard: nvwgf2umx.keys 41,000 attempts`.
+/// What matters most comes first, because narrow terminals cut the rest:
+/// `9,312/13,637 tables  ETA 0:12  3 failed  2.1 M keys/s  hard: nvwgf2umx.keys 41,000 attempts`.
 fn message(progress: &Progress) -> String {
     let ledger = &progress.ledger;
     let mut parts = vec![format!(
@@ -69,14 +72,14 @@ fn message(progress: &Progress) -> String {
         thousands(u64::from(ledger.settled())),
         thousands(u64::from(ledger.admitted()))
     )];
-    if progress.wall_seconds > 0.0 {
-        parts.push(format!("{} keys/s", rate(progress.keys_done as f64 / progress.wall_seconds)));
+    if let Some(seconds) = progress.seconds_left() {
+        parts.push(format!("ETA {}", clock(Duration::from_secs_f64(seconds))));
     }
     if ledger.failed() > 0 {
         parts.push(format!("{} failed", thousands(u64::from(ledger.failed()))));
     }
-    if let Some(seconds) = progress.seconds_left() {
-        parts.push(format!("ETA {}", clock(Duration::from_secs_f64(seconds))));
+    if progress.wall_seconds > 0.0 {
+        parts.push(format!("{} keys/s", rate(progress.keys_done as f64 / progress.wall_seconds)));
     }
     if let Some(hardest) = &progress.hardest {
         let name = hardest.keys_file.file_name().unwrap_or_default().to_string_lossy();
@@ -124,6 +127,13 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(13_637), "13,637");
         assert_eq!(thousands(1_000_000), "1,000,000");
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_tables_and_time_to_go() {
+        let progress =
+            Progress { keys_done: 5, keys_total: 10, wall_seconds: 3.0, ..Progress::default() };
+        assert_eq!(message(&progress), "0/0 tables  ETA 0:03  2 keys/s");
     }
 
     #[test]
