@@ -15,7 +15,23 @@ use perfecta_jobs::{
 };
 
 use crate::failure::Failure;
+use crate::job_run::DisplayOptions;
 use crate::{machine, options};
+
+/// All that `create` and `bulk-create` have in common.
+#[derive(Debug, Args)]
+pub(crate) struct JobOptions {
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
+    #[command(flatten)]
+    search: SearchOptions,
+    #[command(flatten)]
+    output: OutputOptions,
+    #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
+    pub(crate) display: DisplayOptions,
+}
 
 /// How key files are read.
 #[derive(Debug, Args)]
@@ -38,7 +54,7 @@ pub(crate) struct InputOptions {
 /// What is searched.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Search")]
-pub(crate) struct SearchOptions {
+struct SearchOptions {
     /// Hash family: auto, a name or an id (`perfecta hashes` lists them)
     #[arg(long, default_value = "auto", value_name = "HASH", value_parser = options::parse_hash)]
     hash: FamilyChoice,
@@ -74,7 +90,7 @@ type Seeds = [u32; SEEDS_MAX];
 /// What is written, and how.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub(crate) struct OutputOptions {
+struct OutputOptions {
     /// Artifacts of each table, comma-separated: pht, c, rust, all
     #[arg(long, value_name = "LIST", default_value_t)]
     emit: ArtifactKinds,
@@ -106,7 +122,7 @@ enum LayoutChoice {
 /// How far work may go.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub(crate) struct LimitOptions {
+struct LimitOptions {
     /// Worker threads [default: as many as there are CPUs]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     jobs: Option<NonZeroUsize>,
@@ -222,7 +238,7 @@ impl OutputOptions {
     }
 
     /// What is emitted of each table.
-    pub(crate) fn artifacts(&self) -> Artifacts {
+    fn artifacts(&self) -> Artifacts {
         let self_test = if self.include_keys { SelfTest::WithKeys } else { SelfTest::FromFile };
         Artifacts::new(self.emit.clone(), self_test)
     }
@@ -241,19 +257,7 @@ impl LimitOptions {
     }
 }
 
-/// Everything a job is made of.
-pub(crate) struct JobOptions<'a> {
-    /// How key files are read.
-    pub(crate) input: &'a InputOptions,
-    /// What is searched.
-    pub(crate) search: &'a SearchOptions,
-    /// What is written.
-    pub(crate) output: &'a OutputOptions,
-    /// How far work may go.
-    pub(crate) limits: &'a LimitOptions,
-}
-
-impl JobOptions<'_> {
+impl JobOptions {
     /// The job on `inputs`, with tables in `directory`.
     ///
     /// # Errors
@@ -267,5 +271,10 @@ impl JobOptions<'_> {
             output: self.output.checked(directory)?,
             limits,
         })
+    }
+
+    /// What is emitted of each table.
+    pub(crate) fn artifacts(&self) -> Artifacts {
+        self.output.artifacts()
     }
 }

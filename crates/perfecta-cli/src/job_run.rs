@@ -10,7 +10,7 @@ use perfecta_jobs::{
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job_options::OutputOptions;
+use crate::job_options::JobOptions;
 use crate::json;
 use crate::progress::{Display, ProgressChoice};
 use crate::signals::Signals;
@@ -37,9 +37,9 @@ pub(crate) struct JobRun<'a> {
 }
 
 impl<'a> JobRun<'a> {
-    /// A run of `job` that emits what `output` says.
-    pub(crate) fn new(job: &'a Job, output: &OutputOptions, display: &'a DisplayOptions) -> Self {
-        Self { job, artifacts: output.artifacts(), display }
+    /// A run of `job` by `options`.
+    pub(crate) fn new(job: &'a Job, options: &'a JobOptions) -> Self {
+        Self { job, artifacts: options.artifacts(), display: &options.display }
     }
 
     /// Runs it to its end.

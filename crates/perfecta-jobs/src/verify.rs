@@ -275,7 +275,9 @@ impl Shared<'_> {
     fn settle(&self, position: usize, running: Running, report: &ItemReport) {
         let mut tally = self.tally.lock();
         tally.ledger.finish(running, report.status);
-        tally.summary.keys += report.keys;
+        if report.status == Status::Ok {
+            tally.summary.keys += report.keys;
+        }
         tally.summary.bytes += report.bytes;
         tally.summary.files += u64::from(report.files);
         if let Some(error) = &report.error

@@ -8,8 +8,8 @@ use perfecta_jobs::{DryRun, ExitClass, Inputs, NameFilter};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job_options::{InputOptions, JobOptions, LimitOptions, OutputOptions, SearchOptions};
-use crate::job_run::{DisplayOptions, JobRun};
+use crate::job_options::JobOptions;
+use crate::job_run::JobRun;
 use crate::progress::thousands;
 use crate::terminal::Terminal;
 use crate::{json, text};
@@ -38,15 +38,7 @@ pub(crate) struct BulkCreate {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    input: InputOptions,
-    #[command(flatten)]
-    search: SearchOptions,
-    #[command(flatten)]
-    output: OutputOptions,
-    #[command(flatten)]
-    limits: LimitOptions,
-    #[command(flatten)]
-    display: DisplayOptions,
+    options: JobOptions,
 }
 
 impl BulkCreate {
@@ -56,19 +48,13 @@ impl BulkCreate {
     /// [`Failure`] if it could not be begun.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let (inputs, directory) = self.inputs()?;
-        let options = JobOptions {
-            input: &self.input,
-            search: &self.search,
-            output: &self.output,
-            limits: &self.limits,
-        };
-        let job = options.job(inputs, directory)?;
-        let job_run = JobRun::new(&job, &self.output, &self.display);
+        let job = self.options.job(inputs, directory)?;
+        let job_run = JobRun::new(&job, &self.options);
         if self.dry_run {
             return self.say_plan(terminal, &job_run.dry_run()?);
         }
         let finished = job_run.run(terminal)?;
-        if self.display.json {
+        if self.options.display.json {
             return Ok(finished.exit);
         }
         finished.after(text::summary(terminal, &finished.summary, "written"))
@@ -90,7 +76,7 @@ impl BulkCreate {
 
     fn name_filter(&self) -> Result<NameFilter, Failure> {
         let filter = if self.include.is_empty() {
-            NameFilter::new(self.input.default_patterns(), &to_strs(&self.exclude))
+            NameFilter::new(self.options.input.default_patterns(), &to_strs(&self.exclude))
         } else {
             NameFilter::new(&self.include, &self.exclude)
         };
@@ -98,7 +84,7 @@ impl BulkCreate {
     }
 
     fn say_plan(&self, terminal: &Terminal, plan: &DryRun) -> Result<Exit, Failure> {
-        if self.display.json {
+        if self.options.display.json {
             terminal.say(&json::dry_run_line(plan))?;
         } else {
             for (path, error) in &plan.refused {
