@@ -37,7 +37,7 @@ pub(crate) struct JobOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Key files")]
 pub(crate) struct InputOptions {
-    /// Bits of a key: 32, 64, or auto to read them off the name (`a.keys64`, `a.64.keys`: 64)
+    /// Bits of a key: 32, 64, or auto to read them off the name (`a.keys64`, `a.64.keys`, `u64.keys`: 64)
     #[arg(long, default_value = "32", value_name = "32|64|auto", value_parser = parse_width_rule)]
     key_size: WidthRule,
     /// Key files are text: one decimal or 0x number a line, # begins a comment

@@ -102,8 +102,8 @@ impl Default for KeyOptions {
 pub enum WidthRule {
     /// All files have this one.
     Fixed(KeyWidth),
-    /// 64 bits where the name says so after a dot (`a.keys64`, `a.64.keys`), 32 bits elsewhere. A
-    /// number before the dot (`a-64.keys`) is nearly always that of the keys, and says nothing.
+    /// 64 bits where the name says so (`a.keys64`, `a.64.keys`, `u64.keys`), 32 bits elsewhere. A
+    /// number of its own (`a-64.keys`) is nearly always that of the keys, and says nothing.
     FromName,
 }
 
@@ -111,20 +111,22 @@ impl WidthRule {
     /// The width of keys in a file of this name.
     #[must_use]
     pub fn of(self, path: &Path) -> KeyWidth {
-        let says_64 = |name: &Path| {
-            let extension = name.extension().map(OsStr::as_encoded_bytes);
-            extension.is_some_and(|extension| matches!(extension, b"64" | b"keys64"))
-        };
         match self {
             Self::Fixed(width) => width,
-            Self::FromName
-                if says_64(path) || path.file_stem().is_some_and(|stem| says_64(stem.as_ref())) =>
-            {
+            Self::FromName if says_64(path.extension()) || says_64(path.file_stem()) => {
                 KeyWidth::Bits64
             }
             Self::FromName => KeyWidth::Bits32,
         }
     }
+}
+
+/// Whether part of a name ends in 64 after a letter or a dot, or is 64.
+fn says_64(part: Option<&OsStr>) -> bool {
+    let before = part.and_then(|part| part.as_encoded_bytes().strip_suffix(b"64"));
+    before.is_some_and(|before| {
+        before.last().is_none_or(|byte| byte.is_ascii_alphabetic() || *byte == b'.')
+    })
 }
 
 /// How keys are written.
@@ -239,7 +241,9 @@ mod tests {
         check("a.keys64", KeyWidth::Bits64);
         check("dir/a-64.keys", KeyWidth::Bits32);
         check("a.4264", KeyWidth::Bits32);
-        check("64.keys", KeyWidth::Bits32);
+        check("64.keys", KeyWidth::Bits64);
+        check("routes64.keys", KeyWidth::Bits64);
+        check("routes_64.keys", KeyWidth::Bits32);
         check("a.64.keys", KeyWidth::Bits64);
         check("a-3162.keys", KeyWidth::Bits32);
         check("keys64/a.keys", KeyWidth::Bits32);
