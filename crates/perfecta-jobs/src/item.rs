@@ -631,7 +631,9 @@ impl<'a> Item<'a> {
     fn not_published(&mut self, replace: Replace, failure: Failure, world: &World<'_>) -> Effect {
         let error = match failure.error {
             // Somebody made it since we looked.
-            IoError { kind: IoErrorKind::Exists, path, .. } => ItemError::Foreign { target: path },
+            IoError { kind: IoErrorKind::Exists, path, .. } => {
+                ItemError::Overtaken { target: path }
+            }
             error => ItemError::Output(error),
         };
         self.fail(State::Publishing(replace), error, world)
