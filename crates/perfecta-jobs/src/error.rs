@@ -144,6 +144,12 @@ pub enum ItemError {
         /// The target.
         target: PathBuf,
     },
+    /// The target was absent when the item began, and is there now.
+    #[error("{} was made by somebody else meanwhile", .target.display())]
+    Overtaken {
+        /// The target.
+        target: PathBuf,
+    },
     /// Writing failed.
     #[error(transparent)]
     Output(IoError),
@@ -200,9 +206,10 @@ impl ItemError {
             Self::Plan(_) | Self::Unsolved { .. } | Self::TimedOut { .. } | Self::Memory { .. } => {
                 ExitClass::Unsolved
             }
-            Self::Clash { .. } | Self::InputInTheWay { .. } | Self::Foreign { .. } => {
-                ExitClass::Conflict
-            }
+            Self::Clash { .. }
+            | Self::InputInTheWay { .. }
+            | Self::Foreign { .. }
+            | Self::Overtaken { .. } => ExitClass::Conflict,
             Self::Output(error) if error.is_denied() => ExitClass::Denied,
             Self::Output(_) | Self::OutputLimit { .. } | Self::DiskFull(_) => ExitClass::Io,
             Self::Verify(_) | Self::Damaged { .. } => ExitClass::Verification,
@@ -232,6 +239,7 @@ impl ItemError {
             Self::Foreign { .. } => {
                 Some("choose another output directory, remove it, or give --force")
             }
+            Self::Overtaken { .. } => Some("let one run at a time write there, and run again"),
             Self::OutputLimit { .. } => Some("raise the limit of output bytes"),
             Self::DiskFull(_) => Some("free space, then run again: finished tables are kept"),
             Self::Verify(_) | Self::Damaged { .. } => {

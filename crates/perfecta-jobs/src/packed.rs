@@ -192,7 +192,7 @@ impl Closing<'_> {
         let target = directory.join(PACKED_DIRECTORY);
         let op = Op::Publish { staged: self.staged.to_owned(), target, replace };
         call(engine, op).map_err(|error| match error.kind {
-            IoErrorKind::Exists => ItemError::Foreign { target: error.path },
+            IoErrorKind::Exists => ItemError::Overtaken { target: error.path },
             _ => ItemError::Output(error),
         })?;
         if self.output.durability == Durability::Power {

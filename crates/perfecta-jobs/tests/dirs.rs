@@ -432,3 +432,48 @@ fn what_is_not_built_in_says_so() {
     assert!(matches!(error, Err(JobError::Unsupported(_))));
     let _ = Layout::Packed;
 }
+
+/// Another run is always a moment faster: it publishes whatever is about to be published.
+struct Rival(perfecta_io::BlockingEngine);
+
+impl perfecta_io::Engine for Rival {
+    fn submit(&mut self, token: perfecta_io::Token, op: perfecta_io::Op) {
+        if let perfecta_io::Op::Publish { target, .. } = &op {
+            std::fs::create_dir(target).unwrap();
+            std::fs::write(target.join("theirs"), b"").unwrap();
+        }
+        self.0.submit(token, op);
+    }
+    fn next_completion(&mut self) -> Option<perfecta_io::Completion> {
+        self.0.next_completion()
+    }
+    fn num_in_flight(&self) -> usize {
+        self.0.num_in_flight()
+    }
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+#[test]
+fn a_table_that_another_run_published_first_is_left_alone_and_said_to_be_so() {
+    struct Rivals;
+    impl perfecta_jobs::EngineSource for Rivals {
+        fn engine(&self) -> Box<dyn perfecta_io::Engine> {
+            Box::new(Rival(perfecta_io::BlockingEngine::default()))
+        }
+    }
+    for (layout, place) in [(Layout::Dirs, "a"), (Layout::Packed, "tables.packed")] {
+        let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(input.path().join("a.keys"), keys(9, 5)).unwrap();
+        let mut job = job(input.path(), out.path());
+        output(&mut job).layout = layout;
+        let (summary, reports) = run_all(&job, &Runtime { engines: &Rivals, ..runtime() });
+        assert_eq!(summary.exit_class().code(), 7);
+        let report = reports.values().next().unwrap();
+        let message = report.error.as_ref().unwrap().to_string();
+        assert!(message.contains("made by somebody else meanwhile"), "{message}");
+        let theirs = format!("{place}/theirs");
+        assert!(tree(out.path()).keys().any(|name| name.ends_with(&theirs)), "{place}");
+    }
+}

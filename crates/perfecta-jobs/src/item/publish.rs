@@ -100,7 +100,9 @@ impl Item<'_> {
     ) -> Effect {
         let error = match failure.error {
             // Somebody made it since we looked.
-            IoError { kind: IoErrorKind::Exists, path, .. } => ItemError::Foreign { target: path },
+            IoError { kind: IoErrorKind::Exists, path, .. } => {
+                ItemError::Overtaken { target: path }
+            }
             error => ItemError::Output(error),
         };
         self.fail(State::Publishing(replace), error, world)
