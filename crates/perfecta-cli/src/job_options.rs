@@ -152,7 +152,7 @@ fn parse_attempts(value: &str) -> Result<u64, String> {
 }
 
 /// Every thread takes memory and some open files; no machine of today gains by more.
-const THREADS_MAX: usize = 1024;
+const THREADS_MAX: usize = 512;
 
 fn parse_threads(value: &str) -> Result<NonZeroUsize, String> {
     let threads = options::parse_number(value)?;
@@ -249,6 +249,7 @@ impl LimitOptions {
         let defaults = Limits::default();
         Limits {
             threads: self.jobs.unwrap_or_else(machine::cpus),
+            cpus: machine::cpus(),
             memory_bytes_max: self.memory.unwrap_or_else(machine::memory_bytes),
             item_time_max: Some(self.max_seconds),
             output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),

@@ -168,7 +168,7 @@ fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
     check(&place.run(&["create", "keys", "out"]), 5, &["it is a directory", "bulk-create"]);
     check(&place.run(&["bulk-create", "keys/k.keys", "out"]), 8, &["keys/k.keys", "`create`"]);
     check(&place.run(&["create", "keys/k.keys", "keys/k.keys"]), 8, &["another directory"]);
-    check(&place.run(&["create", "keys/k.keys", "out", "--jobs", "5000"]), 2, &["1 to 1024"]);
+    check(&place.run(&["create", "keys/k.keys", "out", "--jobs", "5000"]), 2, &["1 to 512"]);
 }
 
 #[test]

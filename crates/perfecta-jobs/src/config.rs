@@ -197,6 +197,8 @@ pub enum Conflicts {
 pub struct Limits {
     /// Worker threads.
     pub threads: NonZeroUsize,
+    /// CPUs that they run on: threads beyond these share the memory that so many would use.
+    pub cpus: NonZeroUsize,
     /// Bytes of key files, graphs and artifacts in memory at once, all threads together.
     pub memory_bytes_max: u64,
     /// Wall time of the search on one key file.
@@ -219,6 +221,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             threads: NonZeroUsize::MIN,
+            cpus: NonZeroUsize::MIN,
             memory_bytes_max: 1 << 30,
             item_time_max: None,
             input_bytes_max: 8 << 30,

@@ -122,7 +122,7 @@ impl<'a> JobState<'a> {
             phase: Phase::Admitting,
             ledger,
             next: 0,
-            memory: MemoryBudget::new(job.limits.memory_bytes_max),
+            memory: MemoryBudget::of_job(job, items),
             staged: Vec::new(),
             in_publication: 0,
             pack,

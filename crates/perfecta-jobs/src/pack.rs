@@ -8,7 +8,8 @@
 //!
 //! A chunk is written, read back and checked against all keys of its tables before the next one.
 //! What has arrived and not left is bounded: an item begins only while it is within
-//! [`PackWindow::AHEAD_MAX`] of the first that has not arrived.
+//! [`PackWindow::AHEAD_MAX`] of the first that has not arrived, and less than
+//! [`PackWindow::WAITING_BYTES_MAX`] wait; the first itself always may.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,13 @@ pub(crate) struct PackedTable {
     pub(crate) entry: Vec<u8>,
     pub(crate) keys: Arc<KeySet>,
     pub(crate) keys_blake3: Digest,
+}
+
+impl PackedTable {
+    /// Bytes of the entry and of the keys that it is checked with.
+    fn memory_bytes(&self) -> usize {
+        self.entry.len() + self.keys.len() * self.keys.hashed().width().bytes()
+    }
 }
 
 impl fmt::Debug for PackedTable {
@@ -61,6 +69,8 @@ pub(crate) struct PackWindow {
     writer: PackWriter,
     next: u32,
     arrived: BTreeMap<u32, Option<PackedTable>>,
+    /// Bytes of what arrived and is in no chunk that was handed out: entries and keys.
+    waiting_bytes: usize,
     bytes: Vec<u8>,
     tables: Vec<(PackedEntry, Arc<KeySet>)>,
     end: u64,
@@ -73,6 +83,8 @@ pub(crate) struct PackWindow {
 impl PackWindow {
     /// Items that may run ahead of the slowest.
     const AHEAD_MAX: u32 = 4096;
+    /// Bytes that may wait for the slowest, or for the disk.
+    const WAITING_BYTES_MAX: usize = 16 << 20;
     /// Bytes from which a chunk is worth a write.
     const CHUNK_BYTES: usize = 1 << 20;
 
@@ -82,6 +94,7 @@ impl PackWindow {
             writer: PackWriter::default(),
             next: 0,
             arrived: BTreeMap::new(),
+            waiting_bytes: 0,
             bytes: PackWriter::header().to_vec(),
             tables: Vec::new(),
             end: 0,
@@ -94,12 +107,14 @@ impl PackWindow {
 
     /// Whether an item at `position` may begin.
     pub(crate) const fn admits(&self, position: u32) -> bool {
-        position - self.next < Self::AHEAD_MAX
+        let is_near = position - self.next < Self::AHEAD_MAX;
+        position == self.next || (is_near && self.waiting_bytes < Self::WAITING_BYTES_MAX)
     }
 
     /// An item comes with its table, or will never have one.
     pub(crate) fn arrive(&mut self, position: u32, table: Option<PackedTable>) {
         assert!(position >= self.next, "item {position} arrives twice");
+        self.waiting_bytes += table.as_ref().map_or(0, PackedTable::memory_bytes);
         let before = self.arrived.insert(position, table);
         assert!(before.is_none(), "item {position} arrives twice");
         while let Some(arrived) = self.arrived.remove(&self.next) {
@@ -141,6 +156,7 @@ impl PackWindow {
             return None;
         }
         self.is_writing = true;
+        self.waiting_bytes = self.arrived.values().flatten().map(PackedTable::memory_bytes).sum();
         let chunk = Chunk {
             offset: self.end,
             bytes: std::mem::take(&mut self.bytes),

@@ -148,6 +148,7 @@ impl<'a> Setting<'a> {
         Shared {
             world: World { job, target },
             runtime,
+            idle: Mutex::new(Vec::new()),
             plan: Plan { memory_bytes_max, ..job.search.clone() },
             state: Mutex::new(state),
             changed: Condvar::new(),

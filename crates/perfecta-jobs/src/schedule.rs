@@ -185,7 +185,19 @@ pub(crate) struct MemoryBudget {
 pub(crate) struct Reservation(u64);
 
 impl MemoryBudget {
-    pub(crate) const fn new(limit: u64) -> Self {
+    /// What a job of small sets may have in flight, however many threads it has.
+    const SHARED_BYTES: u64 = 48 << 20;
+
+    /// The budget of a job: what its limits allow, but no more than that every CPU has the largest
+    /// item at work, or a fixed sum where that is less.
+    pub(crate) fn of_job(job: &Job, items: &[Planned]) -> Self {
+        let begun = items.iter().filter(|item| item.refusal.is_none());
+        let largest = begun.map(|item| item.memory_bytes(job)).max().unwrap_or(0);
+        let useful = largest.saturating_mul(job.limits.cpus.get() as u64).max(Self::SHARED_BYTES);
+        Self::new(job.limits.memory_bytes_max.min(useful))
+    }
+
+    const fn new(limit: u64) -> Self {
         Self { limit, reserved: 0 }
     }
 
@@ -287,6 +299,23 @@ mod tests {
             vec![file(".perfecta-stage-1-0/a.keys", 4)],
             &["its directory's name is kept for perfecta's stages"],
         );
+    }
+
+    #[test]
+    fn threads_beyond_the_cpus_get_no_more_memory() {
+        let check = |file_bytes: u64, cpus: usize, expected: fn(u64) -> u64| {
+            let mut job = job();
+            job.limits.threads = 256.try_into().unwrap();
+            job.limits.cpus = cpus.try_into().unwrap();
+            job.limits.memory_bytes_max = 8 << 30;
+            let items = plan(&job, vec![file("a.keys", file_bytes), file("b.keys", 8)]);
+            let budget = MemoryBudget::of_job(&job, &items);
+            assert_eq!(budget.limit, expected(items[0].memory_bytes(&job)));
+        };
+        check(1 << 10, 2, |_| MemoryBudget::SHARED_BYTES);
+        check(64 << 20, 2, |largest| 2 * largest);
+        check(64 << 20, 1, |largest| largest);
+        check(64 << 20, 64, |_| 8 << 30);
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use perfecta_core::graph::Scratch;
 use perfecta_core::search::Plan;
 use perfecta_io::Held;
 
 use crate::event::{Event, ItemReport, Observer};
-use crate::item::World;
+use crate::item::{Workspace, World};
 use crate::job::{Assignment, JobState, Ticket};
 use crate::runtime::Runtime;
 use crate::schedule::Planned;
@@ -21,6 +22,9 @@ use crate::schedule::Planned;
 pub(crate) struct Shared<'a, 'o> {
     pub(crate) world: World<'a>,
     pub(crate) runtime: &'a Runtime<'a>,
+    /// Memory of items that are not at work: there is as much as items were at work at once, not as
+    /// threads.
+    pub(crate) idle: Mutex<Vec<ItemMemory>>,
     /// The job's plan, with the job's memory as limit.
     pub(crate) plan: Plan,
     pub(crate) state: Mutex<JobState<'a>>,
@@ -35,6 +39,13 @@ pub(crate) struct Shared<'a, 'o> {
     pub(crate) pack: Option<PathBuf>,
     /// For common syncs, if there are any.
     pub(crate) filesystem: Option<Arc<Held>>,
+}
+
+/// Memory that goes from item to item.
+#[derive(Debug, Default)]
+pub(crate) struct ItemMemory {
+    pub(crate) scratch: Scratch,
+    pub(crate) workspace: Workspace,
 }
 
 /// Between two events of hard searches.

@@ -6,18 +6,17 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use perfecta_core::graph::Scratch;
 use perfecta_io::{Engine, IoError, Op, Outcome, Token};
 
 use self::solve::solve;
 use crate::call::call;
 use crate::error::ItemError;
 use crate::event::Event;
-use crate::item::{Effect, Item, ItemEvent, Workspace};
+use crate::item::{Effect, Item, ItemEvent};
 use crate::job::{Assignment, StagedItem, Taken, Ticket};
 use crate::pack::{Chunk, PackedTable};
 use crate::render::check_image;
-use crate::shared::Shared;
+use crate::shared::{ItemMemory, Shared};
 
 /// Where an item stopped.
 enum Pause {
@@ -27,34 +26,29 @@ enum Pause {
     ForPack(Box<PackedTable>),
 }
 
-/// One worker, with an engine and memory of its own.
+/// One worker, with an engine of its own, and memory while it has work.
 struct Worker<'s, 'a, 'o> {
     shared: &'s Shared<'a, 'o>,
     engine: Box<dyn Engine>,
-    scratch: Scratch,
-    workspace: Workspace,
+    memory: ItemMemory,
 }
 
 /// Works until every item of the job is settled.
 pub(crate) fn work(shared: &Shared<'_, '_>) {
-    let mut worker = Worker {
-        shared,
-        engine: shared.runtime.engines.engine(),
-        scratch: Scratch::default(),
-        workspace: Workspace::default(),
-    };
+    let mut worker =
+        Worker { shared, engine: shared.runtime.engines.engine(), memory: ItemMemory::default() };
     loop {
         match shared.next_assignment() {
-            Assignment::Begin(taken) => worker.begin(taken),
+            Assignment::Begin(taken) => worker.with_memory(|worker| worker.begin(taken)),
             Assignment::Refuse(report) => shared.tell_settled(&report),
             Assignment::Publish(batch) => worker.publish(batch),
             Assignment::Append(chunk) => {
-                let outcome = worker.append(chunk);
+                let outcome = worker.with_memory(|worker| worker.append(chunk));
                 shared.state.lock().appended(outcome);
                 shared.changed.notify_all();
             }
             Assignment::Help(search, range, memory) => {
-                search.help(&mut worker.scratch, &range);
+                worker.with_memory(|worker| search.help(&mut worker.memory.scratch, &range));
                 shared.state.lock().helped(memory);
                 shared.changed.notify_all();
                 shared.tick();
@@ -67,6 +61,14 @@ pub(crate) fn work(shared: &Shared<'_, '_>) {
 }
 
 impl<'a> Worker<'_, 'a, '_> {
+    /// Works with memory that an earlier item left, if there is any.
+    fn with_memory<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        self.memory = self.shared.idle.lock().pop().unwrap_or_default();
+        let result = work(self);
+        self.shared.idle.lock().push(std::mem::take(&mut self.memory));
+        result
+    }
+
     fn begin(&mut self, taken: Taken<'a>) {
         let (mut item, ticket) = taken.split();
         let planned = item.planned();
@@ -98,7 +100,11 @@ impl<'a> Worker<'_, 'a, '_> {
             }
             Err(error) => {
                 drop(state);
-                let _ = item.on(ItemEvent::Failed(error), &self.shared.world, &mut self.workspace);
+                let _ = item.on(
+                    ItemEvent::Failed(error),
+                    &self.shared.world,
+                    &mut self.memory.workspace,
+                );
                 self.settle(item, ticket);
             }
         }
@@ -122,7 +128,7 @@ impl<'a> Worker<'_, 'a, '_> {
 
     fn carry_on(&mut self, item: &mut Item<'a>, event: ItemEvent) -> Pause {
         let world = &self.shared.world;
-        let mut effect = item.on(event, world, &mut self.workspace);
+        let mut effect = item.on(event, world, &mut self.memory.workspace);
         loop {
             let is_cancelled = self.shared.runtime.cancel.is_cancelled();
             let event = if is_cancelled && item.may_be_abandoned() {
@@ -131,7 +137,8 @@ impl<'a> Worker<'_, 'a, '_> {
                 match effect {
                     Effect::Submit(op) => ItemEvent::Completed(self.complete(item.position(), op)),
                     Effect::Search(keys) => {
-                        let searched = solve(self.shared, &mut self.scratch, keys, item.planned());
+                        let searched =
+                            solve(self.shared, &mut self.memory.scratch, keys, item.planned());
                         ItemEvent::Searched(Box::new(searched))
                     }
                     Effect::Reserve(bytes) => {
@@ -146,7 +153,7 @@ impl<'a> Worker<'_, 'a, '_> {
                     Effect::Settle => return Pause::Settled,
                 }
             };
-            effect = item.on(event, world, &mut self.workspace);
+            effect = item.on(event, world, &mut self.memory.workspace);
         }
     }
 
@@ -164,7 +171,7 @@ impl<'a> Worker<'_, 'a, '_> {
         let path = self.shared.pack.as_ref().expect("only a pack has chunks");
         let op = Op::Append { path: path.clone(), offset, bytes };
         let bytes = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
-        let buffer = std::mem::take(&mut self.workspace.buffer);
+        let buffer = std::mem::take(&mut self.memory.workspace.buffer);
         let op = Op::ReadRange { path: path.clone(), offset, bytes: bytes.len(), buffer };
         let read = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
         if read != bytes {
@@ -175,7 +182,7 @@ impl<'a> Worker<'_, 'a, '_> {
             let from = (entry.offset - offset) as usize;
             check_image(&entry.name, &read[from..from + entry.bytes as usize], Some(keys))?;
         }
-        self.workspace.buffer = read;
+        self.memory.workspace.buffer = read;
         Ok(Chunk { offset, bytes, tables })
     }
 

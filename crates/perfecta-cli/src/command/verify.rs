@@ -40,6 +40,7 @@ impl Verify {
             key_options: self.input.checked(),
             limits: Limits {
                 threads: machine::cpus(),
+                cpus: machine::cpus(),
                 memory_bytes_max: machine::memory_bytes(),
                 ..Limits::default()
             },
