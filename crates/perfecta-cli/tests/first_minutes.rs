@@ -128,3 +128,23 @@ fn a_benchmark_counts_the_attempts_of_every_family_and_says_which_cannot() {
     let table = place.ok(&["bench", keys, "--hash", "folded", "--hash", "2"]);
     assert_eq!(table.out.lines().count(), 3, "{}", table.out);
 }
+
+#[test]
+fn what_a_dry_run_says_is_within_a_tenth_of_what_is_written() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--key-size", "32"]);
+    for (emit, layout) in [("pht", "dirs"), ("all", "dirs"), ("pht", "packed")] {
+        let out = format!("{emit}-{layout}");
+        let run = |extra: &[&str]| {
+            let mut arguments =
+                vec!["bulk-create", "keys", &out, "--emit", emit, "--layout", layout, "--json"];
+            arguments.extend(extra);
+            place.ok(&arguments).lines().pop().unwrap()
+        };
+        let (plan, truth) = (run(&["--dry-run"]), run(&[]));
+        assert_eq!(plan["files"], truth["files"], "{out}");
+        let (planned, written) =
+            (plan["bytes"].as_f64().unwrap(), truth["bytes"].as_f64().unwrap());
+        assert!((planned / written - 1.0).abs() < 0.1, "{out}: {planned} for {written}");
+    }
+}

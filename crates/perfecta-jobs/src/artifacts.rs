@@ -86,22 +86,32 @@ impl Renderer for Artifacts {
     }
 
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
-        let family = Family::Folded;
-        let parameters = Parameters {
-            family,
-            seeds: SeedSource::default().draw(1, family, geometry),
-            geometry,
-            key_width: width,
-            downsize: None,
-            num_keys: num_keys.clamp(1, u64::from(geometry.edge_capacity())) as u32,
-            first_key: 0,
-            last_key: u64::from(u32::MAX),
-        };
+        let parameters = expected_parameters(num_keys, width, geometry);
         let (identifier, name) = (Identifier::of_file_name(b"table"), OriginalName::new("table"));
         let bytes = format::encoded_bytes(&parameters) as u64;
         let omitted = SelfTestKeys::Omitted;
         let description = Description::expected(parameters, &identifier, &name, omitted, bytes);
         let bundle = Bundle::new(description, self.kinds.clone());
         Estimate { files: bundle.artifacts().count() as u64, bytes: bundle.size_bytes() }
+    }
+}
+
+/// Parameters of the table that a search in the default family is expected to give, as far as sizes
+/// depend on them.
+pub(crate) fn expected_parameters(
+    num_keys: u64,
+    width: KeyWidth,
+    geometry: Geometry,
+) -> Parameters {
+    let family = Family::Folded;
+    Parameters {
+        family,
+        seeds: SeedSource::default().draw(1, family, geometry),
+        geometry,
+        key_width: width,
+        downsize: None,
+        num_keys: num_keys.clamp(1, u64::from(geometry.edge_capacity())) as u32,
+        first_key: 0,
+        last_key: u64::from(u32::MAX),
     }
 }

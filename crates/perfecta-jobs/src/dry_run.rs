@@ -1,8 +1,10 @@
 //! What a job would do, from lengths alone.
 
+use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
 
-use crate::config::Job;
+use crate::artifacts::expected_parameters;
+use crate::config::{Job, Layout};
 use crate::error::JobError;
 use crate::event::DryRun;
 use crate::inputs::plan_items;
@@ -10,6 +12,12 @@ use crate::runtime::Runtime;
 
 /// About what a manifest of one artifact comes to.
 const MANIFEST_BYTES: u64 = 800;
+
+/// The pack and its manifest.
+const PACKED_FILES: u64 = 2;
+
+/// About what a table takes in the pack's index and in its manifest.
+const PACKED_ENTRY_BYTES: u64 = 290;
 
 /// What a job would do, from the lengths of its key files.
 ///
@@ -28,12 +36,20 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
         dry_run.tables += 1;
         dry_run.keys += num_keys;
         let geometry = usize::try_from(num_keys).ok().and_then(Geometry::for_keys);
-        if let (Some(renderer), Some(_), Some(geometry)) = (runtime.renderer, &job.output, geometry)
-        {
-            let estimate =
-                renderer.estimate(num_keys, job.keys.width.of(&item.keys_file), geometry);
-            dry_run.files += estimate.files + 1;
-            dry_run.bytes += estimate.bytes + MANIFEST_BYTES;
+        let (Some(output), Some(geometry)) = (&job.output, geometry) else { continue };
+        let width = job.keys.width.of(&item.keys_file);
+        match (output.layout, runtime.renderer) {
+            (Layout::Dirs, Some(renderer)) => {
+                let estimate = renderer.estimate(num_keys, width, geometry);
+                dry_run.files += estimate.files + 1;
+                dry_run.bytes += estimate.bytes + MANIFEST_BYTES;
+            }
+            (Layout::Dirs, None) => {}
+            (Layout::Packed, _) => {
+                let table = expected_parameters(num_keys, width, geometry);
+                dry_run.files = PACKED_FILES;
+                dry_run.bytes += format::encoded_bytes(&table) as u64 + PACKED_ENTRY_BYTES;
+            }
         }
     }
     Ok(dry_run)
