@@ -1,36 +1,110 @@
-//! The plain backend: every operation is executed where it is submitted, and its completion queued.
+//! The plain backend: calls that do not wait for a device are made where an operation is submitted;
+//! those that do are made by a few threads, or, without such threads, there as well.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
 
 use crate::engine::{Completion, Engine, Token};
-use crate::error::IoError;
-use crate::op::{Failure, Held, Op, Outcome, Payload};
-use crate::sys;
+use crate::host::Host;
+use crate::io_threads::{Errand, IoThreads};
+use crate::mailbox::Mailbox;
+use crate::op::Op;
+use crate::ops::{self, Paused, Progress};
+use crate::system::System;
 
-/// Executes operations with blocking calls on the submitting thread.
-#[derive(Debug, Default)]
+/// Executes operations with blocking calls.
 pub struct BlockingEngine {
-    completed: VecDeque<Completion>,
+    inner: Blocking<Host>,
 }
 
 impl BlockingEngine {
-    /// More would only wait in the queue.
-    const IN_FLIGHT_MAX: usize = 64;
+    /// An engine that leaves what has to wait to `io_threads`; without them its own thread waits.
+    #[must_use]
+    pub fn new(io_threads: Option<Arc<IoThreads>>) -> Self {
+        Self { inner: Blocking::new(Host, io_threads) }
+    }
 }
 
-impl Engine for BlockingEngine {
-    fn submit(&mut self, token: Token, op: Op) {
-        assert!(self.completed.len() < Self::IN_FLIGHT_MAX, "{token:?} has no room");
-        self.completed.push_back(Completion { token, outcome: execute(op) });
+impl Default for BlockingEngine {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+/// The blocking backend on any system.
+pub(crate) struct Blocking<S> {
+    system: S,
+    io_threads: Option<Arc<IoThreads>>,
+    completed: VecDeque<Completion>,
+    mailbox: Arc<Mailbox>,
+    /// Operations that an I/O thread has.
+    num_away: usize,
+}
+
+impl<S: System> Blocking<S> {
+    /// More would only wait in the queue.
+    const IN_FLIGHT_MAX: usize = 1024;
+
+    pub(crate) fn new(system: S, io_threads: Option<Arc<IoThreads>>) -> Self {
+        let (completed, mailbox) = (VecDeque::new(), Arc::default());
+        Self { system, io_threads, completed, mailbox, num_away: 0 }
     }
 
-    fn next_completion(&mut self) -> Option<Completion> {
-        self.completed.pop_front()
+    fn send_away(&mut self, token: Token, paused: Paused<S>) {
+        let Some(io_threads) = &self.io_threads else {
+            let outcome = paused.finish(&self.system);
+            self.completed.push_back(Completion { token, outcome });
+            return;
+        };
+        let (system, mailbox) = (self.system.clone(), Arc::clone(&self.mailbox));
+        let cancelled = paused.as_cancelled();
+        let finish = Box::new(move || paused.finish(&system));
+        self.num_away += 1;
+        io_threads.send(Errand { token, mailbox, finish, cancelled });
+    }
+}
+
+impl<S: System> Engine for Blocking<S> {
+    fn submit(&mut self, token: Token, op: Op) {
+        assert!(self.num_in_flight() < Self::IN_FLIGHT_MAX, "{token:?} has no room");
+        match ops::begin(&self.system, op) {
+            Progress::Done(outcome) => self.completed.push_back(Completion { token, outcome }),
+            Progress::Paused(paused) => self.send_away(token, paused),
+        }
+    }
+
+    fn poll(&mut self) -> Option<Completion> {
+        if let Some(completion) = self.completed.pop_front() {
+            return Some(completion);
+        }
+        if self.num_away == 0 {
+            return None;
+        }
+        let completion = self.mailbox.take()?;
+        self.num_away -= 1;
+        Some(completion)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) {
+        if self.completed.is_empty() {
+            self.mailbox.wait(timeout);
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.mailbox))
+    }
+
+    fn cancel(&mut self, token: Token) {
+        if let Some(io_threads) = &self.io_threads {
+            io_threads.cancel(&self.mailbox, token);
+        }
     }
 
     fn num_in_flight(&self) -> usize {
-        self.completed.len()
+        self.completed.len() + self.num_away
     }
 
     fn capacity(&self) -> usize {
@@ -38,65 +112,32 @@ impl Engine for BlockingEngine {
     }
 }
 
-fn execute(op: Op) -> Outcome {
-    match op {
-        Op::ReadFile { path, mut buffer, bytes_max, symlinks } => {
-            let read = sys::read_file(&path, &mut buffer, bytes_max, symlinks);
-            with_buffer(read, buffer)
-        }
-        Op::Append { path, offset, bytes } => {
-            let appended = sys::append(&path, offset, &bytes);
-            with_buffer(appended, bytes)
-        }
-        Op::ReadRange { path, offset, bytes, mut buffer } => {
-            let read = sys::read_range(&path, offset, bytes, &mut buffer);
-            with_buffer(read, buffer)
-        }
-        Op::WriteDirectory { parent, name, files } => {
-            let written = sys::write_directory(&parent, &name, &files);
-            finish(written.map(|()| Payload::Files(files)))
-        }
-        Op::ListTree { root, entries_max, depth_max } => {
-            let limits = sys::ListingLimits { entries_max, depth_max };
-            finish(sys::list_tree(&root, limits).map(Payload::Listing))
-        }
-        Op::ReadDirectory { path, bytes_max } => {
-            finish(sys::read_directory(&path, bytes_max).map(Payload::Files))
-        }
-        Op::Inspect { path } => Ok(Payload::Kind(sys::inspect_path(&path))),
-        Op::Resolve { path } => finish(sys::resolve(&path).map(Payload::Path)),
-        Op::ListDirectory { path } => finish(sys::list_directory(&path).map(Payload::Names)),
-        Op::MakeDirectories { path } => done(sys::make_directories(&path)),
-        Op::WriteFile { directory, file } => done(sys::write_file(&directory, &file)),
-        Op::Publish { staged, target, replace } => done(sys::publish(&staged, &target, replace)),
-        Op::RemoveTree { path } => done(sys::remove_tree(&path)),
-        Op::OpenFilesystem { path } => held(sys::open_filesystem(&path)),
-        Op::SyncFilesystem { filesystem, path } => {
-            let descriptor = filesystem.resource::<OwnedFd>();
-            let descriptor = descriptor.expect("an open file system belongs to its backend");
-            done(sys::sync_filesystem(descriptor, &path))
-        }
-        Op::SyncDirectory { path } => done(sys::sync_directory(&path)),
-        Op::CreateLock { path } => held(sys::create_lock(&path)),
-        Op::TryLock { path } => held(sys::try_lock(&path)),
+impl Engine for BlockingEngine {
+    fn submit(&mut self, token: Token, op: Op) {
+        self.inner.submit(token, op);
     }
-}
 
-fn with_buffer(result: Result<(), IoError>, buffer: Vec<u8>) -> Outcome {
-    match result {
-        Ok(()) => Ok(Payload::Bytes(buffer)),
-        Err(error) => Err(Failure { error, buffer: Some(buffer) }),
+    fn poll(&mut self) -> Option<Completion> {
+        self.inner.poll()
     }
-}
 
-fn done(result: Result<(), IoError>) -> Outcome {
-    finish(result.map(|()| Payload::Done))
-}
+    fn wait(&mut self, timeout: Option<Duration>) {
+        self.inner.wait(timeout);
+    }
 
-fn held(result: Result<OwnedFd, IoError>) -> Outcome {
-    finish(result.map(|descriptor| Payload::Held(Held::new(descriptor))))
-}
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
 
-fn finish(result: Result<Payload, IoError>) -> Outcome {
-    result.map_err(|error| Failure { error, buffer: None })
+    fn cancel(&mut self, token: Token) {
+        self.inner.cancel(token);
+    }
+
+    fn num_in_flight(&self) -> usize {
+        self.inner.num_in_flight()
+    }
+
+    fn capacity(&self) -> usize {
+        self.inner.capacity()
+    }
 }

@@ -110,6 +110,9 @@ pub enum IoErrorKind {
     /// The lock file was removed by another process before it was locked.
     #[error("another process removed it")]
     Vanished,
+    /// It was cancelled before it was done.
+    #[error("it was cancelled")]
+    Cancelled,
 }
 
 impl IoError {
@@ -139,7 +142,8 @@ impl IoError {
             | IoErrorKind::WrongLength { .. }
             | IoErrorKind::Exists
             | IoErrorKind::Locked
-            | IoErrorKind::Vanished => None,
+            | IoErrorKind::Vanished
+            | IoErrorKind::Cancelled => None,
         }
     }
 
@@ -190,7 +194,7 @@ impl IoError {
             IoErrorKind::WrongLength { .. } => Some("let one run at a time write the output"),
             IoErrorKind::Exists => Some("choose another output directory or remove it"),
             IoErrorKind::Locked => Some("wait for the other run to end"),
-            IoErrorKind::Vanished => Some("run again"),
+            IoErrorKind::Vanished | IoErrorKind::Cancelled => Some("run again"),
         }
     }
 }

@@ -1,6 +1,12 @@
 //! File operations as owned values: an [`Op`] is submitted with a [`Token`], and its
 //! [`Completion`] comes back exactly once.
 //!
+//! ```text
+//!  Engine (who waits for what)   blocking · io_uring · simulated
+//!     `-> ops (what is done, call by call)
+//!            `-> System (the calls)   host · simulated · either with faults
+//! ```
+//!
 //! The grain is a whole file or a whole directory, because that is what measurement favours: the
 //! kernel creates files synchronously whatever the interface, so "write this directory" is one
 //! operation of plain calls. A backend owns every buffer from submission to completion. One engine
@@ -8,16 +14,30 @@
 //!
 //! This crate knows nothing of jobs, keys or tables.
 
+// What is asked for, and what is told.
+mod buffer;
+mod clock;
 mod engine;
 mod error;
 mod op;
 
+// What an operation does, over any machine's calls.
+mod ops;
+mod system;
+
+mod host;
+
+// The backends, and who waits for them.
 mod blocking;
-mod sys;
+mod io_threads;
+mod mailbox;
 
 pub use self::blocking::BlockingEngine;
-pub use self::engine::{Completion, Engine, Token};
+pub use self::buffer::Buffer;
+pub use self::clock::{Clock, SystemClock};
+pub use self::engine::{Completion, Engine, Token, call};
 pub use self::error::{IoError, IoErrorKind, Operation};
+pub use self::io_threads::IoThreads;
 pub use self::op::{
     Entry, EntryKind, Failure, FileContent, Held, Listing, Op, Outcome, Payload, Replace, Symlinks,
 };

@@ -6,7 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::buffer::Buffer;
 use crate::error::IoError;
+use crate::system::Links;
 
 /// One operation: an owned value, so that nothing it needs can go away before its completion.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub enum Op {
         /// The file.
         path: PathBuf,
         /// Where its bytes go; given back by [`Payload::Bytes`].
-        buffer: Vec<u8>,
+        buffer: Buffer,
         /// The largest file that is taken.
         bytes_max: u64,
         /// What to do with a symbolic link.
@@ -90,7 +92,7 @@ pub enum Op {
         path: PathBuf,
         /// Where it ends now.
         offset: u64,
-        /// What to append; given back by [`Payload::Bytes`].
+        /// What to append; given back by [`Payload::Written`].
         bytes: Vec<u8>,
     },
     /// Reads back a part of a file of ours into `buffer`, whose content is replaced; a file that
@@ -103,7 +105,7 @@ pub enum Op {
         /// Its length.
         bytes: usize,
         /// Where its bytes go; given back by [`Payload::Bytes`].
-        buffer: Vec<u8>,
+        buffer: Buffer,
     },
     /// Moves a staged file or directory to its place at once. With [`Replace::Exchange`], what was
     /// there is at `staged` afterwards.
@@ -158,6 +160,15 @@ pub enum Symlinks {
     Follow,
     /// Refuse it: a place that we wrote.
     Refuse,
+}
+
+impl From<Symlinks> for Links {
+    fn from(symlinks: Symlinks) -> Self {
+        match symlinks {
+            Symlinks::Follow => Self::Follow,
+            Symlinks::Refuse => Self::Refuse,
+        }
+    }
 }
 
 /// Whether a target may exist already.
@@ -243,8 +254,10 @@ pub type Outcome = Result<Payload, Failure>;
 pub enum Payload {
     /// Nothing but success.
     Done,
-    /// Bytes read, or a buffer that was written.
-    Bytes(Vec<u8>),
+    /// Bytes read.
+    Bytes(Buffer),
+    /// Bytes that were written.
+    Written(Vec<u8>),
     /// Files that were written, or read.
     Files(Vec<FileContent>),
     /// A listing.
@@ -263,12 +276,21 @@ pub enum Payload {
 /// panics.
 #[expect(clippy::missing_panics_doc, reason = "said once, above")]
 impl Payload {
-    /// Of what reads or writes a buffer.
+    /// Of what reads into a buffer.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Buffer {
         match self {
             Self::Bytes(bytes) => bytes,
             other => panic!("a buffer comes back, not {other:?}"),
+        }
+    }
+
+    /// Of [`Op::Append`].
+    #[must_use]
+    pub fn into_written(self) -> Vec<u8> {
+        match self {
+            Self::Written(bytes) => bytes,
+            other => panic!("what was written comes back, not {other:?}"),
         }
     }
 
@@ -327,11 +349,17 @@ impl Payload {
     }
 }
 
-/// A failed operation. Buffers come back also from failures, so that they can be used again.
+/// A failed operation. A buffer to read into comes back also from a failure.
 #[derive(Debug)]
 pub struct Failure {
     /// The reason.
     pub error: IoError,
     /// The buffer of the operation, if it had one.
-    pub buffer: Option<Vec<u8>>,
+    pub buffer: Option<Buffer>,
+}
+
+impl From<IoError> for Failure {
+    fn from(error: IoError) -> Self {
+        Self { error, buffer: None }
+    }
 }

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use perfecta_io::{
-    BlockingEngine, Engine, EntryKind, FileContent, IoError, IoErrorKind, Op, Payload, Replace,
-    Symlinks, Token,
+    BlockingEngine, Buffer, Engine, EntryKind, FileContent, IoError, IoErrorKind, IoThreads, Op,
+    Payload, Replace, Symlinks, Token,
 };
 
 fn backends() -> Vec<Box<dyn Engine>> {
-    vec![Box::new(BlockingEngine::default())]
+    let io_threads = Arc::new(IoThreads::start(2.try_into().unwrap()).unwrap());
+    vec![Box::new(BlockingEngine::default()), Box::new(BlockingEngine::new(Some(io_threads)))]
 }
 
 /// Runs one operation on every backend, each in a directory of its own.
@@ -23,24 +24,18 @@ fn for_every_backend(check: impl Fn(&mut dyn Engine, &Path)) {
         let directory = tempfile::tempdir().unwrap();
         check(engine.as_mut(), directory.path());
         assert_eq!(engine.num_in_flight(), 0);
-        assert!(engine.next_completion().is_none());
+        assert!(engine.poll().is_none());
     }
 }
 
 fn call(engine: &mut dyn Engine, op: Op) -> Result<Payload, IoError> {
-    engine.submit(Token(7), op);
-    assert_eq!(engine.num_in_flight(), 1);
-    let completion = engine.next_completion().unwrap();
-    assert_eq!(completion.token, Token(7));
-    completion.outcome.map_err(|failure| failure.error)
+    perfecta_io::call(engine, op).map_err(|failure| failure.error)
 }
 
 fn read(engine: &mut dyn Engine, path: &Path, symlinks: Symlinks) -> Result<Vec<u8>, IoError> {
-    let (path, buffer) = (path.to_owned(), vec![1, 2, 3]);
-    match call(engine, Op::ReadFile { path, buffer, bytes_max: 100, symlinks })? {
-        Payload::Bytes(bytes) => Ok(bytes),
-        other => panic!("{other:?}"),
-    }
+    let (path, buffer) = (path.to_owned(), Buffer::default());
+    let read = call(engine, Op::ReadFile { path, buffer, bytes_max: 100, symlinks })?;
+    Ok(read.into_bytes().into_vec())
 }
 
 fn file(name: &str, bytes: &[u8]) -> FileContent {
@@ -56,7 +51,11 @@ fn every_operation_completes_once_with_its_own_token() {
             let path = if token % 2 == 0 { directory.join("a") } else { directory.join("absent") };
             engine.submit(Token(token), Op::Inspect { path });
         }
-        while let Some(completion) = engine.next_completion() {
+        while engine.num_in_flight() > 0 {
+            let Some(completion) = engine.poll() else {
+                engine.wait(None);
+                continue;
+            };
             let place = expected.iter().position(|&token| Token(token) == completion.token);
             expected.swap_remove(place.unwrap());
         }
@@ -238,11 +237,11 @@ fn a_file_is_appended_to_only_where_it_ends() {
         let wrong = append(engine, 4, b"x").unwrap_err();
         assert_eq!(wrong.kind, IoErrorKind::WrongLength { bytes: 6, expected: 4 });
         let range = |offset, bytes| {
-            let buffer = vec![9; 50];
+            let buffer = Buffer::default();
             Op::ReadRange { path: path.clone(), offset, bytes, buffer }
         };
         match call(engine, range(2, 3)).unwrap() {
-            Payload::Bytes(bytes) => assert_eq!(bytes, b"etw"),
+            Payload::Bytes(bytes) => assert_eq!(&*bytes, b"etw"),
             other => panic!("{other:?}"),
         }
         let beyond = call(engine, range(2, 5)).unwrap_err();

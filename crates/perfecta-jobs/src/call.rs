@@ -2,18 +2,14 @@
 
 use std::path::PathBuf;
 
-use perfecta_io::{Engine, IoError, Op, Payload, Symlinks, Token};
+use perfecta_io::{Buffer, Engine, IoError, Op, Payload, Symlinks};
 
 /// Submits one operation and waits for it.
 ///
 /// # Panics
 /// If another is in flight.
 pub(crate) fn call(engine: &mut dyn Engine, op: Op) -> Result<Payload, IoError> {
-    assert_eq!(engine.num_in_flight(), 0, "operations in flight");
-    engine.submit(Token(0), op);
-    let completion = engine.next_completion().expect("an operation is in flight");
-    assert_eq!(completion.token, Token(0));
-    completion.outcome.map_err(|failure| failure.error)
+    perfecta_io::call(engine, op).map_err(|failure| failure.error)
 }
 
 /// Reads a whole file.
@@ -22,7 +18,7 @@ pub(crate) fn read_file(
     path: PathBuf,
     bytes_max: u64,
     symlinks: Symlinks,
-) -> Result<Vec<u8>, IoError> {
-    let buffer = Vec::new();
+) -> Result<Buffer, IoError> {
+    let buffer = Buffer::default();
     call(engine, Op::ReadFile { path, buffer, bytes_max, symlinks }).map(Payload::into_bytes)
 }

@@ -16,8 +16,9 @@ use perfecta_core::key::KeySet;
 use perfecta_core::search::{
     AttemptRange, RangeEnd, RangeReport, Search, Step, Tally, Verdict, try_range,
 };
+use perfecta_io::Clock;
 
-use crate::runtime::{CancelFlag, Clock};
+use crate::runtime::CancelFlag;
 
 /// When a search has to stop: asked between attempts.
 #[derive(Clone)]
@@ -161,9 +162,9 @@ impl<'a> SharedSearch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::SystemClock;
     use perfecta_core::key::Repair;
     use perfecta_core::search::{Plan, search};
+    use perfecta_io::SystemClock;
 
     #[test]
     fn a_success_found_early_does_not_stop_the_attempts_before_it() {

@@ -60,5 +60,6 @@ pub use self::ledger::{Ledger, Status};
 pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderedFile, Renderer};
 pub use self::run::run;
-pub use self::runtime::{CancelFlag, Clock, EngineSource, Runtime, SystemClock};
+pub use self::runtime::{CancelFlag, EngineSource, Runtime};
 pub use self::verify::{Verification, verify};
+pub use perfecta_io::{Clock, SystemClock};

@@ -8,7 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use perfecta_io::{Engine, EntryKind, FileContent, Held, IoErrorKind, Op, Replace, Symlinks};
+use perfecta_io::{
+    Buffer, Engine, EntryKind, FileContent, Held, IoErrorKind, Op, Replace, Symlinks,
+};
 
 use crate::call::{call, read_file};
 use crate::config::{Conflicts, Durability, Job, Output};
@@ -94,7 +96,7 @@ pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Opt
         return None;
     }
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = Vec::new();
+    let mut buffer = Buffer::default();
     let mut offset = 0;
     while offset < bytes {
         let part = PART_BYTES.min(bytes - offset) as usize;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
-use perfecta_io::{Engine, Entry, EntryKind, IoError, IoErrorKind, Op, Symlinks};
+use perfecta_io::{Buffer, Engine, Entry, EntryKind, IoError, IoErrorKind, Op, Symlinks};
 
 use crate::call::{call, read_file};
 use crate::config::{Inputs, Job, KeyOptions, Limits};
@@ -308,7 +308,7 @@ impl Shared<'_> {
                     path: check.path.clone(),
                     offset: entry.offset,
                     bytes: entry.bytes as usize,
-                    buffer: Vec::new(),
+                    buffer: Buffer::default(),
                 };
                 let bytes = call(engine, op).map_err(ItemError::Output)?.into_bytes();
                 report.bytes = entry.bytes;

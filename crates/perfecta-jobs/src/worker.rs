@@ -160,9 +160,13 @@ impl<'a> Worker<'_, 'a, '_> {
     fn complete(&mut self, position: u32, op: Op) -> Outcome {
         let token = Token(u64::from(position));
         self.engine.submit(token, op);
-        let completion = self.engine.next_completion().expect("an operation is in flight");
-        assert_eq!(completion.token, token, "a worker has one operation in flight");
-        completion.outcome
+        loop {
+            if let Some(completion) = self.engine.poll() {
+                assert_eq!(completion.token, token, "a worker has one operation in flight");
+                return completion.outcome;
+            }
+            self.engine.wait(None);
+        }
     }
 
     /// Appends a chunk to the pack, reads it back, and checks every table in it.
@@ -170,11 +174,11 @@ impl<'a> Worker<'_, 'a, '_> {
         let Chunk { offset, bytes, tables } = chunk;
         let path = self.shared.pack.as_ref().expect("only a pack has chunks");
         let op = Op::Append { path: path.clone(), offset, bytes };
-        let bytes = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
+        let bytes = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_written();
         let buffer = std::mem::take(&mut self.memory.workspace.buffer);
         let op = Op::ReadRange { path: path.clone(), offset, bytes: bytes.len(), buffer };
         let read = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
-        if read != bytes {
+        if *read != *bytes {
             let reason = "what was read back is not what was written".to_owned();
             return Err(ItemError::Damaged { file: path.display().to_string(), reason });
         }

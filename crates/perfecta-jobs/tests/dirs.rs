@@ -379,14 +379,23 @@ fn a_full_disk_ends_admissions_after_some_failures() {
             };
             self.1.submit(token, op);
         }
-        fn next_completion(&mut self) -> Option<perfecta_io::Completion> {
-            let mut completion = self.1.next_completion()?;
+        fn poll(&mut self) -> Option<perfecta_io::Completion> {
+            let mut completion = self.1.poll()?;
             if let Err(failure) = &mut completion.outcome
                 && failure.error.path == Path::new("/dev/full")
             {
                 failure.error.kind = perfecta_io::IoErrorKind::System(28);
             }
             Some(completion)
+        }
+        fn wait(&mut self, timeout: Option<std::time::Duration>) {
+            self.0.wait(timeout);
+        }
+        fn waker(&self) -> std::task::Waker {
+            self.0.waker()
+        }
+        fn cancel(&mut self, token: perfecta_io::Token) {
+            self.0.cancel(token);
         }
         fn num_in_flight(&self) -> usize {
             self.1.num_in_flight()
@@ -444,8 +453,17 @@ impl perfecta_io::Engine for Rival {
         }
         self.0.submit(token, op);
     }
-    fn next_completion(&mut self) -> Option<perfecta_io::Completion> {
-        self.0.next_completion()
+    fn poll(&mut self) -> Option<perfecta_io::Completion> {
+        self.0.poll()
+    }
+    fn wait(&mut self, timeout: Option<std::time::Duration>) {
+        self.0.wait(timeout);
+    }
+    fn waker(&self) -> std::task::Waker {
+        self.0.waker()
+    }
+    fn cancel(&mut self, token: perfecta_io::Token) {
+        self.0.cancel(token);
     }
     fn num_in_flight(&self) -> usize {
         self.0.num_in_flight()

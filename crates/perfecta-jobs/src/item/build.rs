@@ -8,7 +8,7 @@ use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
 use perfecta_emit::OriginalName;
-use perfecta_io::{Failure, Op, Outcome, Replace, Symlinks};
+use perfecta_io::{Buffer, Failure, Op, Outcome, Replace, Symlinks};
 
 use super::found::{Found, what_is_there};
 use super::state::{Bundle, State};
@@ -75,7 +75,7 @@ impl Item<'_> {
     pub(super) fn compare(
         &mut self,
         outcome: Outcome,
-        bytes: Vec<u8>,
+        bytes: Buffer,
         origin: Origin,
         world: &World<'_>,
         workspace: &mut Workspace,
@@ -109,7 +109,7 @@ impl Item<'_> {
 
     fn search(
         &mut self,
-        bytes: Vec<u8>,
+        bytes: Buffer,
         origin: Option<Origin>,
         replace: Replace,
         world: &World<'_>,

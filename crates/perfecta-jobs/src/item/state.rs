@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use perfecta_core::key::KeySet;
-use perfecta_io::{FileContent, Replace};
+use perfecta_io::{Buffer, FileContent, Replace};
 
 use crate::manifest::Origin;
 
@@ -13,7 +13,7 @@ pub(super) enum State {
     Queued,
     ReadingKeys,
     Comparing {
-        bytes: Vec<u8>,
+        bytes: Buffer,
         origin: Origin,
     },
     Searching {

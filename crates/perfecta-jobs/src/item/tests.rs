@@ -39,7 +39,7 @@ impl Script {
     fn complete(&mut self, op: Op) -> Outcome {
         let (name, payload) = match op {
             Op::ReadFile { .. } => {
-                ("read", Ok(Payload::Bytes(KEYS.map(u32::to_le_bytes).concat())))
+                ("read", Ok(Payload::Bytes(KEYS.map(u32::to_le_bytes).concat().into())))
             }
             Op::ReadDirectory { path, .. } => match &self.staged {
                 Some(files) => {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use perfecta_io::Buffer;
+
 use crate::config::{Durability, Job, Output};
 use crate::manifest;
 use crate::render::Renderer;
@@ -49,5 +51,5 @@ pub(crate) struct Publication<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     /// For key files.
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffer: Buffer,
 }

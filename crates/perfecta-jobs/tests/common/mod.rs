@@ -263,10 +263,19 @@ impl Engine for FaultyEngine {
         self.failed.push(Completion { token, outcome: Err(Failure { error, buffer: None }) });
     }
 
-    fn next_completion(&mut self) -> Option<Completion> {
-        self.failed.pop().or_else(|| self.inner.next_completion())
+    fn poll(&mut self) -> Option<Completion> {
+        self.failed.pop().or_else(|| self.inner.poll())
     }
 
+    fn wait(&mut self, timeout: Option<std::time::Duration>) {
+        self.inner.wait(timeout);
+    }
+    fn waker(&self) -> std::task::Waker {
+        self.inner.waker()
+    }
+    fn cancel(&mut self, token: Token) {
+        self.inner.cancel(token);
+    }
     fn num_in_flight(&self) -> usize {
         self.failed.len() + self.inner.num_in_flight()
     }

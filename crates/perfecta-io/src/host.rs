@@ -1,0 +1,207 @@
+//! The host's calls. What only one system has stands here and nowhere else.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::system::{At, FileKind, Links, Opening, Removal, Rename, Stat, System, Wait};
+
+/// Of every file that is created.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
+/// Of every directory that is made.
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// The machine that this runs on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Host;
+
+impl<'a> At<'a, OwnedFd> {
+    fn split(self) -> (BorrowedFd<'a>, &'a Path) {
+        match self {
+            Self::Path(path) => (CWD, path),
+            Self::In(directory, name) => (directory.as_fd(), name),
+        }
+    }
+}
+
+impl System for Host {
+    type File = OwnedFd;
+
+    fn open(&self, at: At<'_, OwnedFd>, how: Opening) -> Result<OwnedFd, Errno> {
+        let flags = match how {
+            // Without waiting for anybody: a FIFO without writer or a device does not block.
+            Opening::Read(links) => {
+                no_follow(links) | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY
+            }
+            Opening::Directory(links) => no_follow(links) | OFlags::RDONLY | OFlags::DIRECTORY,
+            Opening::CreateNew => OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+            Opening::Extend => OFlags::WRONLY | OFlags::NOFOLLOW,
+            Opening::CreateLock => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+            Opening::Lock => OFlags::RDWR | OFlags::NOFOLLOW,
+        };
+        let (directory, path) = at.split();
+        rustix::fs::openat(directory, path, flags | OFlags::CLOEXEC, FILE_MODE)
+    }
+
+    fn inspect(&self, file: &OwnedFd) -> Result<Stat, Errno> {
+        rustix::fs::fstat(file).map(|stat| of_host(&stat))
+    }
+
+    fn inspect_at(&self, at: At<'_, OwnedFd>, links: Links) -> Result<Stat, Errno> {
+        let flags = match links {
+            Links::Follow => AtFlags::empty(),
+            Links::Refuse => AtFlags::SYMLINK_NOFOLLOW,
+        };
+        let (directory, path) = at.split();
+        rustix::fs::statat(directory, path, flags).map(|stat| of_host(&stat))
+    }
+
+    fn names(&self, directory: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name.to_vec()));
+            }
+        }
+        Ok(names)
+    }
+
+    fn read(
+        &self,
+        file: &OwnedFd,
+        into: &mut [u8],
+        offset: u64,
+        wait: Wait,
+    ) -> Result<usize, Errno> {
+        match wait {
+            Wait::ForDevice => rustix::io::pread(file, into, offset),
+            Wait::Never => read_cached(file, into, offset),
+        }
+    }
+
+    fn write(&self, file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        rustix::io::pwrite(file, bytes, offset)
+    }
+
+    fn make_directory(&self, at: At<'_, OwnedFd>) -> Result<(), Errno> {
+        let (directory, path) = at.split();
+        rustix::fs::mkdirat(directory, path, DIRECTORY_MODE)
+    }
+
+    fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
+        match how {
+            Rename::Plain => rustix::fs::renameat(CWD, from, CWD, to),
+            Rename::NoReplace | Rename::Exchange => rename_with(from, to, how),
+        }
+    }
+
+    fn remove(&self, at: At<'_, OwnedFd>, what: Removal) -> Result<(), Errno> {
+        let flags = match what {
+            Removal::File => AtFlags::empty(),
+            Removal::Directory => AtFlags::REMOVEDIR,
+        };
+        let (directory, path) = at.split();
+        rustix::fs::unlinkat(directory, path, flags)
+    }
+
+    fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
+        rustix::fs::fsync(file)
+    }
+
+    fn sync_filesystem(&self, file: &OwnedFd) -> Result<(), Errno> {
+        sync_all(file)
+    }
+
+    fn lock(&self, file: &OwnedFd) -> Result<(), Errno> {
+        rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        path.canonicalize().map_err(errno)
+    }
+}
+
+const fn no_follow(links: Links) -> OFlags {
+    match links {
+        Links::Follow => OFlags::empty(),
+        Links::Refuse => OFlags::NOFOLLOW,
+    }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the widths of these fields are each system's own")]
+fn of_host(stat: &rustix::fs::Stat) -> Stat {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Fifo => FileKind::Special("FIFO"),
+        FileType::Socket => FileKind::Special("socket"),
+        FileType::CharacterDevice => FileKind::Special("character device"),
+        FileType::BlockDevice => FileKind::Special("block device"),
+        FileType::Symlink => FileKind::Special("symbolic link"),
+        FileType::Unknown => FileKind::Special("file of unknown kind"),
+    };
+    Stat {
+        kind,
+        bytes: stat.st_size as u64,
+        links: stat.st_nlink as u64,
+        identity: (stat.st_dev as u64, stat.st_ino as u64),
+        changed: [
+            stat.st_mtime as i64,
+            stat.st_mtime_nsec as i64,
+            stat.st_ctime as i64,
+            stat.st_ctime_nsec as i64,
+        ],
+    }
+}
+
+/// Reads what is in memory. File systems that cannot tell are read as usual.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &OwnedFd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    use rustix::io::ReadWriteFlags;
+    let mut slices = [std::io::IoSliceMut::new(into)];
+    match rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+            rustix::io::pread(file, into, offset)
+        }
+        read => read,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(file: &OwnedFd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    rustix::io::pread(file, into, offset)
+}
+
+#[cfg(target_os = "linux")]
+fn rename_with(from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
+    use rustix::fs::RenameFlags;
+    let flags = match how {
+        Rename::Plain => RenameFlags::empty(),
+        Rename::NoReplace => RenameFlags::NOREPLACE,
+        Rename::Exchange => RenameFlags::EXCHANGE,
+    };
+    rustix::fs::renameat_with(CWD, from, CWD, to, flags)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn rename_with(_from: &Path, _to: &Path, _how: Rename) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(target_os = "linux")]
+fn sync_all(file: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::syncfs(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_all(_file: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::sync();
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Threads that wait for devices, so that workers need not.
+
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::engine::{Completion, Token};
+use crate::error::{IoError, IoErrorKind};
+use crate::mailbox::Mailbox;
+use crate::op::Outcome;
+
+/// A fixed number of threads that finish operations of all engines that share them.
+///
+/// Dropping it ends the threads after what they have at hand; engines hold it as long as anything
+/// of theirs is in flight.
+#[derive(Debug)]
+pub struct IoThreads {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<Errand>,
+    is_closed: bool,
+}
+
+/// An operation that a thread finishes.
+pub(crate) struct Errand {
+    pub(crate) token: Token,
+    /// To whom the completion goes.
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Finishes it, and waits meanwhile.
+    pub(crate) finish: Box<dyn FnOnce() -> Outcome + Send>,
+    /// What it is to be called if it is cancelled before it began.
+    pub(crate) cancelled: IoError,
+}
+
+impl IoThreads {
+    /// Starts threads: as many of `count` as the system allows, one at least.
+    ///
+    /// # Errors
+    /// If not even one can be started.
+    pub fn start(count: NonZeroUsize) -> io::Result<Self> {
+        let mut io_threads = Self { queue: Arc::default(), threads: Vec::new() };
+        for number in 0..count.get() {
+            let queue = Arc::clone(&io_threads.queue);
+            let name = format!("io-{number}");
+            match std::thread::Builder::new().name(name).spawn(move || queue.work()) {
+                Ok(thread) => io_threads.threads.push(thread),
+                Err(error) if number == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(io_threads)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    pub(crate) fn send(&self, errand: Errand) {
+        self.queue.state.lock().waiting.push_back(errand);
+        self.queue.changed.notify_one();
+    }
+
+    /// Completes an errand that no thread has begun as cancelled.
+    pub(crate) fn cancel(&self, mailbox: &Arc<Mailbox>, token: Token) {
+        let mut state = self.queue.state.lock();
+        let is_meant =
+            |errand: &Errand| errand.token == token && Arc::ptr_eq(&errand.mailbox, mailbox);
+        let Some(place) = state.waiting.iter().position(is_meant) else { return };
+        let errand = state.waiting.remove(place).expect("it was just found");
+        drop(state);
+        let error = IoError { kind: IoErrorKind::Cancelled, ..errand.cancelled };
+        mailbox.post(Completion { token, outcome: Err(error.into()) });
+    }
+}
+
+impl Drop for IoThreads {
+    fn drop(&mut self) {
+        self.queue.state.lock().is_closed = true;
+        self.queue.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Queue {
+    fn work(&self) {
+        while let Some(errand) = self.next() {
+            let Errand { token, mailbox, finish, .. } = errand;
+            mailbox.post(Completion { token, outcome: finish() });
+        }
+    }
+
+    /// The next errand, waited for; `None` at the end.
+    fn next(&self) -> Option<Errand> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(errand) = state.waiting.pop_front() {
+                return Some(errand);
+            }
+            if state.is_closed {
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+impl std::fmt::Debug for QueueState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} errands wait", self.waiting.len())
+    }
+}

@@ -1,0 +1,161 @@
+//! What lies at a path and below it, in the order of the bytes of names.
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use super::{inspect, open_directory, persist, special_kind};
+use crate::error::{IoError, IoErrorKind, Operation};
+use crate::op::{Entry, EntryKind, Listing};
+use crate::system::{At, Errno, FileKind, Links, Stat, System};
+
+/// What is at a path, links followed.
+pub(super) fn inspect_path<S: System>(system: &S, path: &Path) -> EntryKind {
+    match persist(|| system.inspect_at(At::Path(path), Links::Follow)) {
+        Ok(stat) => kind_of(&stat),
+        Err(errno) => EntryKind::Unreadable(IoError::system(Operation::Inspect, path, errno)),
+    }
+}
+
+/// Where a path leads, absolute and without links. The part that is not there is taken by its
+/// letters, as it will be once its directories are made.
+pub(super) fn resolve<S: System>(system: &S, path: &Path) -> Result<PathBuf, IoError> {
+    let failed = |errno| IoError::system(Operation::Inspect, path, errno);
+    let absolute = std::path::absolute(path)
+        .map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let parts: Vec<Component<'_>> = absolute.components().collect();
+    for num_there in (0..=parts.len()).rev() {
+        let there: PathBuf = parts[..num_there].iter().collect();
+        match persist(|| system.canonical(&there)) {
+            Ok(mut resolved) => {
+                for part in &parts[num_there..] {
+                    match part {
+                        Component::ParentDir => drop(resolved.pop()),
+                        part => resolved.push(part),
+                    }
+                }
+                return Ok(resolved);
+            }
+            Err(Errno::NOENT) if num_there > 1 => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    unreachable!("the root is always there, or an error")
+}
+
+fn kind_of(stat: &Stat) -> EntryKind {
+    match stat.kind {
+        FileKind::Directory => EntryKind::Directory,
+        kind => match special_kind(kind) {
+            None => EntryKind::File { bytes: stat.bytes },
+            Some(special) => EntryKind::Special(special),
+        },
+    }
+}
+
+/// Bounds of a listing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) entries_max: usize,
+    pub(super) depth_max: usize,
+}
+
+/// All entries below `root`, in the order of their paths' bytes.
+pub(super) fn tree<S: System>(system: &S, root: &Path, limits: Limits) -> Result<Listing, IoError> {
+    let directory = open_directory(system, At::Path(root), root, Links::Follow)?;
+    let mut walk = Walk { system, root, limits, ancestors: Vec::new(), entries: Vec::new() };
+    walk.enter(&directory, Path::new(""))?;
+    let mut entries = walk.entries;
+    entries.sort_unstable_by(|left, right| {
+        let (left, right) = (left.path.as_os_str(), right.path.as_os_str());
+        left.as_encoded_bytes().cmp(right.as_encoded_bytes())
+    });
+    Ok(Listing { entries })
+}
+
+/// A walk through a directory tree. `ancestors` are the directories that it stands in.
+struct Walk<'a, S> {
+    system: &'a S,
+    root: &'a Path,
+    limits: Limits,
+    ancestors: Vec<(u64, u64)>,
+    entries: Vec<Entry>,
+}
+
+impl<S: System> Walk<'_, S> {
+    fn enter(&mut self, directory: &S::File, below: &Path) -> Result<(), IoError> {
+        let path = self.root.join(below);
+        let stat = inspect(self.system, directory, &path)?;
+        self.ancestors.push(stat.identity);
+        for name in names(self.system, directory, &path)? {
+            if self.entries.len() == self.limits.entries_max {
+                let kind = IoErrorKind::TooManyEntries(self.limits.entries_max);
+                return Err(IoError::new(Operation::List, self.root, kind));
+            }
+            self.visit(directory, below.join(&name), Path::new(&name))?;
+        }
+        self.ancestors.pop();
+        Ok(())
+    }
+
+    fn visit(&mut self, parent: &S::File, below: PathBuf, name: &Path) -> Result<(), IoError> {
+        let at = At::In(parent, name);
+        let kind = match persist(|| self.system.inspect_at(at, Links::Follow)) {
+            Ok(stat) if stat.kind == FileKind::Directory => {
+                return self.descend(parent, below, name, &stat);
+            }
+            Ok(stat) => kind_of(&stat),
+            Err(Errno::NOENT | Errno::LOOP) => EntryKind::BrokenLink,
+            Err(errno) => {
+                let path = self.root.join(&below);
+                EntryKind::Unreadable(IoError::system(Operation::Inspect, &path, errno))
+            }
+        };
+        self.entries.push(Entry { path: below, kind });
+        Ok(())
+    }
+
+    fn descend(
+        &mut self,
+        parent: &S::File,
+        below: PathBuf,
+        name: &Path,
+        stat: &Stat,
+    ) -> Result<(), IoError> {
+        if self.ancestors.contains(&stat.identity) {
+            self.entries.push(Entry { path: below, kind: EntryKind::BrokenLink });
+            return Ok(());
+        }
+        let path = self.root.join(&below);
+        if self.ancestors.len() == self.limits.depth_max {
+            let kind = IoErrorKind::TooDeep(self.limits.depth_max);
+            return Err(IoError::new(Operation::List, &path, kind));
+        }
+        match open_directory(self.system, At::In(parent, name), &path, Links::Follow) {
+            Ok(directory) => {
+                self.entries.push(Entry { path: below.clone(), kind: EntryKind::Directory });
+                self.enter(&directory, &below)
+            }
+            Err(error) => {
+                self.entries.push(Entry { path: below, kind: EntryKind::Unreadable(error) });
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Names in the directory `path`, in the order of their bytes.
+pub(super) fn directory<S: System>(system: &S, path: &Path) -> Result<Vec<OsString>, IoError> {
+    names(system, &open_directory(system, At::Path(path), path, Links::Follow)?, path)
+}
+
+/// Names in a directory, in the order of their bytes.
+pub(super) fn names<S: System>(
+    system: &S,
+    directory: &S::File,
+    path: &Path,
+) -> Result<Vec<OsString>, IoError> {
+    let mut names = persist(|| system.names(directory))
+        .map_err(|errno| IoError::system(Operation::List, path, errno))?;
+    names.sort_unstable();
+    Ok(names)
+}

@@ -1,0 +1,107 @@
+//! What is staged goes to its place by one rename; what is not wanted any more goes away.
+
+use std::path::Path;
+
+use super::list::names;
+use super::{open_directory, persist};
+use crate::error::{IoError, IoErrorKind, Operation};
+use crate::op::Replace;
+use crate::system::{At, Errno, Links, Removal, Rename, System};
+
+/// Moves `staged` to `target` at once.
+pub(super) fn publish<S: System>(
+    system: &S,
+    staged: &Path,
+    target: &Path,
+    replace: Replace,
+) -> Result<(), IoError> {
+    match rename(system, staged, target, replace) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST | Errno::NOTEMPTY) => {
+            Err(IoError::new(Operation::Publish, target, IoErrorKind::Exists))
+        }
+        Err(errno) => Err(IoError::system(Operation::Publish, target, errno)),
+    }
+}
+
+fn rename<S: System>(
+    system: &S,
+    staged: &Path,
+    target: &Path,
+    replace: Replace,
+) -> Result<(), Errno> {
+    let how = match replace {
+        Replace::Never => Rename::NoReplace,
+        Replace::Exchange => Rename::Exchange,
+    };
+    match persist(|| system.rename(staged, target, how)) {
+        // NFS and some FUSE file systems know no such ways.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            rename_in_steps(system, staged, target, replace)
+        }
+        renamed => renamed,
+    }
+}
+
+/// By plain renames: a new target is checked for first; an exchange leaves a moment in which the
+/// target is absent, never one in which it is partial, and puts the old one back if it fails.
+fn rename_in_steps<S: System>(
+    system: &S,
+    staged: &Path,
+    target: &Path,
+    replace: Replace,
+) -> Result<(), Errno> {
+    let plain = |from: &Path, to: &Path| persist(|| system.rename(from, to, Rename::Plain));
+    match replace {
+        Replace::Never => {
+            match persist(|| system.inspect_at(At::Path(target), Links::Refuse)) {
+                Ok(_) => return Err(Errno::EXIST),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+            plain(staged, target)
+        }
+        Replace::Exchange => {
+            let mut aside = staged.as_os_str().to_owned();
+            aside.push(".old");
+            let aside = Path::new(&aside);
+            plain(target, aside)?;
+            if let Err(errno) = plain(staged, target) {
+                plain(aside, target)?;
+                return Err(errno);
+            }
+            plain(aside, staged)
+        }
+    }
+}
+
+/// Removes a file or a tree; absence is success.
+pub(super) fn remove_tree<S: System>(system: &S, path: &Path) -> Result<(), IoError> {
+    let failed = |path: &Path, errno| IoError::system(Operation::Remove, path, errno);
+    match remove(system, At::Path(path), Removal::File) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        // Linux says the first of a directory, POSIX the second.
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno) => return Err(failed(path, errno)),
+    }
+    let directory = match open_directory(system, At::Path(path), path, Links::Refuse) {
+        Ok(directory) => directory,
+        Err(error) if error.is_absent() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for name in names(system, &directory, path)? {
+        match remove(system, At::In(&directory, Path::new(&name)), Removal::File) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR | Errno::PERM) => remove_tree(system, &path.join(&name))?,
+            Err(errno) => return Err(failed(&path.join(&name), errno)),
+        }
+    }
+    match remove(system, At::Path(path), Removal::Directory) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(failed(path, errno)),
+    }
+}
+
+fn remove<S: System>(system: &S, at: At<'_, S::File>, what: Removal) -> Result<(), Errno> {
+    persist(|| system.remove(at, what))
+}
