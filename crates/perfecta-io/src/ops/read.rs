@@ -321,6 +321,7 @@ fn inspect_regular<S: System>(
 }
 
 /// What comes after a file of a directory.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
 enum Next<S: System> {
     Part(Directory<S>, Part<S>),
     End(Vec<FileContent>),
