@@ -10,8 +10,8 @@ use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_core::seeds::{SEEDS_MAX, SeedSource};
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{
-    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
-    SelfTest, WidthRule,
+    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits,
+    NodePolicy, Output, Ramp, SelfTest, Share, WidthRule,
 };
 
 use crate::failure::Failure;
@@ -270,6 +270,9 @@ impl JobOptions {
             keys: self.input.checked(),
             search: self.search.checked(limits.memory_bytes_max),
             output: self.output.checked(directory)?,
+            ramp: Ramp::default(),
+            share: Share::default(),
+            nodes: NodePolicy::default(),
             limits,
         })
     }

@@ -3,22 +3,27 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use perfecta_jobs::{CancelFlag, ExitClass};
 #[cfg(unix)]
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator::{self, Handle};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What signals ask of a job.
 ///
-/// The first Ctrl-C (or SIGTERM) asks it to stop; the second ends the program at once.
+/// The first Ctrl-C (or SIGTERM) asks it to stop; the second ends the program at once. A thread waits
+/// for the first, because whoever is to be told may be asleep, and a signal handler wakes nobody.
 pub(crate) struct Signals {
     cancel: CancelFlag,
     terminated: Arc<AtomicBool>,
+    closing: Handle,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Signals {
@@ -27,23 +32,26 @@ impl Signals {
     /// # Errors
     /// [`Failure`] if the system does not allow it.
     pub(crate) fn catch() -> Result<Self, Failure> {
-        let signals = Self { cancel: CancelFlag::default(), terminated: Arc::default() };
-        signals
-            .register()
-            .map_err(|error| Failure::new(ExitClass::Internal, format!("signals: {error}")))?;
-        Ok(signals)
+        Self::register()
+            .map_err(|error| Failure::new(ExitClass::Internal, format!("signals: {error}")))
     }
 
-    fn register(&self) -> io::Result<()> {
+    fn register() -> io::Result<Self> {
+        let (cancel, terminated) = (CancelFlag::default(), Arc::<AtomicBool>::default());
+        let was_asked = Arc::<AtomicBool>::default();
         for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, 128 + signal, self.cancel.flag())?;
-            flag::register(signal, self.cancel.flag())?;
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&was_asked))?;
+            flag::register(signal, Arc::clone(&was_asked))?;
         }
-        flag::register(SIGTERM, Arc::clone(&self.terminated))?;
+        flag::register(SIGTERM, Arc::clone(&terminated))?;
         // A file that grows past `ulimit -f` is then the error of its table, not the program's end.
         #[cfg(unix)]
         flag::register(SIGXFSZ, Arc::default())?;
-        Ok(())
+        let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
+        let (closing, asked) = (signals.handle(), cancel.clone());
+        let wait = move || signals.forever().for_each(|_| asked.cancel());
+        let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+        Ok(Self { cancel, terminated, closing, thread: Some(thread) })
     }
 
     /// What a job looks at.
@@ -56,6 +64,16 @@ impl Signals {
         match class {
             ExitClass::Cancelled if self.terminated.load(Ordering::Relaxed) => Exit::Terminated,
             class => Exit::Work(class),
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.closing.close();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say.
+            let _ = thread.join();
         }
     }
 }

@@ -37,6 +37,12 @@ impl Buffer {
         self.filled += count;
     }
 
+    /// Whether it has memory that is worth keeping.
+    #[must_use]
+    pub const fn has_memory(&self) -> bool {
+        !self.memory.is_empty()
+    }
+
     /// What was read, as a vector of its own.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What a job is to do: one checked value, the same for one file and for a directory of thousands.
 
 use std::ffi::OsStr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,12 @@ pub struct Job {
     pub search: Plan,
     /// Where tables go; `None` builds and verifies them in memory only.
     pub output: Option<Output>,
+    /// How many attempts of one search may be made at once.
+    pub ramp: Ramp,
+    /// What it may have beside other jobs.
+    pub share: Share,
+    /// Which workers take its items.
+    pub nodes: NodePolicy,
     /// Bounds of everything else.
     pub limits: Limits,
 }
@@ -34,6 +40,9 @@ impl Job {
             keys: KeyOptions::default(),
             search: Plan::default(),
             output: None,
+            ramp: Ramp::default(),
+            share: Share::default(),
+            nodes: NodePolicy::default(),
             limits: Limits::default(),
         }
     }
@@ -192,6 +201,54 @@ pub enum Conflicts {
     Replace,
 }
 
+/// How many attempts of one search may be made at once, by its own worker and by those that have
+/// nothing else to do.
+///
+/// A search begins with `initial`, and `every` so long one more is allowed, up to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ramp {
+    /// At first.
+    pub initial: NonZeroU32,
+    /// At most; less than `initial` counts as `initial`.
+    pub max: NonZeroU32,
+    /// Between two further ones; `None` allows none beyond `initial`.
+    pub every: Option<Duration>,
+}
+
+impl Default for Ramp {
+    fn default() -> Self {
+        let every = Some(Duration::from_millis(1));
+        Self { initial: NonZeroU32::MIN, max: NonZeroU32::MAX, every }
+    }
+}
+
+/// What a job may have beside other jobs of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Keys that it begins for each key that a job of weight 1 begins, while both have items that wait.
+    pub weight: NonZeroU32,
+    /// Files of it that are in flight at once.
+    pub files_in_flight_max: NonZeroUsize,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { weight: NonZeroU32::MIN, files_in_flight_max: NonZeroUsize::MAX }
+    }
+}
+
+/// Which NUMA node's workers take an item. Nodes are counted among those that have workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NodePolicy {
+    /// The first that has nothing else to do: the least loaded.
+    #[default]
+    LeastLoaded,
+    /// One after another; a node whose items are all begun takes those of others that are not.
+    RoundRobin,
+    /// Always this one.
+    Fixed(usize),
+}
+
 /// Bounds, each with the sum it comes from.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -199,6 +256,10 @@ pub struct Limits {
     pub threads: NonZeroUsize,
     /// CPUs that they run on: threads beyond these share the memory that so many would use.
     pub cpus: NonZeroUsize,
+    /// Key files that are begun and not settled at once: each of them may hold a buffer.
+    pub files_in_flight_max: NonZeroUsize,
+    /// Key files that a worker reads at once, where it has to wait for them.
+    pub io_depth: NonZeroUsize,
     /// Bytes of key files, graphs and artifacts in memory at once, all threads together.
     pub memory_bytes_max: u64,
     /// Wall time of the search on one key file.
@@ -222,6 +283,8 @@ impl Default for Limits {
         Self {
             threads: NonZeroUsize::MIN,
             cpus: NonZeroUsize::MIN,
+            files_in_flight_max: const { NonZeroUsize::new(64).expect("it is not zero") },
+            io_depth: const { NonZeroUsize::new(32).expect("it is not zero") },
             memory_bytes_max: 1 << 30,
             item_time_max: None,
             input_bytes_max: 8 << 30,

@@ -295,6 +295,14 @@ pub enum JobError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Items were to go to a node without workers.
+    #[error("there is no node {node}: workers run on {num_nodes}, counted from 0")]
+    NoSuchNode {
+        /// The node that was asked for.
+        node: usize,
+        /// Nodes with workers.
+        num_nodes: usize,
+    },
     /// What was asked for is not built in.
     #[error("{0} is not available")]
     Unsupported(&'static str),
@@ -315,6 +323,7 @@ impl JobError {
             Self::Input(_) | Self::Output(_) => ExitClass::Io,
             Self::OutputInInput { .. } | Self::Foreign { .. } => ExitClass::Conflict,
             Self::Damaged { .. } => ExitClass::Verification,
+            Self::NoSuchNode { .. } => ExitClass::NothingMatched,
             Self::Unsupported(_) => ExitClass::Internal,
         }
     }
@@ -334,6 +343,9 @@ impl JobError {
             Self::OutputInInput { .. } => Some("choose an output directory outside the input"),
             Self::Foreign { .. } => Some("choose another output directory, or give --force"),
             Self::Damaged { .. } => Some("run again; if it persists, check disk and memory"),
+            Self::NoSuchNode { .. } => {
+                Some("name another node, or let the least loaded one take them")
+            }
             Self::Unsupported(_) => None,
         }
     }

@@ -2,15 +2,17 @@
 //!
 //! Most searches are over within their first range of attempts, and never leave their worker. One
 //! that is not is put on the job's board, where idle workers take further ranges of it. Which
-//! attempt wins does not depend on who helps: the search machine merges reports in order.
+//! attempt wins does not depend on who helps: the search machine merges reports in order. Nobody
+//! waits in here: a leader that has no range to try is woken when a report comes in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use perfecta_core::graph::{Attempter, Scratch};
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{
@@ -50,8 +52,9 @@ pub(crate) struct SharedSearch<'a> {
     pub(crate) keys: Arc<KeySet>,
     pub(crate) keys_file: PathBuf,
     patience: Patience<'a>,
-    search: Mutex<Search>,
-    reported: Condvar,
+    ranges: Mutex<Ranges>,
+    /// Wakes the worker whose search it is.
+    leader: Waker,
     /// Attempts from this number on can no longer matter.
     bound: AtomicU64,
     attempts: AtomicU64,
@@ -61,12 +64,29 @@ pub(crate) struct SharedSearch<'a> {
     pub(crate) memory_bytes: u64,
 }
 
+struct Ranges {
+    search: Search,
+    /// The leader sleeps until a report comes in.
+    leader_waits: bool,
+}
+
+/// How far a leader came.
+pub(crate) enum Led {
+    /// To the end.
+    Settled(Verdict),
+    /// Until it should look at something else.
+    Yielded,
+    /// To where only reports of others are missing: it will be woken.
+    Waiting,
+}
+
 impl<'a> SharedSearch<'a> {
     pub(crate) fn new(
         keys: Arc<KeySet>,
         keys_file: PathBuf,
         search: Search,
         patience: Patience<'a>,
+        leader: Waker,
         counts_on: bool,
         memory_bytes: u64,
     ) -> Self {
@@ -74,8 +94,8 @@ impl<'a> SharedSearch<'a> {
             keys,
             keys_file,
             patience,
-            search: Mutex::new(search),
-            reported: Condvar::new(),
+            ranges: Mutex::new(Ranges { search, leader_waits: false }),
+            leader,
             bound: AtomicU64::new(u64::MAX),
             attempts: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
@@ -86,7 +106,7 @@ impl<'a> SharedSearch<'a> {
 
     /// A range that waits to be tried, if there is one.
     pub(crate) fn take_range(&self) -> Option<AttemptRange> {
-        match self.search.lock().next_range() {
+        match self.ranges.lock().search.next_range() {
             Step::Try(range) => Some(range),
             Step::Wait | Step::Settled => None,
         }
@@ -104,33 +124,52 @@ impl<'a> SharedSearch<'a> {
     }
 
     fn complete(&self, report: RangeReport) {
-        let mut search = self.search.lock();
+        let mut ranges = self.ranges.lock();
         let success = report.success;
-        search.complete(report);
-        if !search.needs(0) {
+        ranges.search.complete(report);
+        if !ranges.search.needs(0) {
             self.bound.store(0, Ordering::Relaxed);
         } else if let Some((attempt, _)) = success
             && !self.counts_on
         {
             self.bound.fetch_min(attempt, Ordering::Relaxed);
         }
-        drop(search);
-        self.reported.notify_all();
+        if std::mem::take(&mut ranges.leader_waits) {
+            self.leader.wake_by_ref();
+        }
     }
 
-    /// Tries ranges until the search is settled; `between` is called after each.
-    pub(crate) fn lead(&self, attempter: &mut Attempter<'_>, between: &dyn Fn()) -> Verdict {
+    /// Whether attempts that a helper would make can still matter.
+    pub(crate) fn wants_help(&self) -> bool {
+        self.bound.load(Ordering::Relaxed) == u64::MAX
+    }
+
+    /// Whether the leader can only wait for reports of others.
+    pub(crate) fn leader_waits(&self) -> bool {
+        self.ranges.lock().leader_waits
+    }
+
+    /// Tries ranges until the search is settled, or `should_yield` says so after one of them.
+    pub(crate) fn lead(
+        &self,
+        attempter: &mut Attempter<'_>,
+        should_yield: &mut dyn FnMut() -> bool,
+    ) -> Led {
         loop {
-            let mut search = self.search.lock();
-            match search.next_range() {
+            let mut ranges = self.ranges.lock();
+            match ranges.search.next_range() {
                 Step::Try(range) => {
-                    drop(search);
+                    drop(ranges);
                     self.try_range(attempter, &range);
-                    between();
+                    if should_yield() {
+                        return Led::Yielded;
+                    }
                 }
-                // Somebody has a range in flight, and its report wakes us.
-                Step::Wait => self.reported.wait(&mut search),
-                Step::Settled => return search.verdict(),
+                Step::Wait => {
+                    ranges.leader_waits = true;
+                    return Led::Waiting;
+                }
+                Step::Settled => return Led::Settled(ranges.search.verdict()),
             }
         }
     }
@@ -173,9 +212,17 @@ mod tests {
         let plan = Plan { grow_after: Some(5000), ..Plan::default() };
         let alone = search(&keys, &plan, &mut Scratch::default(), &|| true).unwrap();
         let patience = Patience { cancel: CancelFlag::default(), clock: &SystemClock, until: None };
+        let leader = Waker::noop().clone();
         let machine = Search::new(&keys, &plan).unwrap();
-        let shared =
-            SharedSearch::new(Arc::clone(&keys), "a.keys".into(), machine, patience, false, 0);
+        let shared = SharedSearch::new(
+            Arc::clone(&keys),
+            "a.keys".into(),
+            machine,
+            patience,
+            leader,
+            false,
+            0,
+        );
         let mut scratch = Scratch::default();
         let first = shared.take_range().unwrap();
         let second = shared.take_range().unwrap();
@@ -183,6 +230,7 @@ mod tests {
         assert!(shared.attempts() > 0);
         shared.help(&mut scratch, &first);
         let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
-        assert_eq!(shared.lead(&mut attempter, &|| {}), alone.verdict);
+        let led = shared.lead(&mut attempter, &mut || false);
+        assert!(matches!(led, Led::Settled(verdict) if verdict == alone.verdict));
     }
 }

@@ -51,8 +51,8 @@ use crate::schedule::Planned;
 
 /// One item. See the drawing.
 #[derive(Debug)]
-pub(crate) struct Item<'a> {
-    planned: &'a Planned,
+pub(crate) struct Item {
+    planned: Arc<Planned>,
     position: u32,
     state: State,
     report: ItemReport,
@@ -120,9 +120,9 @@ impl fmt::Debug for Searched {
     }
 }
 
-impl<'a> Item<'a> {
+impl Item {
     /// An item at `position` of the plan.
-    pub(crate) fn new(planned: &'a Planned, position: u32) -> Self {
+    pub(crate) fn new(planned: Arc<Planned>, position: u32) -> Self {
         let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
         let report = ItemReport::new(keys_file, identifier, Status::Ok);
         Self { planned, position, state: State::Queued, report }
@@ -132,8 +132,8 @@ impl<'a> Item<'a> {
         self.position
     }
 
-    pub(crate) const fn planned(&self) -> &'a Planned {
-        self.planned
+    pub(crate) fn planned(&self) -> &Planned {
+        &self.planned
     }
 
     /// What came of it.
@@ -149,6 +149,20 @@ impl<'a> Item<'a> {
     pub(crate) fn into_panicked_report(self, message: String) -> ItemReport {
         let error = Some(ItemError::Panicked(message));
         ItemReport { status: Status::Failed, bytes: 0, files: 0, error, ..self.report }
+    }
+
+    /// What it is at, or waits for.
+    pub(crate) const fn activity(&self) -> &'static str {
+        self.state.activity()
+    }
+
+    /// Whether it waits for its key file.
+    pub(crate) const fn is_reading_keys(&self) -> bool {
+        matches!(self.state, State::ReadingKeys)
+    }
+
+    pub(crate) const fn planned_shared(&self) -> &Arc<Planned> {
+        &self.planned
     }
 
     /// Whether nothing of it is visible yet, so that it can be given up without a trace.

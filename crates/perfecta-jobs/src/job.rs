@@ -1,4 +1,4 @@
-//! A job: which item runs next, and when it is over. All of it under one lock.
+//! A job: which of its items may begin, and when it is over. All of it under one lock.
 //!
 //! ```text
 //!  Admitting -- every item settled ----------------------------> Over
@@ -6,40 +6,37 @@
 //!      `----> Draining (what waits is refused, what runs ends) ---'
 //! ```
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfecta_core::search::AttemptRange;
-
+use crate::board::{Board, Help};
 use crate::config::Job;
 use crate::error::{ExitClass, ItemError};
 use crate::event::{Hardest, ItemReport, Progress, Summary};
-use crate::hard::SharedSearch;
 use crate::item::Item;
 use crate::ledger::{Ledger, Running, Status};
 use crate::pack::{Chunk, PackWindow, PackedTable};
+use crate::queue::ItemQueue;
 use crate::schedule::{MemoryBudget, Planned, Reservation};
+use crate::work::Work;
 
 /// The state of one job.
 pub(crate) struct JobState<'a> {
-    job: &'a Job,
-    items: &'a [Planned],
+    pub(crate) work: Arc<Work<'a>>,
     phase: Phase,
     ledger: Ledger,
-    /// Position of the next item in the plan.
-    next: usize,
+    queue: ItemQueue,
     memory: MemoryBudget,
     /// Items that wait for a common sync.
-    staged: Vec<StagedItem<'a>>,
+    staged: Vec<StagedItem>,
     /// Items that are being synced and published.
     in_publication: usize,
     /// The pack, if all tables go into one file.
     pack: Option<PackWindow>,
     /// Items whose tables are in the pack: they settle when it is published.
-    packed: Vec<StagedItem<'a>>,
+    packed: Vec<StagedItem>,
     /// Searches that take help.
-    board: VecDeque<Arc<SharedSearch<'a>>>,
+    pub(crate) board: Board<'a>,
     disk_full_in_a_row: u32,
     output_bytes: u64,
     keys_done: u64,
@@ -64,9 +61,9 @@ enum Drain {
 
 /// An item that a worker has. It goes back through [`JobState::settle`].
 #[must_use = "an item that begins must be settled"]
-pub(crate) struct Taken<'a> {
-    pub(crate) item: Item<'a>,
-    ticket: Ticket,
+pub(crate) struct Taken {
+    pub(crate) item: Item,
+    pub(crate) ticket: Ticket,
 }
 
 /// What an item holds of the job while it runs.
@@ -79,107 +76,161 @@ pub(crate) struct Ticket {
     is_packed: bool,
 }
 
-impl<'a> Taken<'a> {
-    pub(crate) fn split(self) -> (Item<'a>, Ticket) {
-        (self.item, self.ticket)
-    }
-}
-
-/// An item that waits for a common sync: it holds no memory to speak of.
-pub(crate) struct StagedItem<'a> {
-    pub(crate) item: Item<'a>,
+/// An item that waits for a common sync, or for its pack: it holds no memory to speak of.
+pub(crate) struct StagedItem {
+    pub(crate) item: Item,
     pub(crate) ticket: Ticket,
 }
 
-/// What a worker is to do.
-pub(crate) enum Assignment<'a> {
-    /// Run this item.
-    Begin(Taken<'a>),
+/// An item that may begin.
+pub(crate) struct Candidate {
+    pub(crate) position: u32,
+    pub(crate) keys: u64,
+    pub(crate) memory_bytes: u64,
+}
+
+/// What is due in a job, before anything of it begins.
+pub(crate) enum Due {
     /// Tell that this item will not run.
     Refuse(ItemReport),
     /// Sync and publish these.
-    Publish(Vec<StagedItem<'a>>),
+    Publish(Vec<StagedItem>),
     /// Append this to the pack, and check it.
     Append(Chunk),
-    /// Try this range of somebody's search, and give the memory back.
-    Help(Arc<SharedSearch<'a>>, AttemptRange, Reservation),
-    /// Nothing before something changes.
-    Wait,
-    /// Nothing any more.
-    Leave,
 }
 
 impl<'a> JobState<'a> {
     /// Items that share one sync. Every one holds a staged directory, no memory and no descriptor.
     const BATCH_ITEMS: usize = 1024;
 
-    pub(crate) fn new(job: &'a Job, items: &'a [Planned], pack: Option<PackWindow>) -> Self {
+    pub(crate) fn new(work: Arc<Work<'a>>, pack: Option<PackWindow>, num_nodes: usize) -> Self {
+        let num_items = u32::try_from(work.items.len());
+        let num_items = num_items.expect("the entries' limit keeps items countable");
         let mut ledger = Ledger::default();
-        ledger.admit(u32::try_from(items.len()).expect("the entries' limit keeps items countable"));
+        ledger.admit(num_items);
+        let job = &work.world.job;
         Self {
-            job,
-            items,
             phase: Phase::Admitting,
             ledger,
-            next: 0,
-            memory: MemoryBudget::of_job(job, items),
+            queue: ItemQueue::new(job.nodes, num_items, num_nodes),
+            memory: MemoryBudget::of_job(job, &work.items),
             staged: Vec::new(),
             in_publication: 0,
             pack,
             packed: Vec::new(),
-            board: VecDeque::new(),
+            board: Board::new(job.ramp),
             disk_full_in_a_row: 0,
             output_bytes: 0,
             keys_done: 0,
-            keys_total: items.iter().map(|item| item.num_keys(job)).sum(),
+            keys_total: work.items.iter().map(|item| item.num_keys(job)).sum(),
             summary: Summary::default(),
             first_failure: None,
+            work,
         }
     }
 
-    /// What a worker without work does next.
-    pub(crate) fn assign(&mut self, is_cancelled: bool) -> Assignment<'a> {
-        if is_cancelled && self.phase == Phase::Admitting {
+    fn job(&self) -> &Job {
+        &self.work.world.job
+    }
+
+    /// What is to be done before another item begins.
+    pub(crate) fn due(&mut self) -> Option<Due> {
+        if self.phase == Phase::Admitting && self.work.cancel.is_cancelled() {
             self.phase = Phase::Draining(Drain::Cancelled);
         }
         if self.batch_is_due() {
             let mut batch = std::mem::take(&mut self.staged);
             self.in_publication += batch.len();
             batch.iter_mut().for_each(|staged| staged.ticket.is_in_publication = true);
-            return Assignment::Publish(batch);
+            return Some(Due::Publish(batch));
         }
         if let Some(chunk) = self.pack.as_mut().and_then(PackWindow::take_chunk) {
-            return Assignment::Append(chunk);
+            return Some(Due::Append(chunk));
         }
-        if let Some(planned) = self.items.get(self.next) {
-            if let Some((status, error)) = self.refusal(planned) {
-                return Assignment::Refuse(self.refuse(planned, status, error));
-            }
-            let is_admitted = self.pack.as_ref().is_none_or(|pack| pack.admits(self.next as u32));
-            if is_admitted && let Some(memory) = self.memory.reserve(planned.memory_bytes(self.job))
-            {
-                return Assignment::Begin(self.begin(planned, memory));
-            }
+        let position = self.queue.first()?;
+        let (status, error) = self.refusal(&self.work.items[position as usize])?;
+        Some(Due::Refuse(self.refuse(position, status, error)))
+    }
+
+    /// Whether [`Self::due`] has something.
+    pub(crate) fn is_due(&self) -> bool {
+        let next = self.queue.first().map(|position| &self.work.items[position as usize]);
+        self.batch_is_due()
+            || self.pack.as_ref().is_some_and(PackWindow::has_chunk)
+            || next.is_some_and(|planned| {
+                self.work.cancel.is_cancelled()
+                    || self.phase != Phase::Admitting
+                    || planned.refusal.is_some()
+            })
+    }
+
+    /// The item that a worker of `node` would begin, if it may begin now.
+    pub(crate) fn candidate(&self, node: usize) -> Option<Candidate> {
+        if self.files_in_flight() >= self.job().share.files_in_flight_max.get() {
+            return None;
         }
-        if let Some(help) = self.find_help() {
-            return help;
+        let position = self.queue.next_for(node)?;
+        if self.pack.as_ref().is_some_and(|pack| !pack.admits(position)) {
+            return None;
         }
-        if self.is_through() { Assignment::Leave } else { Assignment::Wait }
+        let planned = &self.work.items[position as usize];
+        if planned.refusal.is_some() {
+            return None;
+        }
+        let (keys, memory_bytes) = (planned.num_keys(self.job()), planned.memory_bytes(self.job()));
+        self.memory.has(memory_bytes).then_some(Candidate { position, keys, memory_bytes })
+    }
+
+    /// A candidate begins.
+    pub(crate) fn begin(&mut self, candidate: &Candidate) -> Taken {
+        let Candidate { position, memory_bytes, .. } = *candidate;
+        let memory = self.memory.reserve(memory_bytes).expect("a candidate has its memory");
+        self.queue.take(position);
+        let item = Item::new(Arc::clone(&self.work.items[position as usize]), position);
+        let ticket = Ticket {
+            running: self.ledger.start(),
+            memory: Some(memory),
+            is_in_publication: false,
+            is_packed: false,
+        };
+        Taken { item, ticket }
+    }
+
+    /// A range of a search that takes help, with the memory that it takes.
+    pub(crate) fn take_help(&mut self, now: Duration) -> Option<Help<'a>> {
+        self.board.take(now, &mut self.memory)
+    }
+
+    /// A helper is done.
+    pub(crate) fn helped(&mut self, help: Help<'a>) {
+        let memory = self.board.give_back(help);
+        self.memory.release(memory);
+    }
+
+    /// Bytes of memory that its items and helpers hold.
+    pub(crate) const fn memory_reserved(&self) -> u64 {
+        self.memory.reserved()
+    }
+
+    /// Items that are begun, and neither settled nor waiting for others.
+    pub(crate) fn files_in_flight(&self) -> usize {
+        let parked = self.staged.len() + self.in_publication + self.packed.len();
+        self.ledger.running() as usize - parked
     }
 
     /// Whether nothing is left for workers: all is settled, or waits for the pack's publication.
-    fn is_through(&self) -> bool {
+    pub(crate) fn is_through(&self) -> bool {
         let unpublished = self.packed.len() as u32;
         self.ledger.queued() == 0
             && self.ledger.running() == unpublished
+            && self.board.is_quiet()
             && self.pack.as_ref().is_none_or(PackWindow::is_through)
     }
 
     /// Whether staged items should be published: enough of them, or nobody left to stage more.
     fn batch_is_due(&self) -> bool {
         let waiting = self.staged.len();
-        let at_work = self.ledger.running() as usize - waiting - self.in_publication;
-        let is_last = at_work == 0 && self.next == self.items.len();
+        let is_last = self.files_in_flight() == 0 && self.queue.is_empty();
         waiting > 0 && (waiting >= Self::BATCH_ITEMS || is_last)
     }
 
@@ -194,45 +245,18 @@ impl<'a> JobState<'a> {
         }
     }
 
-    fn refuse(
-        &mut self,
-        planned: &Planned,
-        status: Status,
-        error: Option<ItemError>,
-    ) -> ItemReport {
+    fn refuse(&mut self, position: u32, status: Status, error: Option<ItemError>) -> ItemReport {
+        let planned = Arc::clone(&self.work.items[position as usize]);
         let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
         let report = ItemReport { error, ..ItemReport::new(keys_file, identifier, status) };
         self.ledger.refuse(status);
+        self.queue.take(position);
         if let Some(pack) = &mut self.pack {
-            pack.arrive(self.next as u32, None);
+            pack.arrive(position, None);
         }
-        self.keys_done += planned.num_keys(self.job);
-        self.account(self.next as u32, &report);
-        self.next += 1;
+        self.keys_done += planned.num_keys(self.job());
+        self.account(position, &report);
         report
-    }
-
-    fn begin(&mut self, planned: &'a Planned, memory: Reservation) -> Taken<'a> {
-        let item = Item::new(planned, self.next as u32);
-        self.next += 1;
-        let ticket = Ticket {
-            running: self.ledger.start(),
-            memory: Some(memory),
-            is_in_publication: false,
-            is_packed: false,
-        };
-        Taken { item, ticket }
-    }
-
-    fn find_help(&mut self) -> Option<Assignment<'a>> {
-        for search in &self.board {
-            let Some(memory) = self.memory.reserve(search.memory_bytes) else { continue };
-            if let Some(range) = search.take_range() {
-                return Some(Assignment::Help(Arc::clone(search), range, memory));
-            }
-            self.memory.release(memory);
-        }
-        None
     }
 
     /// An item's final state.
@@ -255,18 +279,18 @@ impl<'a> JobState<'a> {
         self.watch_the_disk(report);
         self.account(position, report);
         if !is_packed {
-            self.keys_done += planned.num_keys(self.job);
+            self.keys_done += planned.num_keys(self.job());
         }
     }
 
     /// A table for the pack. The window bounds what waits there.
-    pub(crate) fn deliver(&mut self, item: Item<'a>, mut ticket: Ticket, table: PackedTable) {
+    pub(crate) fn deliver(&mut self, item: Item, mut ticket: Ticket, table: PackedTable) {
         let pack = self.pack.as_mut().expect("only what is packed is delivered");
         pack.arrive(item.position(), Some(table));
         if let Some(memory) = ticket.memory.take() {
             self.memory.release(memory);
         }
-        self.keys_done += item.planned().num_keys(self.job);
+        self.keys_done += item.planned().num_keys(self.job());
         ticket.is_packed = true;
         self.packed.push(StagedItem { item, ticket });
     }
@@ -280,15 +304,15 @@ impl<'a> JobState<'a> {
     }
 
     /// The pack when all is through, and the items that settle with it.
-    pub(crate) fn take_pack(&mut self) -> (PackWindow, Vec<StagedItem<'a>>) {
-        let pack = self.pack.take().expect("the job packs");
-        (pack, std::mem::take(&mut self.packed))
+    pub(crate) fn take_pack(&mut self) -> Option<(PackWindow, Vec<StagedItem>)> {
+        let pack = self.pack.take()?;
+        Some((pack, std::mem::take(&mut self.packed)))
     }
 
     /// The next item is published already.
     pub(crate) fn next_is_unchanged(&mut self, num_keys: u64) -> ItemReport {
-        let planned = &self.items[self.next];
-        let mut report = self.refuse(planned, Status::Unchanged, None);
+        let position = self.queue.first().expect("there is an item for every table");
+        let mut report = self.refuse(position, Status::Unchanged, None);
         report.keys = num_keys;
         self.summary.keys += num_keys;
         report
@@ -301,7 +325,7 @@ impl<'a> JobState<'a> {
     }
 
     /// An item that waits for the next common sync. Its memory is free.
-    pub(crate) fn await_sync(&mut self, item: Item<'a>, mut ticket: Ticket) {
+    pub(crate) fn await_sync(&mut self, item: Item, mut ticket: Ticket) {
         if let Some(memory) = ticket.memory.take() {
             self.memory.release(memory);
         }
@@ -314,7 +338,7 @@ impl<'a> JobState<'a> {
             Some(_) => return,
             None => self.disk_full_in_a_row = 0,
         }
-        let times = self.job.limits.disk_full_max;
+        let times = self.job().limits.disk_full_max;
         if self.disk_full_in_a_row >= times && self.phase == Phase::Admitting {
             self.phase = Phase::Draining(Drain::DiskFull(times));
         }
@@ -338,7 +362,7 @@ impl<'a> JobState<'a> {
 
     /// Allows an item to write so many bytes, or says why not.
     pub(crate) fn reserve_output(&mut self, bytes: u64) -> Result<(), ItemError> {
-        let bytes_max = self.job.limits.output_bytes_max;
+        let bytes_max = self.job().limits.output_bytes_max;
         match self.output_bytes.checked_add(bytes).filter(|&sum| sum <= bytes_max) {
             Some(sum) => {
                 self.output_bytes = sum;
@@ -348,31 +372,18 @@ impl<'a> JobState<'a> {
         }
     }
 
-    pub(crate) fn ask_for_help(&mut self, search: Arc<SharedSearch<'a>>) {
-        self.board.push_back(search);
-    }
-
-    pub(crate) fn need_no_help(&mut self, search: &Arc<SharedSearch<'a>>) {
-        self.board.retain(|other| !Arc::ptr_eq(other, search));
-    }
-
-    pub(crate) fn helped(&mut self, memory: Reservation) {
-        self.memory.release(memory);
-    }
-
     /// Whether the disk was found full so often that nothing begins any more.
     pub(crate) fn is_disk_full(&self) -> bool {
         matches!(self.phase, Phase::Draining(Drain::DiskFull(_)))
     }
 
     pub(crate) fn progress(&self, wall: Duration) -> Progress {
-        let hardest = self.board.iter().max_by_key(|search| search.attempts());
         Progress {
             ledger: self.ledger.clone(),
             keys_done: self.keys_done,
             keys_total: self.keys_total,
             wall_seconds: wall.as_secs_f64(),
-            hardest: hardest.map(|search| Hardest {
+            hardest: self.board.hardest().map(|search| Hardest {
                 keys_file: search.keys_file.clone(),
                 attempts: search.attempts(),
             }),
@@ -387,7 +398,7 @@ impl<'a> JobState<'a> {
         assert!(self.ledger.is_settled(), "{:?} at the end of the job", self.ledger);
         assert!(self.memory.is_quiet(), "{:?} at the end of the job", self.memory);
         assert!(self.staged.is_empty() && self.in_publication == 0, "items wait for a sync");
-        assert!(self.board.is_empty(), "a search still asks for help");
+        assert!(self.board.is_quiet(), "a search still asks for help");
         Summary {
             tables: self.ledger.admitted(),
             ok: self.ledger.ok(),

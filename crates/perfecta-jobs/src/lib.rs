@@ -25,9 +25,13 @@ mod inputs;
 mod schedule;
 
 // The machines, and what they make.
+mod board;
+mod dispatch;
 mod item;
 mod job;
 mod pack;
+mod queue;
+mod sleepers;
 
 mod artifacts;
 mod manifest;
@@ -38,9 +42,12 @@ mod render;
 mod call;
 mod hard;
 mod packed;
+mod prepare;
 mod runtime;
-mod shared;
+mod session;
 mod stage;
+mod watch;
+mod work;
 mod worker;
 
 mod dry_run;
@@ -49,7 +56,8 @@ mod verify;
 
 pub use self::artifacts::{Artifacts, SelfTest};
 pub use self::config::{
-    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output, WidthRule,
+    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, NodePolicy,
+    Output, Ramp, Share, WidthRule,
 };
 pub use self::dry_run::dry_run;
 pub use self::error::{ExitClass, ItemError, JobError, RenderError};
@@ -61,5 +69,9 @@ pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderedFile, Renderer};
 pub use self::run::run;
 pub use self::runtime::{CancelFlag, EngineSource, Runtime};
+pub use self::session::{Request, Session, SessionLimits, SessionRuntime};
 pub use self::verify::{Verification, verify};
+pub use self::watch::{Span, Stuck, Tracer};
+pub use self::work::JobId;
+pub use self::worker::{Stepped, Worker};
 pub use perfecta_io::{Clock, SystemClock};

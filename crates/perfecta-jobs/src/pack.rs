@@ -148,11 +148,16 @@ impl PackWindow {
         self.tables.push((packed, keys));
     }
 
-    /// The next chunk to write, if there is enough for one and none is being written.
-    pub(crate) fn take_chunk(&mut self) -> Option<Chunk> {
+    /// Whether there is enough for a chunk, and none is being written.
+    pub(crate) fn has_chunk(&self) -> bool {
         let is_last = self.next == self.num_items && !self.tables.is_empty();
         let is_due = self.bytes.len() >= Self::CHUNK_BYTES || is_last;
-        if self.is_writing || !is_due || self.failure.is_some() {
+        is_due && !self.is_writing && self.failure.is_none()
+    }
+
+    /// The next chunk to write.
+    pub(crate) fn take_chunk(&mut self) -> Option<Chunk> {
+        if !self.has_chunk() {
             return None;
         }
         self.is_writing = true;

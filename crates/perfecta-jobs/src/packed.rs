@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use perfecta_io::{
     Buffer, Engine, EntryKind, FileContent, Held, IoErrorKind, Op, Replace, Symlinks,
@@ -16,13 +17,13 @@ use crate::call::{call, read_file};
 use crate::config::{Conflicts, Durability, Job, Output};
 use crate::error::{ItemError, JobError};
 use crate::item::{ItemEvent, Workspace};
-use crate::job::StagedItem;
+use crate::job::{JobState, StagedItem};
 use crate::manifest::{Digest, PackManifest};
 use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
 use crate::schedule::Planned;
-use crate::shared::Shared;
 use crate::stage::Stage;
+use crate::work::Work;
 
 /// What is at the place of the pack.
 pub(crate) enum Found {
@@ -108,37 +109,47 @@ pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Opt
     Some(*hasher.finalize().as_bytes())
 }
 
-/// The staged pack: its directory is made, its file is not.
+/// The staged directory of a pack: it is made, its file is not.
 pub(crate) fn open(engine: &mut dyn Engine, stage: &Stage) -> Result<PathBuf, JobError> {
     let (parent, name) = (stage.path.clone(), PACKED_DIRECTORY.into());
     call(engine, Op::WriteDirectory { parent, name, files: Vec::new() })
         .map_err(JobError::Output)?;
-    Ok(stage.path.join(PACKED_DIRECTORY).join(PACKED_FILE))
+    Ok(stage.path.join(PACKED_DIRECTORY))
 }
 
 /// What a pack is closed with.
-pub(crate) struct Closing<'a> {
-    pub(crate) output: &'a Output,
+pub(crate) struct PackClosing {
+    pub(crate) output: Output,
     pub(crate) options_blake3: Digest,
-    pub(crate) found: &'a Found,
-    pub(crate) filesystem: Option<&'a Arc<Held>>,
+    pub(crate) found: Found,
+    pub(crate) filesystem: Option<Arc<Held>>,
     /// The staged directory.
-    pub(crate) staged: &'a Path,
+    pub(crate) staged: PathBuf,
 }
 
-impl Closing<'_> {
+impl PackClosing {
+    /// The staged file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.staged.join(PACKED_FILE)
+    }
+
     /// Publishes what the workers packed and settles its items, all of them alike.
-    pub(crate) fn close(&self, engine: &mut dyn Engine, shared: &Shared<'_, '_>) {
-        let (window, packed) = shared.state.lock().take_pack();
-        let is_cancelled = shared.runtime.cancel.is_cancelled();
+    pub(crate) fn close<'a>(
+        &self,
+        engine: &mut dyn Engine,
+        work: &Work<'a>,
+        state: &mut JobState<'a>,
+        wall: Duration,
+    ) {
+        let Some((window, packed)) = state.take_pack() else { return };
         let published = match window.failure().cloned() {
             Some(error) => Err(Some(error)),
-            None if is_cancelled => Err(None),
+            None if work.cancel.is_cancelled() => Err(None),
             None if packed.is_empty() => Ok((0, 0)),
             None => self.publish(engine, window).map_err(Some),
         };
         if let Ok((bytes, files)) = published {
-            shared.state.lock().published_beside(bytes, files);
+            state.published_beside(bytes, files);
         }
         let mut workspace = Workspace::default();
         for StagedItem { mut item, ticket } in packed {
@@ -147,9 +158,9 @@ impl Closing<'_> {
                 Err(Some(error)) => ItemEvent::Failed(error.clone()),
                 Err(None) => ItemEvent::Cancelled,
             };
-            let _ = item.on(event, &shared.world, &mut workspace);
-            let (position, planned) = (item.position(), item.planned());
-            shared.settle(ticket, position, planned, &item.into_report());
+            let _ = item.on(event, &work.world, &mut workspace);
+            let position = item.position();
+            work.settle(state, ticket, position, &item.into_report(), wall);
         }
     }
 
@@ -163,7 +174,7 @@ impl Closing<'_> {
         let Ending { tables, bytes: rest, offset, blake3 } = window.finish();
         let tables_bytes: u64 = tables.iter().map(|table| table.bytes).sum();
         let bytes = offset + rest.len() as u64;
-        let file = self.staged.join(PACKED_FILE);
+        let file = self.file();
         let op = Op::Append { path: file.clone(), offset, bytes: rest };
         call(engine, op).map_err(ItemError::Output)?;
         // Once more from the disk, now that all of it is there: what the manifest says is so.
@@ -174,7 +185,7 @@ impl Closing<'_> {
         let options_blake3 = self.options_blake3;
         let manifest: FileContent = PackManifest { options_blake3, tables, bytes, blake3 }.render();
         let beside = bytes - tables_bytes + manifest.bytes.len() as u64;
-        let op = Op::WriteFile { directory: self.staged.to_owned(), file: manifest };
+        let op = Op::WriteFile { directory: self.staged.clone(), file: manifest };
         call(engine, op).map_err(ItemError::Output)?;
         self.sync_and_rename(engine)?;
         Ok((beside, 2))
@@ -182,7 +193,7 @@ impl Closing<'_> {
 
     fn sync_and_rename(&self, engine: &mut dyn Engine) -> Result<(), ItemError> {
         let directory = self.output.directory.clone();
-        if let Some(filesystem) = self.filesystem {
+        if let Some(filesystem) = &self.filesystem {
             let filesystem = Arc::clone(filesystem);
             let op = Op::SyncFilesystem { filesystem, path: directory.clone() };
             call(engine, op).map_err(ItemError::Output)?;
@@ -192,7 +203,7 @@ impl Closing<'_> {
             Found::Ours(_) => Replace::Exchange,
         };
         let target = directory.join(PACKED_DIRECTORY);
-        let op = Op::Publish { staged: self.staged.to_owned(), target, replace };
+        let op = Op::Publish { staged: self.staged.clone(), target, replace };
         call(engine, op).map_err(|error| match error.kind {
             IoErrorKind::Exists => ItemError::Overtaken { target: error.path },
             _ => ItemError::Output(error),
@@ -201,13 +212,5 @@ impl Closing<'_> {
             call(engine, Op::SyncDirectory { path: directory }).map_err(ItemError::Output)?;
         }
         Ok(())
-    }
-}
-
-/// Nothing was to do: the summary of a job whose pack is there already.
-pub(crate) fn settle_unchanged(shared: &Shared<'_, '_>, keys: &[u64]) {
-    for &num_keys in keys {
-        let report = shared.state.lock().next_is_unchanged(num_keys);
-        shared.tell_settled(&report);
     }
 }

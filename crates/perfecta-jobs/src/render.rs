@@ -13,7 +13,7 @@ use crate::error::{ItemError, RenderError};
 /// Turns tables into artifacts. One for all workers.
 ///
 /// What it writes depends on its arguments and its own options alone.
-pub trait Renderer: Sync {
+pub trait Renderer: Send + Sync {
     /// A line that names everything that shapes the bytes: kinds of artifacts, versions, options.
     /// Bundles of equal inputs, equal searches and equal fingerprints are equal.
     fn fingerprint(&self) -> String;
@@ -38,6 +38,29 @@ pub trait Renderer: Sync {
 
     /// About what the artifacts of a set of so many keys come to, for `--dry-run`.
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate;
+}
+
+impl<R: Renderer + ?Sized> Renderer for &R {
+    fn fingerprint(&self) -> String {
+        (**self).fingerprint()
+    }
+
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        table: &Table,
+        artifacts: &mut Vec<RenderedFile>,
+    ) -> Result<(), RenderError> {
+        (**self).render(facts, table, artifacts)
+    }
+
+    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+        (**self).check(files, keys)
+    }
+
+    fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
+        (**self).estimate(num_keys, width, geometry)
+    }
 }
 
 /// Where a table lies in a packed file.

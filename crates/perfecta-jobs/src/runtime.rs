@@ -1,11 +1,15 @@
-//! What a job runs with: engines, a clock, a renderer, and a flag that stops it.
+//! What jobs run with: engines, a clock, and a flag that stops them.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 
+use parking_lot::Mutex;
 use perfecta_io::{BlockingEngine, Clock, Engine, SystemClock};
 
 use crate::render::Renderer;
+use crate::watch::Tracer;
 
 /// What a job runs with.
 #[derive(Clone)]
@@ -16,6 +20,8 @@ pub struct Runtime<'a> {
     pub clock: &'a dyn Clock,
     /// Turns tables into artifacts; needed where something is written or verified.
     pub renderer: Option<&'a dyn Renderer>,
+    /// Is told what workers did, and when.
+    pub tracer: Option<&'a dyn Tracer>,
     /// Says when to stop.
     pub cancel: CancelFlag,
 }
@@ -24,7 +30,7 @@ impl<'a> Runtime<'a> {
     /// The blocking engine and the system's clock.
     #[must_use]
     pub fn new(renderer: Option<&'a dyn Renderer>, cancel: CancelFlag) -> Self {
-        Self { engines: &BlockingEngines, clock: &SystemClock, renderer, cancel }
+        Self { engines: &BlockingEngines, clock: &SystemClock, renderer, tracer: None, cancel }
     }
 }
 
@@ -32,6 +38,25 @@ impl<'a> Runtime<'a> {
 pub trait EngineSource: Sync {
     /// An engine for the calling thread.
     fn engine(&self) -> Box<dyn Engine>;
+
+    /// NUMA nodes that workers run on, at least one.
+    fn num_nodes(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
+
+    /// The node of a worker, below [`Self::num_nodes`]; workers are numbered from 0.
+    fn node_of(&self, _worker: usize) -> usize {
+        0
+    }
+
+    /// Puts the calling thread, that of a worker, to its place. What the system refuses is told,
+    /// and the worker works where it is.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    fn place(&self, _worker: usize) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -45,23 +70,33 @@ impl EngineSource for BlockingEngines {
 
 /// Asks a job to stop: no item begins any more, and those at work are abandoned unpublished.
 #[derive(Debug, Clone, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+pub struct CancelFlag(Arc<Cancel>);
+
+#[derive(Debug, Default)]
+struct Cancel {
+    is_cancelled: AtomicBool,
+    /// Who waits and has to look at the flag.
+    wakers: Mutex<Vec<Waker>>,
+}
 
 impl CancelFlag {
-    /// Asks. Safe to call from a signal handler.
+    /// Asks, and wakes those who wait.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// The flag itself, for those who install signal handlers.
-    #[must_use]
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        self.0.is_cancelled.store(true, Ordering::SeqCst);
+        self.0.wakers.lock().iter().for_each(Waker::wake_by_ref);
     }
 
     /// Whether it was asked.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Wakes this one too when it is asked.
+    pub(crate) fn wakes(&self, waker: Waker) {
+        self.0.wakers.lock().push(waker);
+        if self.is_cancelled() {
+            self.0.wakers.lock().iter().for_each(Waker::wake_by_ref);
+        }
     }
 }

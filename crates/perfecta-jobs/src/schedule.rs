@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::Attempter;
@@ -190,7 +191,7 @@ impl MemoryBudget {
 
     /// The budget of a job: what its limits allow, but no more than that every CPU has the largest
     /// item at work, or a fixed sum where that is less.
-    pub(crate) fn of_job(job: &Job, items: &[Planned]) -> Self {
+    pub(crate) fn of_job(job: &Job, items: &[Arc<Planned>]) -> Self {
         let begun = items.iter().filter(|item| item.refusal.is_none());
         let largest = begun.map(|item| item.memory_bytes(job)).max().unwrap_or(0);
         let useful = largest.saturating_mul(job.limits.cpus.get() as u64).max(Self::SHARED_BYTES);
@@ -201,9 +202,19 @@ impl MemoryBudget {
         Self { limit, reserved: 0 }
     }
 
+    /// Whether `bytes` of it are free now.
+    pub(crate) const fn has(&self, bytes: u64) -> bool {
+        bytes <= self.limit - self.reserved
+    }
+
+    /// Bytes that are reserved.
+    pub(crate) const fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
     /// `bytes` of it, if they are free now.
     pub(crate) fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
-        if bytes > self.limit - self.reserved {
+        if !self.has(bytes) {
             return None;
         }
         self.reserved += bytes;
@@ -309,6 +320,7 @@ mod tests {
             job.limits.cpus = cpus.try_into().unwrap();
             job.limits.memory_bytes_max = 8 << 30;
             let items = plan(&job, vec![file("a.keys", file_bytes), file("b.keys", 8)]);
+            let items: Vec<Arc<Planned>> = items.into_iter().map(Arc::new).collect();
             let budget = MemoryBudget::of_job(&job, &items);
             assert_eq!(budget.limit, expected(items[0].memory_bytes(&job)));
         };

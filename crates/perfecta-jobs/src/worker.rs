@@ -1,251 +1,381 @@
-//! A worker: takes items, carries out what they ask for, helps others when there is nothing to take.
+//! A worker: carries items on, several at once, step by step.
+//!
+//! ```text
+//!            poll: a completion       ready: keys to search     lead: a hard search goes on
+//!  step -->  an item goes on     or   its first range       or  its next ranges             or
+//!            an assignment: begin, publish, append, help, prepare, close                    or  Idle
+//! ```
+//!
+//! No step waits: what is not done at once is in flight with the engine, and [`Worker::wait`] is the
+//! only place where its thread sleeps.
 
-mod solve;
+mod batch;
+mod chunk;
+mod search;
+mod slots;
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
 
-use perfecta_io::{Engine, IoError, Op, Outcome, Token};
+use perfecta_core::key::KeySet;
+use perfecta_io::{Completion, Engine, Token};
 
-use self::solve::solve;
-use crate::call::call;
-use crate::error::ItemError;
+use self::batch::Batch;
+use self::chunk::ChunkInHand;
+use self::search::Leading;
+use self::slots::Slots;
+use crate::dispatch::Assignment;
 use crate::event::Event;
-use crate::item::{Effect, Item, ItemEvent};
-use crate::job::{Assignment, StagedItem, Taken, Ticket};
-use crate::pack::{Chunk, PackedTable};
-use crate::render::check_image;
-use crate::shared::{ItemMemory, Shared};
+use crate::item::{Effect, Item, ItemEvent, Workspace};
+use crate::job::{Taken, Ticket};
+use crate::pack::PackedTable;
+use crate::prepare;
+use crate::session::Session;
+use crate::sleepers::Sleeper;
+use crate::work::Work;
+
+/// One worker of a session, with an engine of its own.
+pub struct Worker<'s, 'a> {
+    session: &'s Session<'a>,
+    number: usize,
+    node: usize,
+    engine: Box<dyn Engine>,
+    waker: Waker,
+    /// For what is done in one go, before and after the items of a job.
+    desk: Box<dyn Engine>,
+    slots: Slots<Slot<'a>>,
+    /// Completions that came while something else was looked for.
+    arrived: VecDeque<Completion>,
+    /// Slots of items whose keys are to be searched.
+    ready: VecDeque<usize>,
+    /// Slots of hard searches.
+    leading: VecDeque<usize>,
+    /// Items that wait for their key files.
+    num_reading: usize,
+    workspace: Workspace,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stepped {
+    /// Something was done; there may be more.
+    Worked,
+    /// There is nothing to do until the engine has something, the worker is woken, or the session's
+    /// clock shows this.
+    Idle(Option<Duration>),
+    /// There will be nothing to do any more.
+    Left,
+}
+
+/// What a worker has in hand.
+enum Slot<'a> {
+    /// An item whose operation is in flight.
+    Item(ItemInHand<'a>),
+    /// An item whose keys are to be searched.
+    Ready(ItemInHand<'a>, KeySet),
+    /// An item whose search is hard.
+    Leading(Box<Leading<'a>>),
+    /// Items that are synced and published together.
+    Batch(Box<Batch<'a>>),
+    /// A chunk of a pack.
+    Chunk(Box<ChunkInHand<'a>>),
+}
+
+/// An item, its job, and what it holds of it.
+struct ItemInHand<'a> {
+    work: Arc<Work<'a>>,
+    item: Item,
+    ticket: Ticket,
+}
 
 /// Where an item stopped.
 enum Pause {
-    Settled,
+    InFlight,
+    ForSearch(KeySet),
     ForStageSync,
     ForNameSync,
     ForPack(Box<PackedTable>),
+    Settled,
 }
 
-/// One worker, with an engine of its own, and memory while it has work.
-struct Worker<'s, 'a, 'o> {
-    shared: &'s Shared<'a, 'o>,
-    engine: Box<dyn Engine>,
-    memory: ItemMemory,
-}
-
-/// Works until every item of the job is settled.
-pub(crate) fn work(shared: &Shared<'_, '_>) {
-    let mut worker =
-        Worker { shared, engine: shared.runtime.engines.engine(), memory: ItemMemory::default() };
-    loop {
-        match shared.next_assignment() {
-            Assignment::Begin(taken) => worker.with_memory(|worker| worker.begin(taken)),
-            Assignment::Refuse(report) => shared.tell_settled(&report),
-            Assignment::Publish(batch) => worker.publish(batch),
-            Assignment::Append(chunk) => {
-                let outcome = worker.with_memory(|worker| worker.append(chunk));
-                shared.state.lock().appended(outcome);
-                shared.changed.notify_all();
-            }
-            Assignment::Help(search, range, memory) => {
-                worker.with_memory(|worker| search.help(&mut worker.memory.scratch, &range));
-                shared.state.lock().helped(memory);
-                shared.changed.notify_all();
-                shared.tick();
-            }
-            Assignment::Leave => break,
-            Assignment::Wait => unreachable!("waiting is not handed out"),
-        }
-    }
-    assert_eq!(worker.engine.num_in_flight(), 0, "operations in flight at the end of a job");
-}
-
-impl<'a> Worker<'_, 'a, '_> {
-    /// Works with memory that an earlier item left, if there is any.
-    fn with_memory<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
-        self.memory = self.shared.idle.lock().pop().unwrap_or_default();
-        let result = work(self);
-        self.shared.idle.lock().push(std::mem::take(&mut self.memory));
-        result
-    }
-
-    fn begin(&mut self, taken: Taken<'a>) {
-        let (mut item, ticket) = taken.split();
-        let planned = item.planned();
-        let started = Event::Started {
-            keys_file: &planned.keys_file,
-            keys: planned.num_keys(self.shared.world.job),
-        };
-        self.shared.observer.lock().observe(&started);
-        match self.drive(&mut item, ItemEvent::Started) {
-            Ok(Pause::Settled) => self.settle(item, ticket),
-            Ok(Pause::ForStageSync) => {
-                self.shared.state.lock().await_sync(item, ticket);
-                self.shared.changed.notify_all();
-            }
-            Ok(Pause::ForPack(table)) => self.deliver(item, ticket, *table),
-            Ok(Pause::ForNameSync) => unreachable!("names are synced after stages"),
-            Err(message) => self.settle_panicked(item, ticket, message),
+impl<'s, 'a> Worker<'s, 'a> {
+    /// A worker, on the thread that will run it; its number is below the session's count of workers.
+    #[must_use]
+    pub fn new(session: &'s Session<'a>, number: usize) -> Self {
+        let engines = session.runtime.engines;
+        let engine = engines.engine();
+        let waker = engine.waker();
+        session.workers.add(waker.clone());
+        Self {
+            session,
+            number,
+            node: engines.node_of(number),
+            engine,
+            waker,
+            desk: engines.engine(),
+            slots: Slots::default(),
+            arrived: VecDeque::new(),
+            ready: VecDeque::new(),
+            leading: VecDeque::new(),
+            num_reading: 0,
+            workspace: Workspace::default(),
         }
     }
 
-    fn deliver(&mut self, mut item: Item<'a>, ticket: Ticket, table: PackedTable) {
-        let mut state = self.shared.state.lock();
-        match state.reserve_output(table.entry.len() as u64) {
-            Ok(()) => {
-                state.deliver(item, ticket, table);
-                drop(state);
-                self.shared.changed.notify_all();
-                self.shared.tick();
-            }
-            Err(error) => {
-                drop(state);
-                let _ = item.on(
-                    ItemEvent::Failed(error),
-                    &self.shared.world,
-                    &mut self.memory.workspace,
-                );
-                self.settle(item, ticket);
-            }
-        }
-    }
-
-    fn settle(&mut self, item: Item<'a>, ticket: Ticket) {
-        let (position, planned) = (item.position(), item.planned());
-        self.shared.settle(ticket, position, planned, &item.into_report());
-    }
-
-    fn settle_panicked(&mut self, item: Item<'a>, ticket: Ticket, message: String) {
-        let (position, planned) = (item.position(), item.planned());
-        self.shared.settle(ticket, position, planned, &item.into_panicked_report(message));
-    }
-
-    /// Carries an item on until it settles or waits for others. A panic is its error.
-    fn drive(&mut self, item: &mut Item<'a>, event: ItemEvent) -> Result<Pause, String> {
-        catch_unwind(AssertUnwindSafe(|| self.carry_on(item, event)))
-            .map_err(|panic| panic_message(panic.as_ref()))
-    }
-
-    fn carry_on(&mut self, item: &mut Item<'a>, event: ItemEvent) -> Pause {
-        let world = &self.shared.world;
-        let mut effect = item.on(event, world, &mut self.memory.workspace);
+    /// Works until there will be nothing to do any more.
+    pub fn work(&mut self) {
         loop {
-            let is_cancelled = self.shared.runtime.cancel.is_cancelled();
-            let event = if is_cancelled && item.may_be_abandoned() {
+            match self.step() {
+                Stepped::Worked => {}
+                Stepped::Idle(until) => self.wait(until),
+                Stepped::Left => break,
+            }
+        }
+    }
+
+    /// Waits as [`Stepped::Idle`] says.
+    pub fn wait(&mut self, until: Option<Duration>) {
+        let timeout = until.map(|until| until.saturating_sub(self.session.now()));
+        self.engine.wait(timeout);
+    }
+
+    /// Does one thing, and waits for nothing.
+    ///
+    /// # Panics
+    /// If the accounts do not add up.
+    pub fn step(&mut self) -> Stepped {
+        if let Some(completion) = self.arrived.pop_front().or_else(|| self.engine.poll()) {
+            self.complete(completion);
+            return Stepped::Worked;
+        }
+        if self.should_read_ahead()
+            && let Some(Assignment::Begin(work, taken)) = self.session.next_item(self.node)
+        {
+            self.begin(work, taken);
+            return Stepped::Worked;
+        }
+        if let Some(slot) = self.ready.pop_front() {
+            self.search(slot);
+            return Stepped::Worked;
+        }
+        if self.lead() {
+            return Stepped::Worked;
+        }
+        self.take_on()
+    }
+
+    /// Reads that wait for a device want company, also while there is something to compute.
+    fn should_read_ahead(&self) -> bool {
+        self.num_reading > 0 && self.has_room()
+    }
+
+    /// Whether it may have one more item in flight.
+    fn has_room(&self) -> bool {
+        self.num_reading + self.ready.len() < self.session.limits.io_depth.get()
+    }
+
+    fn take_on(&mut self) -> Stepped {
+        let may_begin = self.has_room().then_some(self.node);
+        let (waker, node) = (&self.waker, self.node);
+        let sleeper = || Sleeper { waker: waker.clone(), node, may_begin: may_begin.is_some() };
+        match self.session.assignment(self.number, &sleeper, may_begin) {
+            Assignment::Begin(work, taken) => self.begin(work, taken),
+            Assignment::Refuse(work, report) => self.session.tell_settled(&work, &report),
+            Assignment::Publish(work, batch) => self.publish(work, batch),
+            Assignment::Append(work, chunk) => self.append(work, chunk),
+            Assignment::Help(work, help) => {
+                let mut scratch = self.session.take_scratch(self.node);
+                help.search.help(&mut scratch, &help.range);
+                self.session.give_scratch(self.node, scratch);
+                self.session.change(&work, |state| state.helped(help));
+                self.session.tick(&work);
+            }
+            Assignment::Prepare(requested) => {
+                prepare::prepare(self.session, self.desk.as_mut(), *requested);
+            }
+            Assignment::Close(state, closing) => {
+                closing.close(self.session, self.desk.as_mut(), *state);
+            }
+            Assignment::Wait(until) => {
+                self.give_up_what_is_cancelled();
+                return Stepped::Idle(until);
+            }
+            Assignment::BreakOff => return Stepped::Left,
+            Assignment::Leave => {
+                assert!(self.slots.is_empty(), "a worker leaves with something in hand");
+                assert_eq!(self.engine.num_in_flight(), 0, "operations in flight at the end");
+                return Stepped::Left;
+            }
+        }
+        Stepped::Worked
+    }
+
+    /// Operations of cancelled items need not be waited for to their end.
+    fn give_up_what_is_cancelled(&mut self) {
+        for (slot, in_hand) in self.slots.iter() {
+            if let Slot::Item(in_hand) = in_hand
+                && in_hand.work.cancel.is_cancelled()
+                && in_hand.item.may_be_abandoned()
+            {
+                self.engine.cancel(token(slot));
+            }
+        }
+    }
+
+    fn begin(&mut self, work: Arc<Work<'a>>, taken: Taken) {
+        let Taken { item, ticket } = taken;
+        let planned = item.planned();
+        let keys = planned.num_keys(&work.world.job);
+        let started = Event::Started { keys_file: &planned.keys_file, keys };
+        work.observer.lock().observe(&started);
+        self.workspace.buffer = self.session.take_buffer(self.node);
+        let slot = self.slots.open();
+        self.drive(slot, ItemInHand { work, item, ticket }, ItemEvent::Started);
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        let Completion { token: Token(slot), outcome } = completion;
+        let slot = slot as usize;
+        match self.slots.take(slot) {
+            Slot::Item(in_hand) => {
+                self.num_reading -= usize::from(in_hand.item.is_reading_keys());
+                self.drive(slot, in_hand, ItemEvent::Completed(outcome));
+            }
+            Slot::Batch(batch) => self.batch_completed(slot, batch, outcome),
+            Slot::Chunk(chunk) => self.chunk_completed(slot, *chunk, outcome),
+            Slot::Ready(..) | Slot::Leading(_) => unreachable!("a search has nothing in flight"),
+        }
+    }
+
+    /// Carries an item on until it settles or waits. A panic is its error.
+    fn drive(&mut self, slot: usize, mut in_hand: ItemInHand<'a>, event: ItemEvent) {
+        match self.carry_on(slot, &mut in_hand, event) {
+            Ok(Pause::InFlight) => {
+                self.num_reading += usize::from(in_hand.item.is_reading_keys());
+                self.slots.put(slot, Slot::Item(in_hand));
+            }
+            Ok(Pause::ForSearch(keys)) => {
+                self.slots.put(slot, Slot::Ready(in_hand, keys));
+                self.ready.push_back(slot);
+            }
+            Ok(Pause::ForStageSync) => {
+                self.leave(slot);
+                let ItemInHand { work, item, ticket } = in_hand;
+                self.session.change(&work, |state| state.await_sync(item, ticket));
+            }
+            Ok(Pause::ForPack(table)) => self.deliver(slot, in_hand, *table),
+            Ok(Pause::Settled) => {
+                self.leave(slot);
+                self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
+            }
+            Ok(Pause::ForNameSync) => unreachable!("names are synced after stages"),
+            Err(message) => self.settle_panicked(slot, in_hand, message),
+        }
+    }
+
+    fn settle_panicked(&mut self, slot: usize, in_hand: ItemInHand<'a>, message: String) {
+        self.leave(slot);
+        let ItemInHand { work, item, ticket } = in_hand;
+        self.session.settle_panicked(&work, item, ticket, message);
+    }
+
+    fn carry_on(
+        &mut self,
+        slot: usize,
+        in_hand: &mut ItemInHand<'a>,
+        event: ItemEvent,
+    ) -> Result<Pause, String> {
+        let carried = guarded(|| self.carry_on_unguarded(slot, in_hand, event));
+        let buffer = std::mem::take(&mut self.workspace.buffer);
+        self.session.give_buffer(self.node, buffer);
+        carried
+    }
+
+    fn carry_on_unguarded(
+        &mut self,
+        slot: usize,
+        in_hand: &mut ItemInHand<'a>,
+        event: ItemEvent,
+    ) -> Pause {
+        let ItemInHand { work, item, .. } = in_hand;
+        let mut effect = item.on(event, &work.world, &mut self.workspace);
+        loop {
+            let event = if work.cancel.is_cancelled() && item.may_be_abandoned() {
                 ItemEvent::Cancelled
             } else {
                 match effect {
-                    Effect::Submit(op) => ItemEvent::Completed(self.complete(item.position(), op)),
-                    Effect::Search(keys) => {
-                        let searched =
-                            solve(self.shared, &mut self.memory.scratch, keys, item.planned());
-                        ItemEvent::Searched(Box::new(searched))
-                    }
-                    Effect::Reserve(bytes) => {
-                        match self.shared.state.lock().reserve_output(bytes) {
-                            Ok(()) => ItemEvent::Allowed,
-                            Err(error) => ItemEvent::Failed(error),
+                    Effect::Submit(op) => {
+                        self.watch(slot, item);
+                        self.engine.submit(token(slot), op);
+                        match self.poll_for(slot) {
+                            Some(outcome) => ItemEvent::Completed(outcome),
+                            None => return Pause::InFlight,
                         }
                     }
+                    Effect::Search(keys) => return Pause::ForSearch(keys),
+                    Effect::Reserve(bytes) => match self.session.reserve_output(work, bytes) {
+                        Ok(()) => ItemEvent::Allowed,
+                        Err(error) => ItemEvent::Failed(error),
+                    },
                     Effect::Deliver(table) => return Pause::ForPack(table),
                     Effect::AwaitStageSync => return Pause::ForStageSync,
                     Effect::AwaitNameSync => return Pause::ForNameSync,
                     Effect::Settle => return Pause::Settled,
                 }
             };
-            effect = item.on(event, world, &mut self.memory.workspace);
+            effect = item.on(event, &work.world, &mut self.workspace);
         }
     }
 
-    fn complete(&mut self, position: u32, op: Op) -> Outcome {
-        let token = Token(u64::from(position));
-        self.engine.submit(token, op);
-        loop {
-            if let Some(completion) = self.engine.poll() {
-                assert_eq!(completion.token, token, "a worker has one operation in flight");
-                return completion.outcome;
-            }
-            self.engine.wait(None);
+    /// The completion of a slot's operation, if it was done at once: most are.
+    fn poll_for(&mut self, slot: usize) -> Option<perfecta_io::Outcome> {
+        let completion = self.engine.poll()?;
+        if completion.token == token(slot) {
+            return Some(completion.outcome);
         }
+        self.arrived.push_back(completion);
+        None
     }
 
-    /// Appends a chunk to the pack, reads it back, and checks every table in it.
-    fn append(&mut self, chunk: Chunk) -> Result<Chunk, ItemError> {
-        let Chunk { offset, bytes, tables } = chunk;
-        let path = self.shared.pack.as_ref().expect("only a pack has chunks");
-        let op = Op::Append { path: path.clone(), offset, bytes };
-        let bytes = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_written();
-        let buffer = std::mem::take(&mut self.memory.workspace.buffer);
-        let op = Op::ReadRange { path: path.clone(), offset, bytes: bytes.len(), buffer };
-        let read = call(self.engine.as_mut(), op).map_err(ItemError::Output)?.into_bytes();
-        if *read != *bytes {
-            let reason = "what was read back is not what was written".to_owned();
-            return Err(ItemError::Damaged { file: path.display().to_string(), reason });
+    fn deliver(&mut self, slot: usize, mut in_hand: ItemInHand<'a>, table: PackedTable) {
+        let ItemInHand { work, item, .. } = &mut in_hand;
+        let reserved = self.session.reserve_output(work, table.entry.len() as u64);
+        if let Err(error) = reserved {
+            let _ = item.on(ItemEvent::Failed(error), &work.world, &mut self.workspace);
+            self.leave(slot);
+            return self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
         }
-        for (entry, keys) in &tables {
-            let from = (entry.offset - offset) as usize;
-            check_image(&entry.name, &read[from..from + entry.bytes as usize], Some(keys))?;
-        }
-        self.memory.workspace.buffer = read;
-        Ok(Chunk { offset, bytes, tables })
+        self.leave(slot);
+        let ItemInHand { work, item, ticket } = in_hand;
+        self.session.change(&work, |state| state.deliver(item, ticket, table));
+        self.session.tick(&work);
     }
 
-    /// Syncs what a batch staged, publishes it, and syncs the names.
-    fn publish(&mut self, batch: Vec<StagedItem<'a>>) {
-        let synced = self.sync_filesystem();
-        let published = self.resume(batch, &synced, || ItemEvent::StagesSynced);
-        if published.is_empty() {
-            return;
-        }
-        let synced = self.sync_names(&published);
-        let waiting = self.resume(published, &synced, || ItemEvent::NamesSynced);
-        assert!(waiting.is_empty(), "names are synced once");
+    fn watch(&self, slot: usize, item: &Item) {
+        let Session { watch, runtime, .. } = self.session;
+        let (planned, activity) = (item.planned_shared(), item.activity());
+        watch.is_at(self.number, slot, planned, activity, self.session.now(), runtime.tracer);
     }
 
-    /// Carries a batch on after a sync. Gives the items that wait for their names to be synced.
-    fn resume(
-        &mut self,
-        batch: Vec<StagedItem<'a>>,
-        synced: &Result<(), IoError>,
-        event: impl Fn() -> ItemEvent,
-    ) -> Vec<StagedItem<'a>> {
-        let mut waiting = Vec::new();
-        for StagedItem { mut item, ticket } in batch {
-            let event = match synced {
-                Ok(()) => event(),
-                Err(error) => ItemEvent::Failed(ItemError::Output(error.clone())),
-            };
-            match self.drive(&mut item, event) {
-                Ok(Pause::Settled) => self.settle(item, ticket),
-                Ok(Pause::ForNameSync) => waiting.push(StagedItem { item, ticket }),
-                Ok(Pause::ForStageSync | Pause::ForPack(_)) => {
-                    unreachable!("stages are synced once")
-                }
-                Err(message) => self.settle_panicked(item, ticket, message),
-            }
-        }
-        waiting
+    /// What was in a slot is in other hands now.
+    fn leave(&mut self, slot: usize) {
+        let Session { watch, runtime, .. } = self.session;
+        watch.has_left(self.number, slot, self.session.now(), runtime.tracer);
+        self.slots.close(slot);
     }
+}
 
-    fn sync_filesystem(&mut self) -> Result<(), IoError> {
-        let shared = self.shared;
-        let filesystem = shared.filesystem.as_ref().expect("a durable job opened it");
-        let output = shared.world.job.output.as_ref().expect("a durable job writes");
-        let path = output.directory.clone();
-        let op = Op::SyncFilesystem { filesystem: Arc::clone(filesystem), path };
-        call(self.engine.as_mut(), op).map(drop)
-    }
+const fn token(slot: usize) -> Token {
+    Token(slot as u64)
+}
 
-    /// One directory is synced by itself; several at the cost of one, by their file system.
-    fn sync_names(&mut self, published: &[StagedItem<'a>]) -> Result<(), IoError> {
-        let below = &published[0].item.planned().below;
-        if published.iter().any(|staged| staged.item.planned().below != *below) {
-            return self.sync_filesystem();
-        }
-        let publication = self.shared.world.publication().expect("a durable job writes");
-        let path = publication.output.directory.join(below);
-        call(self.engine.as_mut(), Op::SyncDirectory { path }).map(drop)
-    }
+/// Does something for an item; a panic is an error of that item, and of no other.
+fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(panic.as_ref()))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -27,7 +27,7 @@ struct Solved {
     verdict: Verdict,
 }
 
-impl Item<'_> {
+impl Item {
     pub(super) fn read_keys(&mut self, world: &World<'_>, workspace: &mut Workspace) -> Effect {
         self.state = State::ReadingKeys;
         Effect::Submit(Op::ReadFile {

@@ -9,7 +9,7 @@ use super::{Effect, Item, World};
 use crate::config::Durability;
 use crate::error::ItemError;
 
-impl Item<'_> {
+impl Item {
     pub(super) fn make_parent(&mut self, bundle: Box<Bundle>, world: &World<'_>) -> Effect {
         if self.planned.below.as_os_str().is_empty() {
             return self.stage(bundle, world);

@@ -67,6 +67,29 @@ impl State {
         }
     }
 
+    /// What an item is at, or waits for.
+    pub(super) const fn activity(&self) -> &'static str {
+        match self {
+            Self::Queued => "begin",
+            Self::ReadingKeys => "read key file",
+            Self::Comparing { .. } => "compare with published table",
+            Self::Searching { .. } => "search",
+            Self::Packing => "pack",
+            Self::Reserving(_) => "reserve output",
+            Self::MakingParent(_) => "make directory",
+            Self::Staging(_) => "write table",
+            Self::ReadingBack(_) => "read table back",
+            Self::WritingManifest(_) => "write manifest",
+            Self::Staged(_) => "await sync",
+            Self::Publishing(_) => "publish",
+            Self::Clearing => "clear what was there before",
+            Self::Published => "await sync of names",
+            Self::Abandoning => "remove stage",
+            Self::Settled => "end",
+            Self::Moving => "move",
+        }
+    }
+
     /// Whether something of the item may lie in the staging directory.
     pub(super) const fn is_staged(&self) -> bool {
         match self {

@@ -79,11 +79,11 @@ fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'sta
     let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
     let stage = "out/stage".into();
     let publication =
-        Publication { output: &output, renderer: &renderer, stage, options_blake3: [7; 32] };
-    let world = World { job: &job, target: Target::Dirs(publication) };
+        Publication { output, renderer: Arc::new(renderer), stage, options_blake3: [7; 32] };
+    let world = World { job: Arc::new(job.clone()), target: Target::Dirs(publication) };
     let mut workspace = Workspace::default();
     let mut script = Script { staged: None, ops: Vec::new() };
-    let mut item = Item::new(&planned, 0);
+    let mut item = Item::new(Arc::new(planned), 0);
     let mut event = ItemEvent::Started;
     for step in 0.. {
         let effect = item.on(event, &world, &mut workspace);
@@ -153,6 +153,6 @@ fn an_event_out_of_place_is_a_bug() {
     let job = Job::new(Inputs::tree("keys"));
     let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 12 } };
     let planned = schedule::plan(&job, vec![entry]).remove(0);
-    let world = World { job: &job, target: Target::Memory };
-    Item::new(&planned, 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
+    let world = World { job: Arc::new(job), target: Target::Memory };
+    Item::new(Arc::new(planned), 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
 }

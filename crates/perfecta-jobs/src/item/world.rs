@@ -1,6 +1,7 @@
 //! What an item works with: its job, the place of its table, the memory of its worker.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use perfecta_io::Buffer;
 
@@ -10,7 +11,7 @@ use crate::render::Renderer;
 
 /// What items share and do not change.
 pub(crate) struct World<'a> {
-    pub(crate) job: &'a Job,
+    pub(crate) job: Arc<Job>,
     pub(crate) target: Target<'a>,
 }
 
@@ -39,8 +40,8 @@ impl<'a> World<'a> {
 
 /// Where directories of tables go, and all that takes.
 pub(crate) struct Publication<'a> {
-    pub(crate) output: &'a Output,
-    pub(crate) renderer: &'a dyn Renderer,
+    pub(crate) output: Output,
+    pub(crate) renderer: Arc<dyn Renderer + 'a>,
     /// The run's staging directory.
     pub(crate) stage: PathBuf,
     /// Hash of everything but the keys that shapes the bytes.

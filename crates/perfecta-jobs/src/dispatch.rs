@@ -1,0 +1,334 @@
+//! What a worker does next, over all jobs of a session. All of it under one lock.
+//!
+//! ```text
+//!  submit           Prepare           Begin, Help, Publish, Append, Refuse             Close
+//! --------> Requested ----> Active -----------------------------------------> through ------> ended
+//! ```
+//!
+//! Jobs share by weighted deficit round robin: every lap gives a job as many keys as its weight says,
+//! and it begins items as long as they are covered. Memory and files in flight are bounded over all
+//! jobs; what is bounded is waited for, never an error.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::board::Help;
+use crate::event::ItemReport;
+use crate::job::{Candidate, Due, JobState, StagedItem, Taken};
+use crate::pack::Chunk;
+use crate::prepare::Closing;
+use crate::session::{Requested, SessionLimits};
+use crate::sleepers::{Sleeper, Sleepers};
+use crate::work::{JobId, Work};
+
+/// Keys that a job of weight 1 may begin in one lap.
+const QUANTUM_KEYS: u64 = 1 << 16;
+
+/// The jobs of a session, and the workers that wait for something to do.
+pub(crate) struct Dispatcher<'a> {
+    limits: SessionLimits,
+    num_nodes: usize,
+    /// Jobs that nobody has prepared yet.
+    requested: VecDeque<Box<Requested<'a>>>,
+    jobs: HashMap<JobId, Active<'a>>,
+    /// The active jobs in the order in which they are asked for items.
+    lap: VecDeque<JobId>,
+    /// Jobs that a worker prepares or closes.
+    jobs_away: usize,
+    sleepers: Sleepers,
+    /// The latest time that a worker brought.
+    now: Duration,
+    is_closed: bool,
+    is_broken: bool,
+}
+
+struct Active<'a> {
+    state: JobState<'a>,
+    closing: Closing<'a>,
+    /// Keys that it may begin in this lap.
+    deficit: u64,
+}
+
+/// What a worker is to do.
+pub(crate) enum Assignment<'a> {
+    /// List its inputs, and open its output.
+    Prepare(Box<Requested<'a>>),
+    /// Run this item.
+    Begin(Arc<Work<'a>>, Taken),
+    /// Tell that this item will not run.
+    Refuse(Arc<Work<'a>>, ItemReport),
+    /// Sync and publish these.
+    Publish(Arc<Work<'a>>, Vec<StagedItem>),
+    /// Append this to the pack, and check it.
+    Append(Arc<Work<'a>>, Chunk),
+    /// Try this range of somebody's search.
+    Help(Arc<Work<'a>>, Help<'a>),
+    /// Publish what is published at once, and end the job.
+    Close(Box<JobState<'a>>, Closing<'a>),
+    /// Nothing before something changes, or this time has come.
+    Wait(Option<Duration>),
+    /// Nothing any more.
+    Leave,
+    /// Nothing any more, and what is in hand is lost.
+    BreakOff,
+}
+
+impl<'a> Dispatcher<'a> {
+    pub(crate) fn new(limits: SessionLimits, num_nodes: usize) -> Self {
+        Self {
+            limits,
+            num_nodes,
+            requested: VecDeque::new(),
+            jobs: HashMap::new(),
+            lap: VecDeque::new(),
+            jobs_away: 0,
+            sleepers: Sleepers::default(),
+            now: Duration::ZERO,
+            is_closed: false,
+            is_broken: false,
+        }
+    }
+
+    /// A job waits to be prepared.
+    pub(crate) fn request(&mut self, requested: Box<Requested<'a>>) {
+        assert!(!self.is_closed, "a closed session takes no job");
+        self.requested.push_back(requested);
+        self.rouse();
+    }
+
+    /// No job comes any more: workers leave when those that are there have ended.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.sleepers.rouse_all();
+    }
+
+    /// Jobs that have not ended.
+    pub(crate) fn num_jobs(&self) -> usize {
+        self.requested.len() + self.jobs.len() + self.jobs_away
+    }
+
+    /// A job is prepared, and its items may begin.
+    pub(crate) fn activate(&mut self, state: JobState<'a>, closing: Closing<'a>) {
+        self.jobs_away -= 1;
+        let id = state.work.id;
+        self.jobs.insert(id, Active { state, closing, deficit: 0 });
+        self.lap.push_back(id);
+        self.rouse();
+    }
+
+    /// A job ended, or could not be prepared.
+    pub(crate) fn ended(&mut self) {
+        self.jobs_away -= 1;
+        if self.is_over() { self.sleepers.rouse_all() } else { self.rouse() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_closed && self.num_jobs() == 0
+    }
+
+    /// The state of an active job, to be changed.
+    pub(crate) fn job(&mut self, work: &Work<'a>) -> &mut JobState<'a> {
+        let active = self.jobs.get_mut(&work.id);
+        &mut active.expect("a job is active as long as anything of it runs").state
+    }
+
+    /// Wakes a worker that has something to do now, if one waits.
+    pub(crate) fn rouse(&mut self) {
+        if self.sleepers.is_empty() {
+            return;
+        }
+        let is_free = self.offers_to_all();
+        let mut offers_items: Vec<Option<bool>> = vec![None; self.num_nodes];
+        let wanted = self.sleepers.find(|sleeper| {
+            is_free
+                || sleeper.may_begin
+                    && *offers_items[sleeper.node]
+                        .get_or_insert_with(|| self.offers_item(sleeper.node))
+        });
+        if let Some(number) = wanted {
+            self.sleepers.rouse(number);
+        }
+    }
+
+    /// Wakes a worker that has something to do by now.
+    pub(crate) fn rouse_at(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        self.rouse();
+    }
+
+    /// Lets all workers go at once.
+    pub(crate) fn break_off(&mut self) {
+        self.is_broken = true;
+        self.sleepers.rouse_all();
+    }
+
+    /// An item for a worker of `node` that has other things to do as well.
+    pub(crate) fn next_item(&mut self, node: usize) -> Option<Assignment<'a>> {
+        if self.is_broken { None } else { self.find_item(node) }
+    }
+
+    fn offers_to_all(&self) -> bool {
+        self.can_prepare()
+            || self.jobs.values().any(|active| {
+                active.state.is_due()
+                    || active.state.is_through()
+                    || active.state.board.may_offer(self.now)
+            })
+    }
+
+    fn offers_item(&self, node: usize) -> bool {
+        self.jobs.values().any(|active| self.fits(active.state.candidate(node)).is_some())
+    }
+
+    fn can_prepare(&self) -> bool {
+        !self.requested.is_empty() && self.jobs.len() < self.limits.jobs_active_max.get()
+    }
+
+    /// What a worker without work does next. If it is [`Assignment::Wait`], the worker is woken when
+    /// there is something for it.
+    pub(crate) fn assign(
+        &mut self,
+        now: Duration,
+        number: usize,
+        sleeper: &dyn Fn() -> Sleeper,
+        may_begin: Option<usize>,
+    ) -> Assignment<'a> {
+        self.now = self.now.max(now);
+        self.sleepers.remove(number);
+        if self.is_broken {
+            return Assignment::BreakOff;
+        }
+        if let Some(assignment) = self.find(may_begin) {
+            self.rouse();
+            return assignment;
+        }
+        if self.is_over() {
+            return Assignment::Leave;
+        }
+        self.sleepers.add(number, sleeper());
+        Assignment::Wait(self.next_timer())
+    }
+
+    fn next_timer(&self) -> Option<Duration> {
+        self.jobs.values().filter_map(|active| active.state.board.next_more()).min()
+    }
+
+    fn find(&mut self, may_begin: Option<usize>) -> Option<Assignment<'a>> {
+        if let Some(due) = self.find_due() {
+            return Some(due);
+        }
+        if self.can_prepare() {
+            self.jobs_away += 1;
+            return self.requested.pop_front().map(Assignment::Prepare);
+        }
+        if let Some(node) = may_begin
+            && let Some(begun) = self.find_item(node)
+        {
+            return Some(begun);
+        }
+        self.find_help()
+    }
+
+    /// What is due before anything begins.
+    fn find_due(&mut self) -> Option<Assignment<'a>> {
+        for place in 0..self.lap.len() {
+            let id = self.lap[place];
+            let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
+            if let Some(due) = active.state.due() {
+                let work = Arc::clone(&active.state.work);
+                return Some(match due {
+                    Due::Refuse(report) => Assignment::Refuse(work, report),
+                    Due::Publish(batch) => Assignment::Publish(work, batch),
+                    Due::Append(chunk) => Assignment::Append(work, chunk),
+                });
+            }
+            if active.state.is_through() {
+                self.lap.remove(place);
+                self.jobs_away += 1;
+                let active = self.jobs.remove(&id).expect("it was just there");
+                return Some(Assignment::Close(Box::new(active.state), active.closing));
+            }
+        }
+        None
+    }
+
+    /// The candidate, if the bounds over all jobs allow it.
+    fn fits(&self, candidate: Option<Candidate>) -> Option<Candidate> {
+        let (mut files, mut bytes) = (0, 0);
+        for active in self.jobs.values() {
+            files += active.state.files_in_flight();
+            bytes += active.state.memory_reserved();
+        }
+        let candidate = candidate?;
+        // What exceeds the memory of a session by itself runs alone.
+        let has_memory =
+            bytes == 0 || bytes + candidate.memory_bytes <= self.limits.memory_bytes_max;
+        (files < self.limits.files_in_flight_max.get() && has_memory).then_some(candidate)
+    }
+
+    /// An item for a worker of `node`, from the job whose turn it is.
+    fn find_item(&mut self, node: usize) -> Option<Assignment<'a>> {
+        let mut candidates = Vec::new();
+        for &id in &self.lap {
+            let active = &self.jobs[&id];
+            if let Some(candidate) = self.fits(active.state.candidate(node)) {
+                candidates.push((id, candidate));
+            }
+        }
+        let (id, candidate) = self.whose_turn(&candidates)?;
+        let active = self.jobs.get_mut(&id).expect("a candidate is of an active job");
+        // A lone job need not save up.
+        active.deficit = active.deficit.saturating_sub(candidate.keys);
+        let taken = active.state.begin(candidate);
+        let work = Arc::clone(&active.state.work);
+        Some(Assignment::Begin(work, taken))
+    }
+
+    /// The first in the lap whose item is covered by its deficit, after as many laps as that takes.
+    fn whose_turn<'c>(
+        &mut self,
+        candidates: &'c [(JobId, Candidate)],
+    ) -> Option<(JobId, &'c Candidate)> {
+        if let [(id, candidate)] = candidates {
+            return Some((*id, candidate));
+        }
+        let laps = |active: &Active<'a>, candidate: &Candidate| {
+            let missing = candidate.keys.saturating_sub(active.deficit);
+            missing.div_ceil(active.quantum())
+        };
+        let laps_needed =
+            candidates.iter().map(|(id, candidate)| laps(&self.jobs[id], candidate)).min()?;
+        for (id, _) in candidates {
+            let active = self.jobs.get_mut(id).expect("a candidate is of an active job");
+            active.deficit += laps_needed * active.quantum();
+        }
+        let covered = candidates
+            .iter()
+            .find(|(id, candidate)| candidate.keys <= self.jobs[id].deficit)
+            .expect("after so many laps one is covered");
+        self.turn_to(covered.0);
+        Some((covered.0, &covered.1))
+    }
+
+    /// The lap goes on from this job.
+    fn turn_to(&mut self, id: JobId) {
+        let place = self.lap.iter().position(|other| *other == id);
+        self.lap.rotate_left(place.expect("an active job is in the lap"));
+    }
+
+    fn find_help(&mut self) -> Option<Assignment<'a>> {
+        let now = self.now;
+        self.lap.iter().find_map(|id| {
+            let active = self.jobs.get_mut(id).expect("the lap names active jobs");
+            let help = active.state.take_help(now)?;
+            Some(Assignment::Help(Arc::clone(&active.state.work), help))
+        })
+    }
+}
+
+impl Active<'_> {
+    fn quantum(&self) -> u64 {
+        QUANTUM_KEYS * u64::from(self.state.work.world.job.share.weight.get())
+    }
+}

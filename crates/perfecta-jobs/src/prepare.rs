@@ -1,0 +1,213 @@
+//! What a job needs before its first item and after its last: inputs listed, output opened; the pack
+//! closed, the stage removed, the end told.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use perfecta_core::search::Plan;
+use perfecta_io::{Engine, Held, Op};
+
+use crate::call::call;
+use crate::config::{Durability, Job, Layout, NodePolicy, Output};
+use crate::error::JobError;
+use crate::event::{Event, Summary};
+use crate::inputs::plan_items;
+use crate::item::{Publication, Target, World};
+use crate::job::JobState;
+use crate::manifest::Digest;
+use crate::pack::PackWindow;
+use crate::packed::{self, PackClosing};
+use crate::schedule::Planned;
+use crate::session::{Request, Requested, Session};
+use crate::stage::{self, Stage};
+use crate::work::Work;
+
+/// What is told at the end of a job, once.
+type OnEnd<'a> = Box<dyn FnOnce(Result<Summary, JobError>) + Send + 'a>;
+
+/// What the end of a job takes.
+pub(crate) struct Closing<'a> {
+    stage: Option<Stage>,
+    pack: Option<PackClosing>,
+    cpu_begun: Duration,
+    on_end: OnEnd<'a>,
+}
+
+/// What a job runs on, beside its items.
+#[derive(Default)]
+struct Ground {
+    stage: Option<Stage>,
+    filesystem: Option<Arc<Held>>,
+    pack: Option<PackClosing>,
+    /// The keys of every item, where all is published already.
+    unchanged: Option<Vec<u64>>,
+}
+
+/// Prepares a job: its items may begin afterwards, or it has ended.
+pub(crate) fn prepare<'a>(
+    session: &Session<'a>,
+    engine: &mut dyn Engine,
+    requested: Requested<'a>,
+) {
+    let Requested { id, begun, cpu_begun, request } = requested;
+    let Request { job, renderer, cancel, observer, on_end } = request;
+    let num_nodes = session.runtime.engines.num_nodes().get();
+    let laid = check(&job, num_nodes)
+        .and_then(|()| plan_items(&job, engine))
+        .and_then(|items| Ok((lay_ground(engine, &job, &items)?, items)));
+    let target = |ground: &Ground| match (&job.output, &ground.stage) {
+        (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
+            let renderer =
+                renderer.clone().ok_or(JobError::Unsupported("writing without a renderer"))?;
+            let options_blake3 = options_digest(&job, &renderer.fingerprint());
+            let (output, stage) = (output.clone(), stage.path.clone());
+            Ok(Target::Dirs(Publication { output, renderer, stage, options_blake3 }))
+        }
+        (Some(_), Some(_)) if ground.unchanged.is_none() => Ok(Target::Pack),
+        _ => Ok(Target::Memory),
+    };
+    let prepared = laid.and_then(|(ground, items)| Ok((target(&ground)?, ground, items)));
+    let (target, ground, items) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            session.with_dispatcher(|dispatcher| dispatcher.ended());
+            return on_end(Err(error));
+        }
+    };
+    cancel.wakes(Arc::clone(&session.workers).into());
+    let Ground { stage, filesystem, pack, unchanged } = ground;
+    let window = pack.as_ref().filter(|_| unchanged.is_none());
+    let window = window.map(|_| PackWindow::new(items.len() as u32));
+    let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
+    let work = Arc::new(Work {
+        id,
+        plan: Plan { memory_bytes_max, ..job.search.clone() },
+        world: World { job: Arc::new(job), target },
+        items: items.into_iter().map(Arc::new).collect(),
+        cancel,
+        observer: Mutex::new(observer),
+        begun,
+        next_tick_ms: AtomicU64::new(0),
+        pack: pack.as_ref().map(PackClosing::file),
+        filesystem,
+    });
+    let mut state = JobState::new(Arc::clone(&work), window, num_nodes);
+    let wall = session.now() - begun;
+    work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
+    for keys in unchanged.iter().flatten() {
+        let report = state.next_is_unchanged(*keys);
+        let progress = state.progress(wall);
+        let event = Event::Settled { report: &report, progress: &progress };
+        work.observer.lock().observe(&event);
+    }
+    let closing = Closing { stage, pack, cpu_begun, on_end };
+    session.with_dispatcher(|dispatcher| dispatcher.activate(state, closing));
+}
+
+fn check(job: &Job, num_nodes: usize) -> Result<(), JobError> {
+    match job.nodes {
+        NodePolicy::Fixed(node) if node >= num_nodes => {
+            Err(JobError::NoSuchNode { node, num_nodes })
+        }
+        NodePolicy::Fixed(_) | NodePolicy::LeastLoaded | NodePolicy::RoundRobin => Ok(()),
+    }
+}
+
+/// Opens the output of a job, if it has one.
+fn lay_ground(engine: &mut dyn Engine, job: &Job, items: &[Planned]) -> Result<Ground, JobError> {
+    let Some(output) = &job.output else { return Ok(Ground::default()) };
+    let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    let stage = stage::open(engine, &output.directory, process).map_err(JobError::Output)?;
+    match lay_on_stage(engine, job, output, items, &stage) {
+        Ok(ground) => Ok(Ground { stage: Some(stage), ..ground }),
+        Err(error) => {
+            // The next run sweeps it if it cannot be removed now.
+            let _ = stage.close(engine);
+            Err(error)
+        }
+    }
+}
+
+fn lay_on_stage(
+    engine: &mut dyn Engine,
+    job: &Job,
+    output: &Output,
+    items: &[Planned],
+    stage: &Stage,
+) -> Result<Ground, JobError> {
+    let filesystem = open_filesystem(engine, output)?;
+    match output.layout {
+        Layout::Dirs => Ok(Ground { filesystem, ..Ground::default() }),
+        Layout::Packed => {
+            let options_blake3 = options_digest(job, "packed");
+            let found = packed::look(engine, output)?;
+            let unchanged = packed::unchanged_keys(engine, job, items, &options_blake3, &found);
+            let staged =
+                if unchanged.is_none() { Some(packed::open(engine, stage)?) } else { None };
+            let pack = staged.map(|staged| PackClosing {
+                output: output.clone(),
+                options_blake3,
+                found,
+                filesystem: filesystem.clone(),
+                staged,
+            });
+            Ok(Ground { filesystem, pack, unchanged, ..Ground::default() })
+        }
+    }
+}
+
+/// Opened before the first write, so that every error of writing back is told.
+fn open_filesystem(
+    engine: &mut dyn Engine,
+    output: &Output,
+) -> Result<Option<Arc<Held>>, JobError> {
+    match output.durability {
+        Durability::Process => return Ok(None),
+        Durability::Power => {}
+    }
+    let op = Op::OpenFilesystem { path: output.directory.clone() };
+    let filesystem = call(engine, op).map_err(JobError::Output)?.into_held();
+    Ok(Some(Arc::new(filesystem)))
+}
+
+/// Everything but the keys that shapes the bytes of a table.
+fn options_digest(job: &Job, fingerprint: &str) -> Digest {
+    let Plan { family, seeds, fixed_attempts, grow_after, grows_max, grows_initial, .. } =
+        &job.search;
+    let options = format!(
+        "{} {:?} {family:?} {seeds:?} {fixed_attempts:?} {grow_after:?} {grows_max} {grows_initial} {}",
+        env!("CARGO_PKG_VERSION"),
+        job.keys,
+        fingerprint,
+    );
+    *blake3::hash(options.as_bytes()).as_bytes()
+}
+
+impl<'a> Closing<'a> {
+    /// Publishes what is published at once, removes the stage, and tells the end.
+    pub(crate) fn close(
+        self,
+        session: &Session<'a>,
+        engine: &mut dyn Engine,
+        mut state: JobState<'a>,
+    ) {
+        let Self { stage, pack, cpu_begun, on_end } = self;
+        let work = Arc::clone(&state.work);
+        if let Some(pack) = pack {
+            let wall = session.now() - work.begun;
+            pack.close(engine, &work, &mut state, wall);
+        }
+        if let Some(Err(error)) = stage.map(|stage| stage.close(engine)) {
+            let notice = format!("{error}; the next run removes it");
+            work.observer.lock().observe(&Event::Notice(&notice));
+        }
+        let mut summary = state.finish();
+        let clock = session.runtime.clock;
+        summary.wall_seconds = (clock.now() - work.begun).as_secs_f64();
+        summary.cpu_seconds = (clock.cpu() - cpu_begun).as_secs_f64();
+        session.with_dispatcher(|dispatcher| dispatcher.ended());
+        on_end(Ok(summary));
+    }
+}

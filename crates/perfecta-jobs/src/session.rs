@@ -1,0 +1,283 @@
+//! A session: jobs that come, and workers that carry them out.
+//!
+//! ```text
+//!  submit(Request) ---> Dispatcher <--- next assignment --- Worker, one a thread
+//!                          |                                   |  step, step, ... wait
+//!                          `---------------------------------- Engine
+//! ```
+//!
+//! A worker never waits but between two steps, and says until when it may: so the same workers run
+//! on threads, or one after another on a simulated machine.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use perfecta_core::graph::Scratch;
+use perfecta_io::{Buffer, Clock};
+
+use crate::config::Job;
+use crate::dispatch::{Assignment, Dispatcher};
+use crate::error::{ItemError, JobError};
+use crate::event::{Event, ItemReport, Observer, Summary};
+use crate::item::Item;
+use crate::job::{JobState, Ticket};
+use crate::render::Renderer;
+use crate::runtime::{CancelFlag, EngineSource};
+use crate::sleepers::Sleeper;
+use crate::watch::{Stuck, Tracer, Watch};
+use crate::work::{JobId, Work};
+
+/// What a session runs with.
+#[derive(Clone, Copy)]
+pub struct SessionRuntime<'a> {
+    /// An engine for every worker.
+    pub engines: &'a dyn EngineSource,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Is told what workers did, and when.
+    pub tracer: Option<&'a dyn Tracer>,
+}
+
+/// Bounds over all jobs of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Workers.
+    pub workers: NonZeroUsize,
+    /// Key files that are begun and not settled at once.
+    pub files_in_flight_max: NonZeroUsize,
+    /// Operations that a worker has in flight at once.
+    pub io_depth: NonZeroUsize,
+    /// Bytes of key files, graphs and artifacts at once.
+    pub memory_bytes_max: u64,
+    /// Jobs whose items are known; further ones wait to be listed.
+    pub jobs_active_max: NonZeroUsize,
+}
+
+/// A job with all that is its own.
+pub struct Request<'a> {
+    /// What is to be done.
+    pub job: Job,
+    /// Turns tables into artifacts; needed where something is written.
+    pub renderer: Option<Arc<dyn Renderer + 'a>>,
+    /// Stops it.
+    pub cancel: CancelFlag,
+    /// Is told of every event.
+    pub observer: Box<dyn Observer + 'a>,
+    /// Is told of the end, once.
+    pub on_end: Box<dyn FnOnce(Result<Summary, JobError>) + Send + 'a>,
+}
+
+/// A request that was accepted.
+pub(crate) struct Requested<'a> {
+    pub(crate) id: JobId,
+    pub(crate) begun: Duration,
+    pub(crate) cpu_begun: Duration,
+    pub(crate) request: Request<'a>,
+}
+
+/// Jobs, and what workers share of them.
+pub struct Session<'a> {
+    pub(crate) runtime: SessionRuntime<'a>,
+    pub(crate) limits: SessionLimits,
+    dispatcher: Mutex<Dispatcher<'a>>,
+    /// Memory of items that are not at work, by node: there is as much as items were at work at
+    /// once, not as workers.
+    idle: Vec<Mutex<Vec<Scratch>>>,
+    /// Memory for key files, likewise.
+    buffers: Vec<Mutex<Vec<Buffer>>>,
+    pub(crate) watch: Watch,
+    /// Every worker.
+    pub(crate) workers: Arc<WakerSet>,
+    next_id: Mutex<u64>,
+}
+
+/// Wakers that are used together.
+#[derive(Debug, Default)]
+pub(crate) struct WakerSet(Mutex<Vec<Waker>>);
+
+impl WakerSet {
+    pub(crate) fn add(&self, waker: Waker) {
+        self.0.lock().push(waker);
+    }
+}
+
+impl Wake for WakerSet {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+impl<'a> Session<'a> {
+    /// A session without jobs.
+    #[must_use]
+    pub fn new(runtime: SessionRuntime<'a>, limits: SessionLimits) -> Self {
+        let num_nodes = runtime.engines.num_nodes().get();
+        Self {
+            runtime,
+            limits,
+            dispatcher: Mutex::new(Dispatcher::new(limits, num_nodes)),
+            idle: (0..num_nodes).map(|_| Mutex::default()).collect(),
+            buffers: (0..num_nodes).map(|_| Mutex::default()).collect(),
+            workers: Arc::default(),
+            watch: Watch::new(limits.workers.get()),
+            next_id: Mutex::new(0),
+        }
+    }
+
+    /// Takes a job. It ends once, by [`Request::on_end`].
+    ///
+    /// # Panics
+    /// If the session was closed.
+    pub fn submit(&self, request: Request<'a>) -> JobId {
+        let id = {
+            let mut next_id = self.next_id.lock();
+            *next_id += 1;
+            JobId(*next_id)
+        };
+        let (begun, cpu_begun) = (self.now(), self.runtime.clock.cpu());
+        let requested = Box::new(Requested { id, begun, cpu_begun, request });
+        self.dispatcher.lock().request(requested);
+        id
+    }
+
+    /// Takes no further job: workers leave when those that are there have ended.
+    pub fn close(&self) {
+        self.dispatcher.lock().close();
+    }
+
+    /// Jobs that have not ended.
+    #[must_use]
+    pub fn num_jobs(&self) -> usize {
+        self.dispatcher.lock().num_jobs()
+    }
+
+    /// Items at which nothing happened for `patience`, each told once.
+    pub fn stuck_items(&self, patience: Duration) -> Vec<Stuck> {
+        self.watch.stuck(self.now(), patience)
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.runtime.clock.now()
+    }
+
+    pub(crate) fn with_dispatcher<R>(&self, change: impl FnOnce(&mut Dispatcher<'a>) -> R) -> R {
+        change(&mut self.dispatcher.lock())
+    }
+
+    pub(crate) fn assignment(
+        &self,
+        number: usize,
+        sleeper: &dyn Fn() -> Sleeper,
+        may_begin: Option<usize>,
+    ) -> Assignment<'a> {
+        let now = self.now();
+        self.dispatcher.lock().assign(now, number, sleeper, may_begin)
+    }
+
+    /// An item for a worker of `node` that has other things to do as well.
+    pub(crate) fn next_item(&self, node: usize) -> Option<Assignment<'a>> {
+        self.dispatcher.lock().next_item(node)
+    }
+
+    /// Wakes a worker that could help: ranges are there, or time has come for more helpers.
+    pub(crate) fn wake_helpers(&self) {
+        let now = self.now();
+        self.with_dispatcher(|dispatcher| dispatcher.rouse_at(now));
+    }
+
+    /// Lets all workers go at once: one of them is gone for no good reason.
+    pub(crate) fn break_off(&self) {
+        self.with_dispatcher(Dispatcher::break_off);
+    }
+
+    /// Changes the state of a job in a way that may give a waiting worker something to do.
+    pub(crate) fn change<R>(
+        &self,
+        work: &Work<'a>,
+        change: impl FnOnce(&mut JobState<'a>) -> R,
+    ) -> R {
+        let mut dispatcher = self.dispatcher.lock();
+        let result = change(dispatcher.job(work));
+        dispatcher.rouse();
+        result
+    }
+
+    /// Settles an item and tells of it.
+    pub(crate) fn settle(&self, work: &Work<'a>, item: Item, ticket: Ticket) {
+        let position = item.position();
+        self.settle_as(work, ticket, position, &item.into_report());
+    }
+
+    /// Settles an item whose worker panicked.
+    pub(crate) fn settle_panicked(
+        &self,
+        work: &Work<'a>,
+        item: Item,
+        ticket: Ticket,
+        message: String,
+    ) {
+        let position = item.position();
+        self.settle_as(work, ticket, position, &item.into_panicked_report(message));
+    }
+
+    fn settle_as(&self, work: &Work<'a>, ticket: Ticket, position: u32, report: &ItemReport) {
+        let wall = self.now() - work.begun;
+        let mut observer = work.observer.lock();
+        let (progress, filled) = self.change(work, |state| {
+            let was_full = state.is_disk_full();
+            state.settle(ticket, position, &work.items[position as usize], report);
+            (state.progress(wall), state.is_disk_full() && !was_full)
+        });
+        observer.observe(&Event::Settled { report, progress: &progress });
+        if filled {
+            observer.observe(&Event::Notice("the disk is full: no further table is begun"));
+        }
+    }
+
+    /// Tells of an item that was settled without having run.
+    pub(crate) fn tell_settled(&self, work: &Work<'a>, report: &ItemReport) {
+        let wall = self.now() - work.begun;
+        let mut observer = work.observer.lock();
+        let progress = self.change(work, |state| state.progress(wall));
+        observer.observe(&Event::Settled { report, progress: &progress });
+    }
+
+    /// Tells of hard searches, if nobody did lately.
+    pub(crate) fn tick(&self, work: &Work<'a>) {
+        let wall = self.now() - work.begun;
+        if !work.is_tick_due(wall) {
+            return;
+        }
+        let mut observer = work.observer.lock();
+        let progress = self.change(work, |state| state.progress(wall));
+        observer.observe(&Event::Searching(&progress));
+    }
+
+    /// Memory for attempts, that of an earlier item where there is any.
+    pub(crate) fn take_scratch(&self, node: usize) -> Scratch {
+        self.idle[node].lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_scratch(&self, node: usize, scratch: Scratch) {
+        self.idle[node].lock().push(scratch);
+    }
+
+    /// A buffer for a key file, that of an earlier one where there is any.
+    pub(crate) fn take_buffer(&self, node: usize) -> Buffer {
+        self.buffers[node].lock().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_buffer(&self, node: usize, buffer: Buffer) {
+        if buffer.has_memory() {
+            self.buffers[node].lock().push(buffer);
+        }
+    }
+
+    /// Allows an item to write so many bytes, or says why not.
+    pub(crate) fn reserve_output(&self, work: &Work<'a>, bytes: u64) -> Result<(), ItemError> {
+        self.dispatcher.lock().job(work).reserve_output(bytes)
+    }
+}

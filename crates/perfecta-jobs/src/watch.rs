@@ -1,0 +1,135 @@
+//! What every worker is at, for those who watch: a watchdog that names what is stuck, and a trace.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::schedule::Planned;
+
+/// Is told what workers did, and when.
+pub trait Tracer: Sync {
+    /// Called after every span, from the worker's thread.
+    fn span(&self, span: &Span<'_>);
+}
+
+/// Something that a worker did for an item, or that an item waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'s> {
+    /// The worker's number.
+    pub worker: usize,
+    /// What it was, in a word or two.
+    pub name: &'static str,
+    /// The key file.
+    pub keys_file: &'s Path,
+    /// When it began, on the session's clock.
+    pub begun: Duration,
+    /// When it ended.
+    pub ended: Duration,
+}
+
+/// An item at which nothing happened for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// The key file.
+    pub keys_file: PathBuf,
+    /// What it waits for.
+    pub activity: &'static str,
+    /// The worker that has it.
+    pub worker: usize,
+    /// How long.
+    pub since: Duration,
+}
+
+/// What every worker is at.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    workers: Vec<Mutex<Vec<Doing>>>,
+}
+
+/// An item in the hands of a worker.
+#[derive(Debug)]
+struct Doing {
+    slot: usize,
+    planned: Arc<Planned>,
+    activity: &'static str,
+    since: Duration,
+    is_told: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(num_workers: usize) -> Self {
+        Self { workers: (0..num_workers).map(|_| Mutex::default()).collect() }
+    }
+
+    /// An item is at something else now.
+    pub(crate) fn is_at(
+        &self,
+        worker: usize,
+        slot: usize,
+        planned: &Arc<Planned>,
+        activity: &'static str,
+        now: Duration,
+        tracer: Option<&dyn Tracer>,
+    ) {
+        let mut doing = self.workers[worker].lock();
+        match doing.iter_mut().find(|doing| doing.slot == slot) {
+            Some(doing) => {
+                doing.trace(worker, now, tracer);
+                doing.activity = activity;
+                doing.since = now;
+                doing.is_told = false;
+            }
+            None => {
+                let planned = Arc::clone(planned);
+                doing.push(Doing { slot, planned, activity, since: now, is_told: false });
+            }
+        }
+    }
+
+    /// An item left the hands of its worker.
+    pub(crate) fn has_left(
+        &self,
+        worker: usize,
+        slot: usize,
+        now: Duration,
+        tracer: Option<&dyn Tracer>,
+    ) {
+        let mut doing = self.workers[worker].lock();
+        let place = doing.iter().position(|doing| doing.slot == slot);
+        if let Some(place) = place {
+            doing.swap_remove(place).trace(worker, now, tracer);
+        }
+    }
+
+    /// Items at which nothing happened for `patience`, each told once.
+    pub(crate) fn stuck(&self, now: Duration, patience: Duration) -> Vec<Stuck> {
+        let mut stuck = Vec::new();
+        for (worker, doing) in self.workers.iter().enumerate() {
+            for doing in &mut *doing.lock() {
+                let since = now.saturating_sub(doing.since);
+                if since >= patience && !doing.is_told {
+                    doing.is_told = true;
+                    let (keys_file, activity) = (doing.planned.keys_file.clone(), doing.activity);
+                    stuck.push(Stuck { keys_file, activity, worker, since });
+                }
+            }
+        }
+        stuck
+    }
+
+    /// Whether no worker has an item.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.workers.iter().all(|doing| doing.lock().is_empty())
+    }
+}
+
+impl Doing {
+    fn trace(&self, worker: usize, now: Duration, tracer: Option<&dyn Tracer>) {
+        if let Some(tracer) = tracer {
+            let (name, keys_file) = (self.activity, &*self.planned.keys_file);
+            tracer.span(&Span { worker, name, keys_file, begun: self.since, ended: now });
+        }
+    }
+}

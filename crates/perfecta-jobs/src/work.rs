@@ -1,0 +1,73 @@
+//! What the workers of a session share of one job: what it is, and whom they tell.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use perfecta_core::search::Plan;
+use perfecta_io::Held;
+
+use crate::event::{Event, ItemReport, Observer};
+use crate::item::World;
+use crate::job::{JobState, Ticket};
+use crate::runtime::CancelFlag;
+use crate::schedule::Planned;
+
+/// Names a job of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What the workers share of one job.
+///
+/// Locks are taken in the order observer, dispatcher, search; never the other way round.
+pub(crate) struct Work<'a> {
+    pub(crate) id: JobId,
+    pub(crate) world: World<'a>,
+    pub(crate) items: Vec<Arc<Planned>>,
+    /// The job's plan, with the job's memory as limit.
+    pub(crate) plan: Plan,
+    pub(crate) cancel: CancelFlag,
+    pub(crate) observer: Mutex<Box<dyn Observer + 'a>>,
+    /// The clock when the job began.
+    pub(crate) begun: Duration,
+    /// Milliseconds since the beginning before which nothing more is told of hard searches.
+    pub(crate) next_tick_ms: AtomicU64,
+    /// The staged pack, if there is one.
+    pub(crate) pack: Option<PathBuf>,
+    /// For common syncs, if there are any.
+    pub(crate) filesystem: Option<Arc<Held>>,
+}
+
+/// Between two events of hard searches.
+const TICK_MS: u64 = 100;
+
+impl<'a> Work<'a> {
+    /// Settles an item of a job whose state nobody else has, and tells of it.
+    pub(crate) fn settle(
+        &self,
+        state: &mut JobState<'a>,
+        ticket: Ticket,
+        position: u32,
+        report: &ItemReport,
+        wall: Duration,
+    ) {
+        let planned = &self.items[position as usize];
+        state.settle(ticket, position, planned, report);
+        let progress = state.progress(wall);
+        self.observer.lock().observe(&Event::Settled { report, progress: &progress });
+    }
+
+    /// Whether it is time to tell of hard searches, and nobody else does.
+    pub(crate) fn is_tick_due(&self, wall: Duration) -> bool {
+        let now = wall.as_millis() as u64;
+        let due = self.next_tick_ms.load(Ordering::Relaxed);
+        let next = now + TICK_MS;
+        now >= due
+            && self
+                .next_tick_ms
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}

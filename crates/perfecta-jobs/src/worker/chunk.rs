@@ -1,0 +1,93 @@
+//! A chunk of a pack: appended, read back, and every table in it checked.
+
+use std::sync::Arc;
+
+use perfecta_core::key::KeySet;
+use perfecta_io::{Op, Outcome};
+
+use super::{Slot, Worker, guarded, token};
+use crate::error::ItemError;
+use crate::pack::Chunk;
+use crate::render::{PackedEntry, check_image};
+use crate::work::Work;
+
+/// A chunk on its way into the pack.
+pub(super) struct ChunkInHand<'a> {
+    work: Arc<Work<'a>>,
+    offset: u64,
+    tables: Vec<(PackedEntry, Arc<KeySet>)>,
+    phase: Phase,
+}
+
+enum Phase {
+    Appending,
+    /// With what was appended.
+    ReadingBack(Vec<u8>),
+}
+
+impl<'a> Worker<'_, 'a> {
+    /// Appends a chunk to the pack.
+    pub(super) fn append(&mut self, work: Arc<Work<'a>>, chunk: Chunk) {
+        let Chunk { offset, bytes, tables } = chunk;
+        let path = work.pack.clone().expect("only a pack has chunks");
+        let slot = self.slots.open();
+        let in_hand = ChunkInHand { work, offset, tables, phase: Phase::Appending };
+        self.slots.put(slot, Slot::Chunk(Box::new(in_hand)));
+        self.engine.submit(token(slot), Op::Append { path, offset, bytes });
+    }
+
+    pub(super) fn chunk_completed(
+        &mut self,
+        slot: usize,
+        mut chunk: ChunkInHand<'a>,
+        outcome: Outcome,
+    ) {
+        let payload = match outcome {
+            Ok(payload) => payload,
+            Err(failure) => {
+                return self.chunk_ends(slot, &chunk.work, Err(ItemError::Output(failure.error)));
+            }
+        };
+        match std::mem::replace(&mut chunk.phase, Phase::Appending) {
+            Phase::Appending => {
+                let bytes = payload.into_written();
+                let path = chunk.work.pack.clone().expect("only a pack has chunks");
+                let buffer = self.session.take_buffer(self.node);
+                let (offset, length) = (chunk.offset, bytes.len());
+                chunk.phase = Phase::ReadingBack(bytes);
+                self.slots.put(slot, Slot::Chunk(Box::new(chunk)));
+                let op = Op::ReadRange { path, offset, bytes: length, buffer };
+                self.engine.submit(token(slot), op);
+            }
+            Phase::ReadingBack(bytes) => {
+                let read = payload.into_bytes();
+                let checked = guarded(|| chunk.check(&bytes, &read));
+                let checked = checked.unwrap_or_else(|message| Err(ItemError::Panicked(message)));
+                self.session.give_buffer(self.node, read);
+                let ChunkInHand { work, offset, tables, .. } = chunk;
+                let outcome = checked.map(|()| Chunk { offset, bytes, tables });
+                self.chunk_ends(slot, &work, outcome);
+            }
+        }
+    }
+
+    fn chunk_ends(&mut self, slot: usize, work: &Work<'a>, outcome: Result<Chunk, ItemError>) {
+        self.leave(slot);
+        self.session.change(work, |state| state.appended(outcome));
+    }
+}
+
+impl ChunkInHand<'_> {
+    fn check(&self, written: &[u8], read: &[u8]) -> Result<(), ItemError> {
+        if read != written {
+            let path = self.work.pack.as_ref().expect("only a pack has chunks");
+            let reason = "what was read back is not what was written".to_owned();
+            return Err(ItemError::Damaged { file: path.display().to_string(), reason });
+        }
+        for (entry, keys) in &self.tables {
+            let from = (entry.offset - self.offset) as usize;
+            check_image(&entry.name, &read[from..from + entry.bytes as usize], Some(keys))?;
+        }
+        Ok(())
+    }
+}

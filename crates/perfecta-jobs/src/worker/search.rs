@@ -1,0 +1,236 @@
+//! The search of one item: alone at first, then on the board where others help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfecta_core::graph::{Attempter, Scratch};
+use perfecta_core::key::KeySet;
+use perfecta_core::search::{Limit, Search, Step, Verdict, build_table, try_range};
+
+use super::{ItemInHand, Slot, Worker, guarded};
+use crate::error::ItemError;
+use crate::event::SearchReport;
+use crate::hard::{Led, Patience, SharedSearch};
+use crate::item::{ItemEvent, SearchEnd, Searched};
+
+/// Sets from this size on ask for help at once: their first range takes longer than waking a thread.
+const HELP_KEYS_MIN: usize = 16_384;
+
+/// An item whose search is on the board.
+pub(super) struct Leading<'a> {
+    in_hand: ItemInHand<'a>,
+    hard: Arc<SharedSearch<'a>>,
+    begun: Duration,
+}
+
+/// Where a search stopped.
+enum Searching<'a> {
+    Over(Box<Searched>),
+    Hard(Arc<SharedSearch<'a>>),
+}
+
+impl<'a> Worker<'_, 'a> {
+    /// Begins the search of an item that is ready.
+    pub(super) fn search(&mut self, slot: usize) {
+        let Slot::Ready(in_hand, keys) = self.slots.take(slot) else {
+            unreachable!("only what is ready is searched")
+        };
+        if in_hand.work.cancel.is_cancelled() {
+            return self.drive(slot, in_hand, ItemEvent::Cancelled);
+        }
+        self.watch(slot, &in_hand.item);
+        let begun = self.session.now();
+        let mut scratch = self.session.take_scratch(self.node);
+        let searching =
+            guarded(|| self.begin_search(&in_hand, Arc::new(keys), &mut scratch, begun));
+        self.session.give_scratch(self.node, scratch);
+        match searching {
+            Ok(Searching::Over(searched)) => {
+                self.drive(slot, in_hand, ItemEvent::Searched(searched));
+            }
+            Ok(Searching::Hard(hard)) => {
+                self.session.change(&in_hand.work, |state| {
+                    state.board.add(Arc::clone(&hard), begun);
+                });
+                let leading = Leading { in_hand, hard, begun };
+                self.slots.put(slot, Slot::Leading(Box::new(leading)));
+                self.leading.push_back(slot);
+            }
+            Err(message) => self.settle_panicked(slot, in_hand, message),
+        }
+    }
+
+    /// Tries the first range alone; what is not over then, or too large for that, is hard.
+    fn begin_search(
+        &self,
+        in_hand: &ItemInHand<'a>,
+        keys: Arc<KeySet>,
+        scratch: &mut Scratch,
+        begun: Duration,
+    ) -> Searching<'a> {
+        let ItemInHand { work, item, .. } = in_hand;
+        let mut search = match Search::new(&keys, &work.plan) {
+            Ok(search) => search,
+            Err(error) => {
+                let outcome = Err(SearchEnd::Failed(ItemError::Plan(error)));
+                return Searching::Over(Box::new(Searched { keys, report: None, outcome }));
+            }
+        };
+        let limit = work.world.job.limits.item_time_max;
+        let patience = Patience {
+            cancel: work.cancel.clone(),
+            clock: self.session.runtime.clock,
+            until: limit.map(|limit| begun + limit),
+        };
+        let num_keys = keys.len();
+        if self.session.limits.workers.get() == 1 || num_keys < HELP_KEYS_MIN {
+            let mut attempter = Attempter::new(keys.hashed(), scratch);
+            match search.next_range() {
+                Step::Try(range) => {
+                    let keep_going = |attempt| !patience.is_over(attempt, num_keys);
+                    search.complete(try_range(&mut attempter, &range, &keep_going));
+                }
+                Step::Wait | Step::Settled => unreachable!("a search begins with a range"),
+            }
+            // A settled search needs no attempt any more.
+            if !search.needs(0) {
+                let verdict = search.verdict();
+                let end = SearchOver { work: in_hand, begun, is_broken: false };
+                let searched = end.searched(self.session.now(), &keys, verdict, &mut attempter);
+                return Searching::Over(Box::new(searched));
+            }
+        }
+        let geometry = match work.plan.first_stage(&keys) {
+            Ok(stage) => stage.geometry,
+            Err(_) => unreachable!("the search began with a first stage"),
+        };
+        Searching::Hard(Arc::new(SharedSearch::new(
+            Arc::clone(&keys),
+            item.planned().keys_file.clone(),
+            search,
+            patience,
+            self.waker.clone(),
+            work.plan.fixed_attempts.is_some(),
+            Attempter::memory_bytes(num_keys, geometry),
+        )))
+    }
+
+    /// Goes on with a hard search that has something to try. Whether there was one.
+    pub(super) fn lead(&mut self) -> bool {
+        for _ in 0..self.leading.len() {
+            let slot = self.leading.pop_front().expect("it was just counted");
+            let is_waiting = match self.slots.get(slot) {
+                Slot::Leading(leading) => leading.hard.leader_waits(),
+                _ => unreachable!("only a search is led"),
+            };
+            if is_waiting {
+                self.leading.push_back(slot);
+                continue;
+            }
+            let Slot::Leading(leading) = self.slots.take(slot) else {
+                unreachable!("only a search is led")
+            };
+            self.lead_on(slot, leading);
+            return true;
+        }
+        false
+    }
+
+    fn lead_on(&mut self, slot: usize, leading: Box<Leading<'a>>) {
+        let mut scratch = self.session.take_scratch(self.node);
+        let led = guarded(|| self.try_ranges(&leading, &mut scratch));
+        self.session.give_scratch(self.node, scratch);
+        match led {
+            Ok(None) => {
+                self.slots.put(slot, Slot::Leading(leading));
+                self.leading.push_back(slot);
+            }
+            Ok(Some(searched)) => {
+                let Leading { in_hand, hard, .. } = *leading;
+                self.session.change(&in_hand.work, |state| state.board.remove(&hard));
+                self.drive(slot, in_hand, ItemEvent::Searched(Box::new(searched)));
+            }
+            Err(message) => {
+                let Leading { in_hand, hard, .. } = *leading;
+                self.session.change(&in_hand.work, |state| state.board.remove(&hard));
+                self.settle_panicked(slot, in_hand, message);
+            }
+        }
+    }
+
+    /// Tries ranges until the search is over, or something else wants to be looked at.
+    fn try_ranges(&mut self, leading: &Leading<'a>, scratch: &mut Scratch) -> Option<Searched> {
+        let Leading { in_hand, hard, begun } = leading;
+        let keys = Arc::clone(&hard.keys);
+        let mut attempter = Attempter::new(keys.hashed(), scratch);
+        let led = hard.lead(&mut attempter, &mut || {
+            self.session.wake_helpers();
+            self.session.tick(&in_hand.work);
+            self.has_something_else()
+        });
+        match led {
+            Led::Yielded | Led::Waiting => None,
+            Led::Settled(verdict) => {
+                let end = SearchOver { work: in_hand, begun: *begun, is_broken: hard.is_broken() };
+                Some(end.searched(self.session.now(), &keys, verdict, &mut attempter))
+            }
+        }
+    }
+
+    /// Whether a completion came, or another item waits to be searched.
+    fn has_something_else(&mut self) -> bool {
+        self.arrived.extend(self.engine.poll());
+        !self.arrived.is_empty() || !self.ready.is_empty() || self.leading.len() > 1
+    }
+}
+
+/// A search that is over.
+struct SearchOver<'w, 'a> {
+    work: &'w ItemInHand<'a>,
+    begun: Duration,
+    is_broken: bool,
+}
+
+impl SearchOver<'_, '_> {
+    fn searched(
+        &self,
+        now: Duration,
+        keys: &Arc<KeySet>,
+        verdict: Verdict,
+        attempter: &mut Attempter<'_>,
+    ) -> Searched {
+        let ItemInHand { work, .. } = self.work;
+        let limit = work.world.job.limits.item_time_max;
+        let outcome = match verdict.outcome {
+            Ok(win) => Ok((build_table(keys, &win, attempter), verdict)),
+            Err(Limit::Stopped) if work.cancel.is_cancelled() => Err(SearchEnd::Cancelled),
+            Err(reason) => {
+                let attempts = verdict.tally.attempts();
+                Err(SearchEnd::Failed(match (reason, limit) {
+                    (Limit::Stopped, _) if self.is_broken => {
+                        ItemError::Panicked("a helper of the search panicked".to_owned())
+                    }
+                    (Limit::Stopped, Some(limit)) => ItemError::TimedOut { limit, attempts },
+                    (limit, _) => ItemError::Unsolved { limit, attempts },
+                }))
+            }
+        };
+        let report = Some(search_report(&verdict, now - self.begun));
+        Searched { keys: Arc::clone(keys), report, outcome }
+    }
+}
+
+fn search_report(verdict: &Verdict, time: Duration) -> SearchReport {
+    SearchReport {
+        edge_capacity: verdict.stage.geometry.edge_capacity(),
+        vertices: verdict.stage.geometry.vertices(),
+        hash: verdict.stage.family,
+        seeds: verdict.win().map(|win| win.seeds).unwrap_or_default(),
+        attempts: verdict.tally.attempts(),
+        winning_attempt: verdict.win().map(|win| win.attempt),
+        vertex_collisions: verdict.tally.vertex_collisions,
+        cyclic: verdict.tally.cyclic,
+        grows: verdict.stage.grows,
+        seconds: time.as_secs_f64(),
+    }
+}
