@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::Help;
-use crate::event::ItemReport;
+use crate::event::{ItemReport, Progress};
 use crate::job::{Candidate, Due, JobState, StagedItem, Taken};
 use crate::pack::Chunk;
 use crate::prepare::Closing;
@@ -131,6 +131,11 @@ impl<'a> Dispatcher<'a> {
     pub(crate) fn job(&mut self, work: &Work<'a>) -> &mut JobState<'a> {
         let active = self.jobs.get_mut(&work.id);
         &mut active.expect("a job is active as long as anything of it runs").state
+    }
+
+    /// Where a job is, if it is still active.
+    pub(crate) fn progress(&self, work: &Work<'a>, wall: Duration) -> Option<Progress> {
+        self.jobs.get(&work.id).map(|active| active.state.progress(wall))
     }
 
     /// Wakes a worker that has something to do now, if one waits.

@@ -37,6 +37,8 @@ pub(crate) struct JobState<'a> {
     packed: Vec<StagedItem>,
     /// Searches that take help.
     pub(crate) board: Board<'a>,
+    /// Refused items of which nobody was told yet.
+    untold: u32,
     disk_full_in_a_row: u32,
     output_bytes: u64,
     keys_done: u64,
@@ -91,7 +93,7 @@ pub(crate) struct Candidate {
 
 /// What is due in a job, before anything of it begins.
 pub(crate) enum Due {
-    /// Tell that this item will not run.
+    /// Tell that this item will not run; [`JobState::told`] comes next.
     Refuse(ItemReport),
     /// Sync and publish these.
     Publish(Vec<StagedItem>),
@@ -119,6 +121,7 @@ impl<'a> JobState<'a> {
             pack,
             packed: Vec::new(),
             board: Board::new(job.ramp),
+            untold: 0,
             disk_full_in_a_row: 0,
             output_bytes: 0,
             keys_done: 0,
@@ -149,6 +152,7 @@ impl<'a> JobState<'a> {
         }
         let position = self.queue.first()?;
         let (status, error) = self.refusal(&self.work.items[position as usize])?;
+        self.untold += 1;
         Some(Due::Refuse(self.refuse(position, status, error)))
     }
 
@@ -218,10 +222,18 @@ impl<'a> JobState<'a> {
         self.ledger.running() as usize - parked
     }
 
-    /// Whether nothing is left for workers: all is settled, or waits for the pack's publication.
+    /// Somebody was told of a refused item.
+    pub(crate) fn told(&mut self) {
+        assert!(self.untold > 0, "nothing was to be told");
+        self.untold -= 1;
+    }
+
+    /// Whether nothing is left for workers: all is settled and told, or waits for the pack's
+    /// publication.
     pub(crate) fn is_through(&self) -> bool {
         let unpublished = self.packed.len() as u32;
         self.ledger.queued() == 0
+            && self.untold == 0
             && self.ledger.running() == unpublished
             && self.board.is_quiet()
             && self.pack.as_ref().is_none_or(PackWindow::is_through)

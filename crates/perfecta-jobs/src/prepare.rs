@@ -203,6 +203,8 @@ impl<'a> Closing<'a> {
             let notice = format!("{error}; the next run removes it");
             work.observer.lock().observe(&Event::Notice(&notice));
         }
+        // Who settled the last item tells of it before the job ends.
+        drop(work.observer.lock());
         let mut summary = state.finish();
         let clock = session.runtime.clock;
         summary.wall_seconds = (clock.now() - work.begun).as_secs_f64();

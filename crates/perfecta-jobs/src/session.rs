@@ -243,6 +243,7 @@ impl<'a> Session<'a> {
         let mut observer = work.observer.lock();
         let progress = self.change(work, |state| state.progress(wall));
         observer.observe(&Event::Settled { report, progress: &progress });
+        self.change(work, JobState::told);
     }
 
     /// Tells of hard searches, if nobody did lately.
@@ -252,8 +253,11 @@ impl<'a> Session<'a> {
             return;
         }
         let mut observer = work.observer.lock();
-        let progress = self.change(work, |state| state.progress(wall));
-        observer.observe(&Event::Searching(&progress));
+        // Nothing of ours need be running: the job may be over.
+        let progress = self.with_dispatcher(|dispatcher| dispatcher.progress(work, wall));
+        if let Some(progress) = progress {
+            observer.observe(&Event::Searching(&progress));
+        }
     }
 
     /// Memory for attempts, that of an earlier item where there is any.
