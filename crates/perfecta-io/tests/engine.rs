@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[cfg(target_os = "linux")]
+#[path = "engine/backends.rs"]
+mod backends;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -364,7 +368,7 @@ fn drain(engine: &mut dyn Engine) -> BTreeMap<usize, Outcome> {
 fn many_cold_files_are_read_at_once_and_each_buffer_has_its_own_bytes() {
     let small = tempfile::tempdir().unwrap();
     let large = tempfile::tempdir().unwrap();
-    let small = files_on_device(small.path(), 200, 5_000);
+    let small = files_on_device(small.path(), 80, 5_000);
     let large = files_on_device(large.path(), 8, 3 << 20);
     for_every_backend(|engine, _| {
         for (paths, bytes) in [(&small, 5_000), (&large, 3 << 20)] {
@@ -389,7 +393,7 @@ fn many_cold_files_are_read_at_once_and_each_buffer_has_its_own_bytes() {
 fn cold_directories_and_ranges_are_read_whole() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let paths = files_on_device(directory, 20, 200_000);
+    let paths = files_on_device(directory, 10, 200_000);
     for_every_backend(|engine, _| {
         evict(&paths);
         let (path, buffer) = (paths[3].clone(), Buffer::default());
@@ -397,7 +401,7 @@ fn cold_directories_and_ranges_are_read_whole() {
         assert_content(3, &range.unwrap().into_bytes());
         let op = Op::ReadDirectory { path: directory.to_owned(), bytes_max: u64::MAX };
         let files = call(engine, op).unwrap().into_files();
-        assert_eq!(files.len(), 20);
+        assert_eq!(files.len(), 10);
         for file in files {
             assert_eq!(file.bytes.len(), 200_000);
             assert_content(file.name.to_str().unwrap().parse().unwrap(), &file.bytes);
@@ -456,7 +460,7 @@ fn no_wake_of_another_thread_is_lost() {
 fn completions_end_a_wait_without_a_timeout() {
     for_every_backend(|engine, directory| {
         let paths = files_on_device(directory, 1, 100_000);
-        for round in 0..20 {
+        for round in 0..8 {
             evict(&paths);
             submit_read(engine, round, &paths[0]);
             engine.submit(Token(100), Op::SyncDirectory { path: directory.to_owned() });
@@ -477,7 +481,7 @@ fn completions_end_a_wait_without_a_timeout() {
 #[test]
 fn what_is_cancelled_completes_once_and_its_buffer_comes_back() {
     let directory = tempfile::tempdir().unwrap();
-    let paths = files_on_device(directory.path(), 64, 300_000);
+    let paths = files_on_device(directory.path(), 32, 300_000);
     for_every_backend(|engine, directory| {
         for round in 0..5 {
             evict(&paths);
@@ -487,7 +491,7 @@ fn what_is_cancelled_completes_once_and_its_buffer_comes_back() {
                     engine.cancel(Token(number as u64));
                 }
             }
-            for number in 0..16 {
+            for number in 0..4 {
                 let op = Op::SyncDirectory { path: directory.to_owned() };
                 engine.submit(Token(100 + number), op);
             }
@@ -496,7 +500,7 @@ fn what_is_cancelled_completes_once_and_its_buffer_comes_back() {
                 engine.cancel(Token(number));
             }
             let outcomes = drain(engine);
-            assert_eq!(outcomes.len(), 80);
+            assert_eq!(outcomes.len(), 36);
             for (number, outcome) in outcomes {
                 match outcome {
                     Ok(Payload::Bytes(read)) => assert_content(number, &read),
@@ -541,16 +545,16 @@ fn a_buffer_comes_back_from_every_failure() {
 #[test]
 fn an_engine_may_be_dropped_with_operations_in_flight() {
     let directory = tempfile::tempdir().unwrap();
-    let paths = files_on_device(directory.path(), 64, 100_000);
+    let paths = files_on_device(directory.path(), 32, 100_000);
     for (_, make) in backends() {
-        for _ in 0..5 {
+        for _ in 0..3 {
             evict(&paths);
             let mut engine = make();
             let waker = engine.waker();
             for (number, path) in paths.iter().enumerate() {
                 submit_read(engine.as_mut(), number, path);
             }
-            for number in 64..72 {
+            for number in 64..68 {
                 let path = directory.path().to_owned();
                 engine.submit(Token(number), Op::SyncDirectory { path });
             }
@@ -563,14 +567,14 @@ fn an_engine_may_be_dropped_with_operations_in_flight() {
 #[test]
 fn directories_are_synced_side_by_side() {
     for_every_backend(|engine, root| {
-        for number in 0..50 {
+        for number in 0..20 {
             let path = root.join(number.to_string());
             fs::create_dir(&path).unwrap();
             engine.submit(Token(number), Op::SyncDirectory { path });
         }
-        engine.submit(Token(50), Op::SyncDirectory { path: root.join("absent") });
+        engine.submit(Token(20), Op::SyncDirectory { path: root.join("absent") });
         let mut outcomes = drain(engine);
-        assert!(outcomes.remove(&50).unwrap().unwrap_err().error.is_absent());
+        assert!(outcomes.remove(&20).unwrap().unwrap_err().error.is_absent());
         assert!(outcomes.into_values().all(|outcome| outcome.is_ok()));
     });
 }
