@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::engine::{Completion, Engine, Token};
 use crate::host::Host;
-use crate::io_threads::{Errand, IoThreads};
+use crate::io_threads::{Ending, Errand, IoThreads};
 use crate::mailbox::Mailbox;
-use crate::op::Op;
+use crate::op::{Op, Outcome};
 use crate::ops::{self, Paused, Progress};
 use crate::system::System;
 
@@ -48,21 +48,39 @@ impl<S: System> Blocking<S> {
     const IN_FLIGHT_MAX: usize = 1024;
 
     pub(crate) fn new(system: S, io_threads: Option<Arc<IoThreads>>) -> Self {
-        let (completed, mailbox) = (VecDeque::new(), Arc::default());
-        Self { system, io_threads, completed, mailbox, num_away: 0 }
+        Self::with_mailbox(system, io_threads, Arc::default())
     }
 
-    fn send_away(&mut self, token: Token, paused: Paused<S>) {
+    pub(crate) fn with_mailbox(
+        system: S,
+        io_threads: Option<Arc<IoThreads>>,
+        mailbox: Arc<Mailbox>,
+    ) -> Self {
+        Self { system, io_threads, completed: VecDeque::new(), mailbox, num_away: 0 }
+    }
+
+    /// Whether a completion is there that nobody else has to bring.
+    pub(crate) fn has_completed(&self) -> bool {
+        !self.completed.is_empty()
+    }
+
+    pub(crate) fn complete(&mut self, token: Token, outcome: Outcome) {
+        self.completed.push_back(Completion { token, outcome });
+    }
+
+    /// Leaves it to somebody else to wait, if there is anybody.
+    pub(crate) fn send_away(&mut self, token: Token, paused: Paused<S>) {
         let Some(io_threads) = &self.io_threads else {
             let outcome = paused.finish(&self.system);
-            self.completed.push_back(Completion { token, outcome });
-            return;
+            return self.complete(token, outcome);
         };
         let (system, mailbox) = (self.system.clone(), Arc::clone(&self.mailbox));
-        let cancelled = paused.as_cancelled();
-        let finish = Box::new(move || paused.finish(&system));
+        let end = Box::new(move |ending| match ending {
+            Ending::Finished => paused.finish(&system),
+            Ending::Cancelled => paused.cancelled(),
+        });
         self.num_away += 1;
-        io_threads.send(Errand { token, mailbox, finish, cancelled });
+        io_threads.send(Errand { token, mailbox, end });
     }
 }
 
@@ -70,7 +88,7 @@ impl<S: System> Engine for Blocking<S> {
     fn submit(&mut self, token: Token, op: Op) {
         assert!(self.num_in_flight() < Self::IN_FLIGHT_MAX, "{token:?} has no room");
         match ops::begin(&self.system, op) {
-            Progress::Done(outcome) => self.completed.push_back(Completion { token, outcome }),
+            Progress::Done(outcome) => self.complete(token, outcome),
             Progress::Paused(paused) => self.send_away(token, paused),
         }
     }

@@ -113,6 +113,9 @@ pub enum IoErrorKind {
     /// It was cancelled before it was done.
     #[error("it was cancelled")]
     Cancelled,
+    /// The kernel lost its answer, and keeps what it was to read into.
+    #[error("the kernel lost its answer")]
+    Lost,
 }
 
 impl IoError {
@@ -143,7 +146,8 @@ impl IoError {
             | IoErrorKind::Exists
             | IoErrorKind::Locked
             | IoErrorKind::Vanished
-            | IoErrorKind::Cancelled => None,
+            | IoErrorKind::Cancelled
+            | IoErrorKind::Lost => None,
         }
     }
 
@@ -194,7 +198,7 @@ impl IoError {
             IoErrorKind::WrongLength { .. } => Some("let one run at a time write the output"),
             IoErrorKind::Exists => Some("choose another output directory or remove it"),
             IoErrorKind::Locked => Some("wait for the other run to end"),
-            IoErrorKind::Vanished | IoErrorKind::Cancelled => Some("run again"),
+            IoErrorKind::Vanished | IoErrorKind::Cancelled | IoErrorKind::Lost => Some("run again"),
         }
     }
 }

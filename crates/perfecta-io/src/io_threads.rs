@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::engine::{Completion, Token};
-use crate::error::{IoError, IoErrorKind};
 use crate::mailbox::Mailbox;
 use crate::op::Outcome;
 
@@ -40,10 +39,16 @@ pub(crate) struct Errand {
     pub(crate) token: Token,
     /// To whom the completion goes.
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Finishes it, and waits meanwhile.
-    pub(crate) finish: Box<dyn FnOnce() -> Outcome + Send>,
-    /// What it is to be called if it is cancelled before it began.
-    pub(crate) cancelled: IoError,
+    /// Ends it.
+    pub(crate) end: Box<dyn FnOnce(Ending) -> Outcome + Send>,
+}
+
+/// How an errand ends.
+pub(crate) enum Ending {
+    /// As it is meant to; this waits.
+    Finished,
+    /// Before it began.
+    Cancelled,
 }
 
 impl IoThreads {
@@ -84,8 +89,7 @@ impl IoThreads {
         let Some(place) = state.waiting.iter().position(is_meant) else { return };
         let errand = state.waiting.remove(place).expect("it was just found");
         drop(state);
-        let error = IoError { kind: IoErrorKind::Cancelled, ..errand.cancelled };
-        mailbox.post(Completion { token, outcome: Err(error.into()) });
+        mailbox.post(Completion { token, outcome: (errand.end)(Ending::Cancelled) });
     }
 }
 
@@ -103,8 +107,8 @@ impl Drop for IoThreads {
 impl Queue {
     fn work(&self) {
         while let Some(errand) = self.next() {
-            let Errand { token, mailbox, finish, .. } = errand;
-            mailbox.post(Completion { token, outcome: finish() });
+            let Errand { token, mailbox, end } = errand;
+            mailbox.post(Completion { token, outcome: end(Ending::Finished) });
         }
     }
 

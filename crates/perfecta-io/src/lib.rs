@@ -29,8 +29,14 @@ mod host;
 
 // The backends, and who waits for them.
 mod blocking;
+mod engines;
 mod io_threads;
 mod mailbox;
+#[cfg(ring)]
+mod uring;
+#[cfg(not(ring))]
+#[path = "uring/absent.rs"]
+mod uring;
 
 pub mod pool;
 pub mod topology;
@@ -39,8 +45,11 @@ pub use self::blocking::BlockingEngine;
 pub use self::buffer::Buffer;
 pub use self::clock::{Clock, SystemClock};
 pub use self::engine::{Completion, Engine, Token, call};
+pub use self::engines::{Backend, BackendError, Engines, RingRefusal};
 pub use self::error::{IoError, IoErrorKind, Operation};
 pub use self::io_threads::IoThreads;
 pub use self::op::{
     Entry, EntryKind, Failure, FileContent, Held, Listing, Op, Outcome, Payload, Replace, Symlinks,
 };
+#[cfg(ring)]
+pub use self::uring::UringEngine;

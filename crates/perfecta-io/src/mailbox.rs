@@ -1,6 +1,7 @@
 //! Where other threads leave what an engine's thread waits for.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Wake;
 use std::time::Duration;
@@ -14,19 +15,59 @@ use crate::engine::Completion;
 pub(crate) struct Mailbox {
     mail: Mutex<Mail>,
     arrived: Condvar,
+    /// An event descriptor, for a thread that sleeps elsewhere than here.
+    bell: Option<Arc<OwnedFd>>,
 }
 
 #[derive(Debug, Default)]
 struct Mail {
     completions: VecDeque<Completion>,
     is_woken: bool,
+    /// The thread sleeps elsewhere, and hears the bell.
+    is_asleep: bool,
 }
 
 impl Mailbox {
+    /// A mailbox whose thread may also sleep where it hears `bell`.
+    #[cfg(ring)]
+    pub(crate) fn with_bell(bell: Arc<OwnedFd>) -> Self {
+        Self { bell: Some(bell), ..Self::default() }
+    }
+
     /// Leaves a completion.
     pub(crate) fn post(&self, completion: Completion) {
-        self.mail.lock().completions.push_back(completion);
+        self.leave(|mail| mail.completions.push_back(completion));
+    }
+
+    /// Wakes once who sleeps; who is awake looks into the mail before it falls asleep.
+    fn leave(&self, leave: impl FnOnce(&mut Mail)) {
+        let mut mail = self.mail.lock();
+        leave(&mut mail);
+        let is_asleep = std::mem::take(&mut mail.is_asleep);
+        drop(mail);
         self.arrived.notify_one();
+        if let Some(bell) = self.bell.as_ref().filter(|_| is_asleep) {
+            // A count that overflows says that the bell was rung and not heard yet.
+            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Says that the thread is about to sleep where it hears the bell; false if there is something
+    /// for it.
+    #[cfg(ring)]
+    pub(crate) fn fall_asleep(&self) -> bool {
+        let mut mail = self.mail.lock();
+        mail.is_asleep = mail.completions.is_empty() && !mail.is_woken;
+        mail.is_woken = false;
+        mail.is_asleep
+    }
+
+    /// Says that the thread is awake again.
+    #[cfg(ring)]
+    pub(crate) fn rise(&self) {
+        let mut mail = self.mail.lock();
+        mail.is_asleep = false;
+        mail.is_woken = false;
     }
 
     /// Takes a completion that is there.
@@ -57,7 +98,6 @@ impl Wake for Mailbox {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.mail.lock().is_woken = true;
-        self.arrived.notify_one();
+        self.leave(|mail| mail.is_woken = true);
     }
 }

@@ -20,7 +20,7 @@ mod sync;
 
 use std::path::Path;
 
-pub(crate) use self::read::Reading;
+pub(crate) use self::read::{ReadRequest, Reading};
 pub(crate) use self::sync::Syncing;
 use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::{Failure, Op, Outcome, Payload};
@@ -43,13 +43,15 @@ pub(crate) enum Paused<S: System> {
 }
 
 impl<S: System> Paused<S> {
-    /// What it fails with if it is cancelled before it goes on.
-    pub(crate) fn as_cancelled(&self) -> IoError {
-        let (operation, path) = match self {
-            Self::Read(reading) => (Operation::Read, reading.path()),
-            Self::Sync(syncing) => syncing.subject(),
-        };
-        IoError::new(operation, path, IoErrorKind::Cancelled)
+    /// Ends it where it is; a buffer comes back.
+    pub(crate) fn cancelled(self) -> Outcome {
+        match self {
+            Self::Read(reading) => {
+                let error = reading.error(IoErrorKind::Cancelled);
+                reading.fail(error)
+            }
+            Self::Sync(syncing) => Err(syncing.error(IoErrorKind::Cancelled).into()),
+        }
     }
 
     /// Goes on to the end, and waits meanwhile.

@@ -2,25 +2,55 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+#[cfg(target_os = "linux")]
+#[path = "engine/backends.rs"]
+mod backends;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use perfecta_io::UringEngine;
 use perfecta_io::{
-    BlockingEngine, Buffer, Engine, EntryKind, FileContent, IoError, IoErrorKind, IoThreads, Op,
-    Payload, Replace, Symlinks, Token,
+    Backend, BlockingEngine, Buffer, Clock, Completion, Engine, Engines, EntryKind, FileContent,
+    IoError, IoErrorKind, IoThreads, Op, Outcome, Payload, Replace, Symlinks, SystemClock, Token,
 };
 
-fn backends() -> Vec<Box<dyn Engine>> {
-    let io_threads = Arc::new(IoThreads::start(2.try_into().unwrap()).unwrap());
-    vec![Box::new(BlockingEngine::default()), Box::new(BlockingEngine::new(Some(io_threads)))]
+/// Makes an engine of a backend.
+type Make = fn() -> Box<dyn Engine>;
+
+/// Every backend by name.
+fn backends() -> Vec<(&'static str, Make)> {
+    let mut backends: Vec<(&str, Make)> = vec![
+        ("blocking", || Box::new(BlockingEngine::default())),
+        ("blocking with threads", || Box::new(BlockingEngine::new(Some(io_threads())))),
+        ("chosen", || Engines::start(Backend::Auto, 1.try_into().unwrap()).unwrap().engine()),
+    ];
+    #[cfg(target_os = "linux")]
+    if UringEngine::new(None).is_ok() {
+        backends.push(("ring", || Box::new(UringEngine::new(None).unwrap())));
+        let with_threads = || Box::new(UringEngine::new(Some(io_threads())).unwrap()) as Box<_>;
+        backends.push(("ring with threads", with_threads));
+    }
+    backends
 }
 
-/// Runs one operation on every backend, each in a directory of its own.
+fn io_threads() -> Arc<IoThreads> {
+    Arc::new(IoThreads::start(2.try_into().unwrap()).unwrap())
+}
+
+/// Runs one check on every backend, each in a directory of its own.
+#[expect(clippy::print_stdout, reason = "says on which backend a check failed")]
 fn for_every_backend(check: impl Fn(&mut dyn Engine, &Path)) {
-    for mut engine in backends() {
+    for (name, make) in backends() {
+        println!("on the backend \"{name}\":");
+        let mut engine = make();
         let directory = tempfile::tempdir().unwrap();
         check(engine.as_mut(), directory.path());
         assert_eq!(engine.num_in_flight(), 0);
@@ -281,5 +311,270 @@ fn missing_directories_are_made_and_files_in_their_way_are_errors() {
             let error = call(engine, Op::MakeDirectories { path: root.join(path) }).unwrap_err();
             assert!(error.is_not_a_directory(), "{error}");
         }
+    });
+}
+
+/// Files that are on their device, so that [`evict`] can have them there alone.
+fn files_on_device(directory: &Path, count: usize, bytes: usize) -> Vec<PathBuf> {
+    let paths: Vec<PathBuf> = (0..count).map(|number| directory.join(number.to_string())).collect();
+    for (number, path) in paths.iter().enumerate() {
+        let content = (0..bytes).map(|place| (place / 251 + place + number) as u8);
+        fs::write(path, content.collect::<Vec<u8>>()).unwrap();
+    }
+    // Has all of them written at once before each is waited for.
+    evict(&paths);
+    for path in &paths {
+        fs::File::open(path).unwrap().sync_all().unwrap();
+    }
+    paths
+}
+
+/// Lets go of what is in memory of files, where their file system does so.
+fn evict(paths: &[PathBuf]) {
+    for path in paths {
+        let file = fs::File::open(path).unwrap();
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        drop(file);
+    }
+}
+
+fn assert_content(number: usize, bytes: &[u8]) {
+    let is_right = |(place, &byte): (usize, &u8)| byte == (place / 251 + place + number) as u8;
+    assert!(bytes.iter().enumerate().all(is_right), "file {number}");
+}
+
+fn submit_read(engine: &mut dyn Engine, number: usize, path: &Path) {
+    let (path, buffer, bytes_max) = (path.to_owned(), Buffer::default(), 1 << 30);
+    let op = Op::ReadFile { path, buffer, bytes_max, symlinks: Symlinks::Refuse };
+    engine.submit(Token(number as u64), op);
+}
+
+/// All completions of what is in flight, by token.
+fn drain(engine: &mut dyn Engine) -> BTreeMap<usize, Outcome> {
+    let mut outcomes = BTreeMap::new();
+    while engine.num_in_flight() > 0 {
+        match engine.poll() {
+            Some(Completion { token, outcome }) => {
+                assert!(outcomes.insert(token.0 as usize, outcome).is_none(), "{token:?} twice");
+            }
+            None => engine.wait(Some(Duration::from_secs(10))),
+        }
+    }
+    outcomes
+}
+
+#[test]
+fn many_cold_files_are_read_at_once_and_each_buffer_has_its_own_bytes() {
+    let small = tempfile::tempdir().unwrap();
+    let large = tempfile::tempdir().unwrap();
+    let small = files_on_device(small.path(), 80, 5_000);
+    let large = files_on_device(large.path(), 8, 3 << 20);
+    for_every_backend(|engine, _| {
+        for (paths, bytes) in [(&small, 5_000), (&large, 3 << 20)] {
+            evict(paths);
+            let count = paths.len();
+            for (number, path) in paths.iter().enumerate() {
+                submit_read(engine, number, path);
+            }
+            assert_eq!(engine.num_in_flight(), count);
+            let outcomes = drain(engine);
+            assert_eq!(outcomes.len(), count);
+            for (number, outcome) in outcomes {
+                let read = outcome.unwrap().into_bytes();
+                assert_eq!(read.len(), bytes);
+                assert_content(number, &read);
+            }
+        }
+    });
+}
+
+#[test]
+fn cold_directories_and_ranges_are_read_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let paths = files_on_device(directory, 10, 200_000);
+    for_every_backend(|engine, _| {
+        evict(&paths);
+        let (path, buffer) = (paths[3].clone(), Buffer::default());
+        let range = call(engine, Op::ReadRange { path, offset: 0, bytes: 150_000, buffer });
+        assert_content(3, &range.unwrap().into_bytes());
+        let op = Op::ReadDirectory { path: directory.to_owned(), bytes_max: u64::MAX };
+        let files = call(engine, op).unwrap().into_files();
+        assert_eq!(files.len(), 10);
+        for file in files {
+            assert_eq!(file.bytes.len(), 200_000);
+            assert_content(file.name.to_str().unwrap().parse().unwrap(), &file.bytes);
+        }
+    });
+}
+
+#[test]
+fn a_wake_before_the_wait_ends_the_wait_and_only_that_one() {
+    for_every_backend(|engine, _| {
+        let (clock, waker) = (SystemClock, engine.waker());
+        for _ in 0..100 {
+            waker.wake_by_ref();
+            let before = clock.now();
+            engine.wait(Some(Duration::from_secs(20)));
+            assert!(clock.now() - before < Duration::from_secs(10), "a wake was lost");
+        }
+        let before = clock.now();
+        // It may return for no reason, but not always.
+        for _ in 0..10 {
+            engine.wait(Some(Duration::from_millis(5)));
+        }
+        assert!(clock.now() - before >= Duration::from_millis(10), "it does not wait");
+    });
+}
+
+#[test]
+fn no_wake_of_another_thread_is_lost() {
+    for_every_backend(|engine, _| {
+        let (waker, turn) = (engine.waker(), Arc::new(AtomicUsize::new(0)));
+        let (answer, answers) = std::sync::mpsc::channel();
+        let theirs = Arc::clone(&turn);
+        let other = std::thread::spawn(move || {
+            for _ in 0..2_000 {
+                theirs.fetch_add(1, Ordering::SeqCst);
+                waker.wake_by_ref();
+                answers.recv().unwrap();
+            }
+            // Its engine may be gone by now.
+            waker.wake();
+        });
+        let clock = SystemClock;
+        for round in 1..=2_000 {
+            let before = clock.now();
+            while turn.load(Ordering::SeqCst) < round {
+                engine.wait(Some(Duration::from_secs(20)));
+                assert!(clock.now() - before < Duration::from_secs(10), "a wake was lost");
+            }
+            answer.send(()).unwrap();
+        }
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn completions_end_a_wait_without_a_timeout() {
+    for_every_backend(|engine, directory| {
+        let paths = files_on_device(directory, 1, 100_000);
+        for round in 0..8 {
+            evict(&paths);
+            submit_read(engine, round, &paths[0]);
+            engine.submit(Token(100), Op::SyncDirectory { path: directory.to_owned() });
+            let mut num_completed = 0;
+            while num_completed < 2 {
+                match engine.poll() {
+                    Some(completion) => {
+                        completion.outcome.unwrap();
+                        num_completed += 1;
+                    }
+                    None => engine.wait(None),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_cancelled_completes_once_and_its_buffer_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = files_on_device(directory.path(), 32, 300_000);
+    for_every_backend(|engine, directory| {
+        for round in 0..5 {
+            evict(&paths);
+            for (number, path) in paths.iter().enumerate() {
+                submit_read(engine, number, path);
+                if number % 2 == round % 2 {
+                    engine.cancel(Token(number as u64));
+                }
+            }
+            for number in 0..4 {
+                let op = Op::SyncDirectory { path: directory.to_owned() };
+                engine.submit(Token(100 + number), op);
+            }
+            for number in 0..120 {
+                engine.cancel(Token(number));
+                engine.cancel(Token(number));
+            }
+            let outcomes = drain(engine);
+            assert_eq!(outcomes.len(), 36);
+            for (number, outcome) in outcomes {
+                match outcome {
+                    Ok(Payload::Bytes(read)) => assert_content(number, &read),
+                    Ok(_) => assert!(number >= 100),
+                    Err(failure) => {
+                        assert_eq!(failure.error.kind, IoErrorKind::Cancelled);
+                        assert_eq!(failure.buffer.is_some(), number < 100);
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_buffer_comes_back_from_every_failure() {
+    for_every_backend(|engine, directory| {
+        let cold = files_on_device(directory, 1, 10_000).remove(0);
+        evict(std::slice::from_ref(&cold));
+        let (missing, one) = (directory.join("missing"), directory.join("one"));
+        fs::write(&one, b"1").unwrap();
+        let buffer = || Buffer::from(vec![7; 100_000]);
+        let symlinks = Symlinks::Refuse;
+        let whole = |path: &Path, bytes_max| {
+            let path = path.to_owned();
+            Op::ReadFile { path, buffer: buffer(), bytes_max, symlinks }
+        };
+        let beyond =
+            Op::ReadRange { path: cold.clone(), offset: 1, bytes: 10_000, buffer: buffer() };
+        let failing = [whole(&missing, 10), whole(directory, 10), whole(&cold, 10), beyond];
+        for op in failing {
+            let failure = perfecta_io::call(engine, op).unwrap_err();
+            let buffer = failure.buffer.unwrap();
+            // The memory is the one that was given, so that it can be used again.
+            let path = one.clone();
+            let op = Op::ReadFile { path, buffer, bytes_max: 10, symlinks };
+            assert_eq!(&*call(engine, op).unwrap().into_bytes(), b"1");
+        }
+    });
+}
+
+#[test]
+fn an_engine_may_be_dropped_with_operations_in_flight() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = files_on_device(directory.path(), 32, 100_000);
+    for (_, make) in backends() {
+        for _ in 0..3 {
+            evict(&paths);
+            let mut engine = make();
+            let waker = engine.waker();
+            for (number, path) in paths.iter().enumerate() {
+                submit_read(engine.as_mut(), number, path);
+            }
+            for number in 64..68 {
+                let path = directory.path().to_owned();
+                engine.submit(Token(number), Op::SyncDirectory { path });
+            }
+            drop(engine);
+            waker.wake();
+        }
+    }
+}
+
+#[test]
+fn directories_are_synced_side_by_side() {
+    for_every_backend(|engine, root| {
+        for number in 0..20 {
+            let path = root.join(number.to_string());
+            fs::create_dir(&path).unwrap();
+            engine.submit(Token(number), Op::SyncDirectory { path });
+        }
+        engine.submit(Token(20), Op::SyncDirectory { path: root.join("absent") });
+        let mut outcomes = drain(engine);
+        assert!(outcomes.remove(&20).unwrap().unwrap_err().error.is_absent());
+        assert!(outcomes.into_values().all(|outcome| outcome.is_ok()));
     });
 }

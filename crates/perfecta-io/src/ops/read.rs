@@ -18,7 +18,7 @@ use crate::system::{At, Errno, Links, Opening, Stat, System, Wait};
 pub(crate) struct Reading<S: System> {
     goal: Goal<S>,
     part: Part<S>,
-    #[allow(dead_code, reason = "counted by rings alone")]
+    #[cfg_attr(not(ring), allow(dead_code, reason = "counted by rings alone"))]
     tries: usize,
 }
 
@@ -63,7 +63,7 @@ enum Extent {
 }
 
 /// What a reading wants to read next.
-#[allow(dead_code, reason = "asked for by rings alone")]
+#[cfg_attr(not(ring), allow(dead_code, reason = "asked for by rings alone"))]
 pub(crate) struct ReadRequest<'r, F> {
     pub(crate) file: &'r F,
     pub(crate) into: &'r mut [u8],
@@ -170,16 +170,17 @@ impl<S: System> Reading<S> {
         }
     }
 
-    fn fail(self, error: IoError) -> Outcome {
+    /// Ends it with an error; the buffer comes back.
+    pub(crate) fn fail(self, error: IoError) -> Outcome {
         match self.goal {
             Goal::Part => Err(Failure { error, buffer: Some(self.part.buffer) }),
             Goal::Directory(_) => Err(error.into()),
         }
     }
 
-    /// The file that it reads.
-    pub(super) fn path(&self) -> &Path {
-        &self.part.path
+    /// An error of it.
+    pub(crate) fn error(&self, kind: IoErrorKind) -> IoError {
+        IoError::new(Operation::Read, &self.part.path, kind)
     }
 
     /// Reads on to the end, and waits meanwhile.
@@ -190,7 +191,7 @@ impl<S: System> Reading<S> {
         }
     }
 
-    #[allow(dead_code, reason = "asked for by rings alone")]
+    #[cfg_attr(not(ring), allow(dead_code, reason = "asked for by rings alone"))]
     /// What somebody else may read for it. The memory stays where it is until [`Self::take`].
     pub(crate) fn request(&mut self) -> ReadRequest<'_, S::File> {
         let offset = self.part.next_offset();
@@ -199,7 +200,7 @@ impl<S: System> Reading<S> {
         ReadRequest { file, into: buffer.rest(room), offset }
     }
 
-    #[allow(dead_code, reason = "given by rings alone")]
+    #[cfg_attr(not(ring), allow(dead_code, reason = "given by rings alone"))]
     /// Takes what somebody else read for it by [`Self::request`], and goes on.
     pub(crate) fn take(mut self: Box<Self>, system: &S, read: Result<usize, Errno>) -> Progress<S> {
         match read {

@@ -24,33 +24,46 @@ pub(crate) enum Syncing {
 }
 
 impl Syncing {
-    /// What is synced.
-    pub(super) fn subject(&self) -> (Operation, &Path) {
-        match self {
+    /// An error of it.
+    pub(crate) fn error(&self, kind: IoErrorKind) -> IoError {
+        let (operation, path) = match self {
             Self::Filesystem { path, .. } => (Operation::SyncFilesystem, path),
             Self::Directory { path } => (Operation::SyncDirectory, path),
+        };
+        IoError::new(operation, path, kind)
+    }
+
+    /// The directory, open to be synced; none of a file system.
+    pub(crate) fn open_directory<S: System>(&self, system: &S) -> Option<Result<S::File, IoError>> {
+        match self {
+            Self::Filesystem { .. } => None,
+            Self::Directory { path } => {
+                Some(open_directory(system, At::Path(path), path, Links::Follow))
+            }
         }
     }
 
     /// Syncs, and waits for it.
     pub(super) fn finish<S: System>(self, system: &S) -> Outcome {
-        let synced = match self {
-            Self::Filesystem { filesystem, path } => {
+        let synced = match &self {
+            Self::Filesystem { filesystem, .. } => {
                 let file = filesystem.resource::<S::File>();
                 let file = file.expect("an open file system belongs to its backend");
                 uninterrupted(|| system.sync_filesystem(file))
-                    .map_err(|errno| IoError::system(Operation::SyncFilesystem, &path, errno))
             }
-            Self::Directory { path } => sync_directory(system, &path),
+            Self::Directory { path } => {
+                let directory = open_directory(system, At::Path(path), path, Links::Follow)?;
+                uninterrupted(|| system.sync(&directory))
+            }
         };
-        finish(synced.map(|()| Payload::Done))
+        self.outcome(synced)
     }
-}
 
-fn sync_directory<S: System>(system: &S, path: &Path) -> Result<(), IoError> {
-    let directory = open_directory(system, At::Path(path), path, Links::Follow)?;
-    uninterrupted(|| system.sync(&directory))
-        .map_err(|errno| IoError::system(Operation::SyncDirectory, path, errno))
+    /// What it came to.
+    pub(crate) fn outcome(self, synced: Result<(), Errno>) -> Outcome {
+        let failed = |errno: Errno| self.error(IoErrorKind::System(errno.raw_os_error()));
+        finish(synced.map(|()| Payload::Done).map_err(failed))
+    }
 }
 
 /// A descriptor by which later errors of writing back are told.

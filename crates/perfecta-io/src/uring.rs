@@ -1,0 +1,225 @@
+//! The ring backend of Linux: what waits for a device waits in the kernel, and costs no thread.
+//!
+//! Everything that need not wait is done by plain calls where it is submitted, exactly as the
+//! blocking backend does it. What is left is reads of pages that are not in memory, and syncs of
+//! directories. A ring that is lost leaves its engine the blocking backend that it is made upon.
+
+mod flights;
+mod ring;
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+use self::flights::Landed;
+use self::ring::{Cargo, FLIGHTS_MAX, Ring};
+use crate::blocking::Blocking;
+use crate::engine::{Completion, Engine, Token};
+use crate::engines::RingRefusal;
+use crate::host::Host;
+use crate::io_threads::IoThreads;
+use crate::mailbox::Mailbox;
+use crate::op::Op;
+use crate::ops::{self, Paused, Progress};
+
+/// Has the kernel wait for devices, in a ring that belongs to one thread.
+pub struct UringEngine {
+    ring: Ring,
+    mailbox: Arc<Mailbox>,
+    /// Where completions wait, and who does what the ring does not.
+    inner: Blocking<Host>,
+}
+
+impl UringEngine {
+    /// Threads of the kernel's that a ring may have: one, for syncs.
+    pub(crate) const KERNEL_THREADS_MAX: usize = 1;
+
+    /// An engine for the calling thread. What no ring does, syncing a file system, it leaves to
+    /// `io_threads`; without them its own thread waits.
+    ///
+    /// # Errors
+    /// Why there is no ring.
+    pub fn new(io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(RingRefusal::of)?);
+        let ring = Ring::open(Arc::clone(&bell))?;
+        let mailbox = Arc::new(Mailbox::with_bell(bell));
+        let inner = Blocking::with_mailbox(Host, io_threads, Arc::clone(&mailbox));
+        Ok(Self { ring, mailbox, inner })
+    }
+
+    fn advance(&mut self, token: Token, progress: Progress<Host>) {
+        match progress {
+            Progress::Done(outcome) => self.inner.complete(token, outcome),
+            Progress::Paused(paused) if self.ring.is_lost() => self.inner.send_away(token, paused),
+            Progress::Paused(Paused::Read(reading)) => {
+                self.ring.launch(Cargo::Read { token, reading });
+            }
+            Progress::Paused(Paused::Sync(syncing)) => match syncing.open_directory(&Host) {
+                Some(Ok(directory)) => {
+                    self.ring.launch(Cargo::Sync { token, syncing, directory });
+                }
+                Some(Err(error)) => self.inner.complete(token, Err(error.into())),
+                None => self.inner.send_away(token, Paused::Sync(syncing)),
+            },
+        }
+    }
+
+    /// Goes on with what the ring has done.
+    fn take_landed(&mut self) {
+        while let Some(landed) = self.ring.next_landed() {
+            self.take(landed);
+        }
+        if self.ring.is_lost() {
+            for (token, failure) in self.ring.lose() {
+                self.inner.complete(token, Err(failure));
+            }
+        }
+    }
+
+    fn take(&mut self, landed: Landed<Cargo>) {
+        let Landed { cargo, result, is_cancelled } = landed;
+        let was_cancelled = match result {
+            Err(Errno::CANCELED) => true,
+            Err(Errno::INTR) => is_cancelled,
+            Ok(_) | Err(_) => false,
+        };
+        let (token, paused) = match cargo {
+            Cargo::Bell { .. } => return,
+            Cargo::Read { token, reading } => (token, Paused::Read(reading)),
+            Cargo::Sync { token, syncing, .. } => (token, Paused::Sync(syncing)),
+        };
+        if was_cancelled {
+            return self.inner.complete(token, paused.cancelled());
+        }
+        match (paused, result) {
+            // The file is none that a ring can wait for.
+            (paused @ Paused::Read(_), Err(Errno::AGAIN)) => self.inner.send_away(token, paused),
+            (Paused::Read(reading), read) => self.advance(token, reading.take(&Host, read)),
+            // An interruption is no answer.
+            (paused @ Paused::Sync(_), Err(Errno::INTR)) => self.inner.send_away(token, paused),
+            (Paused::Sync(syncing), synced) => {
+                self.inner.complete(token, syncing.outcome(synced.map(drop)));
+            }
+        }
+    }
+}
+
+impl Engine for UringEngine {
+    fn submit(&mut self, token: Token, op: Op) {
+        assert!(self.num_in_flight() < FLIGHTS_MAX, "{token:?} has no room");
+        self.advance(token, ops::begin(&Host, op));
+    }
+
+    fn poll(&mut self) -> Option<Completion> {
+        if let Some(completion) = self.inner.poll() {
+            return Some(completion);
+        }
+        if self.ring.is_due() {
+            self.ring.flush();
+        }
+        self.take_landed();
+        self.inner.poll()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) {
+        self.take_landed();
+        if self.inner.has_completed() {
+            return;
+        }
+        if self.ring.is_lost() {
+            return self.inner.wait(timeout);
+        }
+        self.ring.listen();
+        if self.mailbox.fall_asleep() {
+            self.ring.wait(timeout);
+            self.mailbox.rise();
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
+
+    fn cancel(&mut self, token: Token) {
+        self.ring.cancel(token);
+        self.inner.cancel(token);
+    }
+
+    fn num_in_flight(&self) -> usize {
+        self.ring.num_operations() + self.inner.num_in_flight()
+    }
+
+    fn capacity(&self) -> usize {
+        FLIGHTS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::error::IoErrorKind;
+    use crate::op::Symlinks;
+
+    fn drain(engine: &mut UringEngine) -> Vec<Completion> {
+        let mut completions = Vec::new();
+        while engine.num_in_flight() > 0 {
+            match engine.poll() {
+                Some(completion) => completions.push(completion),
+                None => engine.wait(None),
+            }
+        }
+        completions
+    }
+
+    fn read(path: &std::path::Path) -> Op {
+        let (path, buffer) = (path.to_owned(), Buffer::default());
+        Op::ReadFile { path, buffer, bytes_max: 10, symlinks: Symlinks::Refuse }
+    }
+
+    #[test]
+    fn a_lost_ring_completes_what_it_had_once_and_plain_calls_take_its_place() {
+        let Ok(mut engine) = UringEngine::new(None) else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        std::fs::write(path.join("file"), b"keys").unwrap();
+        // Waiting once has it listen to its bell, which is lost as well.
+        engine.waker().wake();
+        engine.wait(None);
+        for number in 0..20 {
+            engine.submit(Token(number), Op::SyncDirectory { path: path.clone() });
+        }
+        engine.ring.give_up();
+        assert_eq!(engine.num_in_flight(), 20);
+        let mut tokens = Vec::new();
+        for Completion { token, outcome } in drain(&mut engine) {
+            tokens.push(token.0);
+            if let Err(failure) = outcome {
+                assert_eq!(failure.error.kind, IoErrorKind::Lost);
+            }
+        }
+        tokens.sort_unstable();
+        assert_eq!(tokens, (0..20).collect::<Vec<u64>>());
+        engine.submit(Token(0), Op::SyncDirectory { path: path.clone() });
+        engine.submit(Token(1), read(&path.join("file")));
+        engine.cancel(Token(0));
+        assert!(drain(&mut engine).into_iter().all(|completion| completion.outcome.is_ok()));
+        engine.waker().wake();
+        engine.wait(None);
+    }
+
+    #[test]
+    fn what_the_ring_has_is_counted_and_its_bell_is_not() {
+        let Ok(mut engine) = UringEngine::new(None) else { return };
+        let directory = tempfile::tempdir().unwrap();
+        engine.wait(Some(Duration::from_millis(1)));
+        assert_eq!((engine.num_in_flight(), engine.ring.num_operations()), (0, 0));
+        engine.submit(Token(7), Op::SyncDirectory { path: directory.path().to_owned() });
+        assert_eq!((engine.num_in_flight(), engine.ring.num_operations()), (1, 1));
+        assert_eq!(drain(&mut engine).len(), 1);
+        assert_eq!((engine.num_in_flight(), engine.ring.num_operations()), (0, 0));
+    }
+}
