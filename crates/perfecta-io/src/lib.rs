@@ -32,6 +32,8 @@ mod blocking;
 mod io_threads;
 mod mailbox;
 
+pub mod topology;
+
 pub use self::blocking::BlockingEngine;
 pub use self::buffer::Buffer;
 pub use self::clock::{Clock, SystemClock};
