@@ -32,6 +32,7 @@ mod blocking;
 mod io_threads;
 mod mailbox;
 
+pub mod pool;
 pub mod topology;
 
 pub use self::blocking::BlockingEngine;
