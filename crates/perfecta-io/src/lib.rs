@@ -41,6 +41,9 @@ mod uring;
 pub mod pool;
 pub mod topology;
 
+pub mod pool;
+pub mod topology;
+
 pub use self::blocking::BlockingEngine;
 pub use self::buffer::Buffer;
 pub use self::clock::{Clock, SystemClock};

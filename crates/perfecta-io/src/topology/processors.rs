@@ -39,6 +39,7 @@ impl ProcessorSet {
     }
 
     /// The set as a kernel's mask.
+    #[cfg(target_os = "linux")]
     pub(crate) fn words(&self) -> &[u64] {
         &self.words
     }
