@@ -38,8 +38,6 @@ mod uring;
 #[path = "uring/absent.rs"]
 mod uring;
 
-pub mod pool;
-pub mod topology;
 
 pub mod pool;
 pub mod topology;
