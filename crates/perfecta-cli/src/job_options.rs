@@ -1,6 +1,5 @@
 //! The options of `create` and `bulk-create`, and how they become a checked [`Job`].
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,11 +10,12 @@ use perfecta_core::seeds::{SEEDS_MAX, SeedSource};
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{
     Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits,
-    NodePolicy, Output, Ramp, SelfTest, Share, WidthRule,
+    MachineOptions, Output, SelfTest, Share, WidthRule,
 };
 
 use crate::failure::Failure;
 use crate::job_run::DisplayOptions;
+use crate::work_options::WorkOptions;
 use crate::{machine, options};
 
 /// All that `create` and `bulk-create` have in common.
@@ -27,6 +27,8 @@ pub(crate) struct JobOptions {
     search: SearchOptions,
     #[command(flatten)]
     output: OutputOptions,
+    #[command(flatten)]
+    work: WorkOptions,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -123,9 +125,6 @@ enum LayoutChoice {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitOptions {
-    /// Worker threads [default: as many as there are CPUs]
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
-    jobs: Option<NonZeroUsize>,
     /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
     #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
     memory: Option<u64>,
@@ -149,15 +148,6 @@ fn parse_attempts(value: &str) -> Result<u64, String> {
         0 => Err("at least 1".to_owned()),
         attempts => Ok(attempts),
     }
-}
-
-/// Every thread takes memory and some open files; no machine of today gains by more.
-const THREADS_MAX: usize = 512;
-
-fn parse_threads(value: &str) -> Result<NonZeroUsize, String> {
-    let threads = options::parse_number(value)?;
-    let threads = usize::try_from(threads).ok().filter(|&threads| threads <= THREADS_MAX);
-    threads.and_then(NonZeroUsize::new).ok_or_else(|| format!("1 to {THREADS_MAX} threads"))
 }
 
 fn parse_seconds(value: &str) -> Result<Duration, String> {
@@ -245,10 +235,12 @@ impl OutputOptions {
 }
 
 impl LimitOptions {
-    fn checked(&self) -> Limits {
+    fn checked(&self, work: &WorkOptions) -> Limits {
         let defaults = Limits::default();
         Limits {
-            threads: self.jobs.unwrap_or_else(machine::cpus),
+            threads: work.threads(),
+            files_in_flight_max: work.files_in_flight_max(),
+            io_depth: work.io_depth(),
             cpus: machine::cpus(),
             memory_bytes_max: self.memory.unwrap_or_else(machine::memory_bytes),
             item_time_max: Some(self.max_seconds),
@@ -264,15 +256,15 @@ impl JobOptions {
     /// # Errors
     /// [`Failure`] where options contradict each other.
     pub(crate) fn job(&self, inputs: Inputs, directory: Option<PathBuf>) -> Result<Job, Failure> {
-        let limits = self.limits.checked();
+        let limits = self.limits.checked(&self.work);
         Ok(Job {
             inputs,
             keys: self.input.checked(),
             search: self.search.checked(limits.memory_bytes_max),
             output: self.output.checked(directory)?,
-            ramp: Ramp::default(),
+            ramp: self.work.ramp(),
             share: Share::default(),
-            nodes: NodePolicy::default(),
+            nodes: self.work.node_policy(),
             limits,
         })
     }
@@ -280,5 +272,10 @@ impl JobOptions {
     /// What is emitted of each table.
     pub(crate) fn artifacts(&self) -> Artifacts {
         self.output.artifacts()
+    }
+
+    /// What a run of `job` wants of the machine.
+    pub(crate) fn machine(&self, job: &Job) -> MachineOptions {
+        self.work.machine(job.limits.memory_bytes_max)
     }
 }

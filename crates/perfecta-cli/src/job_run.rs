@@ -1,11 +1,11 @@
 //! Runs a job and shows what it tells: the part that `create`, `bulk-create` and `verify` share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use perfecta_jobs::{
-    Artifacts, CancelFlag, DryRun, Event, ItemError, ItemReport, Job, JobError, Observer, Runtime,
-    Status, Summary,
+    Artifacts, CancelFlag, DryRun, Event, ExitClass, ItemError, ItemReport, Job, JobError, Machine,
+    MachineError, MachineOptions, Observer, Runtime, Status, Summary, Tracer,
 };
 
 use crate::exit::Exit;
@@ -16,6 +16,7 @@ use crate::progress::{Display, ProgressChoice};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 use crate::text;
+use crate::trace::TraceFile;
 
 /// What is shown while work goes on.
 #[derive(Debug, Args)]
@@ -27,19 +28,28 @@ pub(crate) struct DisplayOptions {
     /// Progress on standard error
     #[arg(long, value_enum, default_value_t = ProgressChoice::Auto)]
     progress: ProgressChoice,
+    /// Write what every worker did, and when, to FILE, for chrome://tracing or ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 /// A job with everything that it runs with.
 pub(crate) struct JobRun<'a> {
     job: &'a Job,
     artifacts: Artifacts,
+    machine: MachineOptions,
     display: &'a DisplayOptions,
 }
 
 impl<'a> JobRun<'a> {
     /// A run of `job` by `options`.
     pub(crate) fn new(job: &'a Job, options: &'a JobOptions) -> Self {
-        Self { job, artifacts: options.artifacts(), display: &options.display }
+        Self {
+            job,
+            artifacts: options.artifacts(),
+            machine: options.machine(job),
+            display: &options.display,
+        }
     }
 
     /// Runs it to its end.
@@ -48,10 +58,21 @@ impl<'a> JobRun<'a> {
     /// [`Failure`] if the job as a whole could not run.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Finished, Failure> {
         let signals = Signals::catch()?;
+        let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
+        let trace = self.display.trace.as_deref().map(TraceFile::create).transpose()?;
         let mut reporter = Reporter::new(terminal, self.display);
-        let runtime = runtime(&self.artifacts, &signals);
+        for notice in machine.notices() {
+            reporter.observe(&Event::Notice(notice));
+        }
+        let runtime = Runtime {
+            engines: &machine,
+            tracer: trace.as_ref().map(|trace| trace as &dyn Tracer),
+            ..runtime(&self.artifacts, &signals)
+        };
         let outcome = perfecta_jobs::run(self.job, &runtime, &mut reporter);
-        reporter.finish(outcome, &signals)
+        let finished = reporter.finish(outcome, &signals)?;
+        trace.map_or(Ok(()), TraceFile::close)?;
+        Ok(finished)
     }
 
     /// What it would do.
@@ -64,7 +85,7 @@ impl<'a> JobRun<'a> {
     }
 }
 
-/// What jobs run with here: blocking I/O, the system's clock, and signals that cancel.
+/// What jobs run with here, beside a machine: the system's clock, and signals that cancel.
 pub(crate) fn runtime<'a>(artifacts: &'a Artifacts, signals: &Signals) -> Runtime<'a> {
     Runtime::new(Some(artifacts), signals.cancel_flag())
 }
@@ -205,6 +226,14 @@ impl<'a> Reporter<'a> {
 /// Whether an error is the output's, not the key file's: then others may have it word by word.
 const fn is_shared(error: &ItemError) -> bool {
     matches!(error, ItemError::Output(_) | ItemError::DiskFull(_) | ItemError::Damaged { .. })
+}
+
+fn machine_failure(error: &MachineError) -> Failure {
+    let exit = match error {
+        MachineError::Nodes(_) => Exit::Usage,
+        MachineError::Backend(_) | MachineError::Pool(_) => Exit::Work(ExitClass::Io),
+    };
+    Failure::new(exit, error.to_string()).with_remedy(error.remedy())
 }
 
 fn job_failure(error: &JobError) -> Failure {

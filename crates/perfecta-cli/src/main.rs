@@ -16,6 +16,8 @@ mod progress;
 mod signals;
 mod terminal;
 mod text;
+mod trace;
+mod work_options;
 
 use std::process::ExitCode;
 

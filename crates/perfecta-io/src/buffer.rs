@@ -2,53 +2,97 @@
 
 use std::fmt;
 
+use crate::pool::PooledBuffer;
+
 /// A buffer: initialised memory, the first part of which holds what was read.
 ///
 /// Invariant: `filled <= memory.len()`. Memory that was once used is not cleared: reading replaces it.
 #[derive(Default)]
 pub struct Buffer {
-    memory: Vec<u8>,
+    memory: Memory,
     filled: usize,
+}
+
+/// Where a buffer's memory is from.
+enum Memory {
+    /// The heap: it grows as needed.
+    Heap(Vec<u8>),
+    /// A pool: where it is too small, the heap takes its place.
+    Pooled(PooledBuffer),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Heap(Vec::new())
+    }
+}
+
+impl Memory {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Heap(memory) => memory,
+            Self::Pooled(memory) => memory,
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Heap(memory) => memory,
+            Self::Pooled(memory) => memory,
+        }
+    }
 }
 
 impl Buffer {
     /// What was read.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.memory[..self.filled]
+        &self.memory.bytes()[..self.filled]
     }
 
-    /// Room for `bytes` bytes; what was read before is forgotten.
-    pub(crate) fn empty_for(&mut self, bytes: usize) {
-        self.filled = 0;
-        if self.memory.len() < bytes {
-            self.memory.resize(bytes, 0);
-        }
-    }
-
-    /// What is not filled yet, of the first `bytes` bytes.
-    pub(crate) fn rest(&mut self, bytes: usize) -> &mut [u8] {
-        &mut self.memory[self.filled..bytes]
-    }
-
-    /// So many bytes of the rest were filled.
-    pub(crate) fn fill(&mut self, count: usize) {
-        assert!(count <= self.memory.len() - self.filled, "more was read than there was room for");
-        self.filled += count;
-    }
-
-    /// Whether it has memory that is worth keeping.
+    /// Whether it has memory of the heap, which is worth keeping; that of a pool is kept by the pool.
     #[must_use]
-    pub const fn has_memory(&self) -> bool {
-        !self.memory.is_empty()
+    pub const fn has_heap_memory(&self) -> bool {
+        match &self.memory {
+            Memory::Heap(memory) => !memory.is_empty(),
+            Memory::Pooled(_) => false,
+        }
     }
 
     /// What was read, as a vector of its own.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
-        let mut memory = self.memory;
-        memory.truncate(self.filled);
-        memory
+        match self.memory {
+            Memory::Heap(mut memory) => {
+                memory.truncate(self.filled);
+                memory
+            }
+            Memory::Pooled(memory) => memory[..self.filled].to_vec(),
+        }
+    }
+
+    /// Room for `bytes` bytes; what was read before is forgotten.
+    pub(crate) fn empty_for(&mut self, bytes: usize) {
+        self.filled = 0;
+        if self.memory.bytes().len() >= bytes {
+            return;
+        }
+        match &mut self.memory {
+            Memory::Heap(memory) => memory.resize(bytes, 0),
+            Memory::Pooled(_) => self.memory = Memory::Heap(vec![0; bytes]),
+        }
+    }
+
+    /// What is not filled yet, of the first `bytes` bytes.
+    pub(crate) fn rest(&mut self, bytes: usize) -> &mut [u8] {
+        &mut self.memory.bytes_mut()[self.filled..bytes]
+    }
+
+    /// So many bytes of the rest were filled.
+    pub(crate) fn fill(&mut self, count: usize) {
+        let room = self.memory.bytes().len() - self.filled;
+        assert!(count <= room, "more was read than there was room for");
+        self.filled += count;
     }
 
     /// Bytes read so far.
@@ -60,7 +104,14 @@ impl Buffer {
 /// A buffer that was filled with these bytes.
 impl From<Vec<u8>> for Buffer {
     fn from(memory: Vec<u8>) -> Self {
-        Self { filled: memory.len(), memory }
+        Self { filled: memory.len(), memory: Memory::Heap(memory) }
+    }
+}
+
+/// An empty buffer of a pool.
+impl From<PooledBuffer> for Buffer {
+    fn from(memory: PooledBuffer) -> Self {
+        Self { memory: Memory::Pooled(memory), filled: 0 }
     }
 }
 
@@ -74,6 +125,6 @@ impl std::ops::Deref for Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Buffer({} of {} bytes)", self.filled, self.memory.len())
+        write!(formatter, "Buffer({} of {} bytes)", self.filled, self.memory.bytes().len())
     }
 }

@@ -38,7 +38,6 @@ mod uring;
 #[path = "uring/absent.rs"]
 mod uring;
 
-
 pub mod pool;
 pub mod topology;
 

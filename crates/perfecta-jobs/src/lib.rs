@@ -41,6 +41,7 @@ mod render;
 // What carries them out.
 mod call;
 mod hard;
+mod machine;
 mod packed;
 mod prepare;
 mod runtime;
@@ -65,6 +66,7 @@ pub use self::event::{
     DryRun, Event, Hardest, ItemReport, Observer, Progress, SearchReport, Summary,
 };
 pub use self::ledger::{Ledger, Status};
+pub use self::machine::{Machine, MachineError, MachineOptions};
 pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderedFile, Renderer};
 pub use self::run::run;

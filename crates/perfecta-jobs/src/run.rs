@@ -77,7 +77,7 @@ pub fn run(
             }
         });
     });
-    assert!(session.watch.is_quiet(), "workers left items behind");
+    session.assert_quiet();
     ending.outcome()
 }
 

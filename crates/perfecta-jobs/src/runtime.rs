@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use perfecta_io::pool::BufferPool;
 use perfecta_io::{BlockingEngine, Clock, Engine, SystemClock};
 
 use crate::render::Renderer;
@@ -38,6 +39,16 @@ impl<'a> Runtime<'a> {
 pub trait EngineSource: Sync {
     /// An engine for the calling thread.
     fn engine(&self) -> Box<dyn Engine>;
+
+    /// An engine that nothing is left in flight with, for what is done in one go.
+    fn desk(&self) -> Box<dyn Engine> {
+        self.engine()
+    }
+
+    /// Buffers of a node for key files; without them the heap serves.
+    fn pool(&self, _node: usize) -> Option<&BufferPool> {
+        None
+    }
 
     /// NUMA nodes that workers run on, at least one.
     fn num_nodes(&self) -> NonZeroUsize {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::graph::Scratch;
+use perfecta_io::pool::{self, Acquisition};
 use perfecta_io::{Buffer, Clock};
 
 use crate::config::Job;
@@ -269,14 +270,46 @@ impl<'a> Session<'a> {
         self.idle[node].lock().push(scratch);
     }
 
-    /// A buffer for a key file, that of an earlier one where there is any.
+    /// A buffer for a key file of so many bytes, or a place in the queue for one.
+    pub(crate) fn buffer_for(
+        &self,
+        node: usize,
+        file_bytes: u64,
+        waker: &Waker,
+    ) -> Result<Buffer, pool::Ticket> {
+        let Some(pool) = self.runtime.engines.pool(node) else { return Ok(self.take_buffer(node)) };
+        // One byte more, so that a file that grew is seen.
+        match pool.acquire_or_wait(file_bytes as usize + 1, self.now(), waker) {
+            Ok(Acquisition::Ready(buffer)) => Ok(buffer.into()),
+            Ok(Acquisition::Waiting(ticket)) => Err(ticket),
+            // Larger than all of the pool: its memory was reserved with the item's.
+            Err(_) => Ok(self.take_buffer(node)),
+        }
+    }
+
+    /// A buffer of the heap, that of an earlier file where there is any.
     pub(crate) fn take_buffer(&self, node: usize) -> Buffer {
         self.buffers[node].lock().pop().unwrap_or_default()
     }
 
     pub(crate) fn give_buffer(&self, node: usize, buffer: Buffer) {
-        if buffer.has_memory() {
+        if buffer.has_heap_memory() {
             self.buffers[node].lock().push(buffer);
+        }
+    }
+
+    /// Checks that nothing is left anywhere.
+    ///
+    /// # Panics
+    /// If something is.
+    pub fn assert_quiet(&self) {
+        assert_eq!(self.num_jobs(), 0, "jobs are left");
+        assert!(self.watch.is_quiet(), "workers left items behind");
+        let engines = self.runtime.engines;
+        for pool in (0..engines.num_nodes().get()).filter_map(|node| engines.pool(node)) {
+            let statistics = pool.statistics();
+            let is_quiet = statistics.in_use_bytes == 0 && statistics.num_waiting == 0;
+            assert!(is_quiet, "buffers are out: {statistics:?}");
         }
     }
 

@@ -19,6 +19,8 @@ pub trait Tracer: Sync {
 pub struct Span<'s> {
     /// The worker's number.
     pub worker: usize,
+    /// Which of the things that it has in hand at once.
+    pub slot: usize,
     /// What it was, in a word or two.
     pub name: &'static str,
     /// The key file.
@@ -129,7 +131,8 @@ impl Doing {
     fn trace(&self, worker: usize, now: Duration, tracer: Option<&dyn Tracer>) {
         if let Some(tracer) = tracer {
             let (name, keys_file) = (self.activity, &*self.planned.keys_file);
-            tracer.span(&Span { worker, name, keys_file, begun: self.since, ended: now });
+            let slot = self.slot;
+            tracer.span(&Span { worker, slot, name, keys_file, begun: self.since, ended: now });
         }
     }
 }

@@ -22,7 +22,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use perfecta_core::key::KeySet;
-use perfecta_io::{Completion, Engine, Token};
+use perfecta_io::{Buffer, Completion, Engine, Token, pool};
 
 use self::batch::Batch;
 use self::chunk::ChunkInHand;
@@ -50,6 +50,8 @@ pub struct Worker<'s, 'a> {
     slots: Slots<Slot<'a>>,
     /// Completions that came while something else was looked for.
     arrived: VecDeque<Completion>,
+    /// Slots of items that wait for a buffer.
+    unbuffered: Vec<usize>,
     /// Slots of items whose keys are to be searched.
     ready: VecDeque<usize>,
     /// Slots of hard searches.
@@ -73,6 +75,8 @@ pub enum Stepped {
 
 /// What a worker has in hand.
 enum Slot<'a> {
+    /// An item that waits for a buffer.
+    Unbuffered(ItemInHand<'a>, pool::Ticket),
     /// An item whose operation is in flight.
     Item(ItemInHand<'a>),
     /// An item whose keys are to be searched.
@@ -116,9 +120,10 @@ impl<'s, 'a> Worker<'s, 'a> {
             node: engines.node_of(number),
             engine,
             waker,
-            desk: engines.engine(),
+            desk: engines.desk(),
             slots: Slots::default(),
             arrived: VecDeque::new(),
+            unbuffered: Vec::new(),
             ready: VecDeque::new(),
             leading: VecDeque::new(),
             num_reading: 0,
@@ -152,6 +157,9 @@ impl<'s, 'a> Worker<'s, 'a> {
             self.complete(completion);
             return Stepped::Worked;
         }
+        if self.collect_buffers() {
+            return Stepped::Worked;
+        }
         if self.should_read_ahead()
             && let Some(Assignment::Begin(work, taken)) = self.session.next_item(self.node)
         {
@@ -170,12 +178,13 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     /// Reads that wait for a device want company, also while there is something to compute.
     fn should_read_ahead(&self) -> bool {
-        self.num_reading > 0 && self.has_room()
+        self.num_reading > 0 && self.unbuffered.is_empty() && self.has_room()
     }
 
     /// Whether it may have one more item in flight.
     fn has_room(&self) -> bool {
-        self.num_reading + self.ready.len() < self.session.limits.io_depth.get()
+        let in_hand = self.unbuffered.len() + self.num_reading + self.ready.len();
+        in_hand < self.session.limits.io_depth.get()
     }
 
     fn take_on(&mut self) -> Stepped {
@@ -232,9 +241,47 @@ impl<'s, 'a> Worker<'s, 'a> {
         let keys = planned.num_keys(&work.world.job);
         let started = Event::Started { keys_file: &planned.keys_file, keys };
         work.observer.lock().observe(&started);
-        self.workspace.buffer = self.session.take_buffer(self.node);
+        let file_bytes = planned.file_bytes;
         let slot = self.slots.open();
-        self.drive(slot, ItemInHand { work, item, ticket }, ItemEvent::Started);
+        let in_hand = ItemInHand { work, item, ticket };
+        match self.session.buffer_for(self.node, file_bytes, &self.waker) {
+            Ok(buffer) => self.read(slot, in_hand, buffer),
+            Err(ticket) => {
+                self.watch(slot, &in_hand.item);
+                self.slots.put(slot, Slot::Unbuffered(in_hand, ticket));
+                self.unbuffered.push(slot);
+            }
+        }
+    }
+
+    fn read(&mut self, slot: usize, in_hand: ItemInHand<'a>, buffer: Buffer) {
+        self.workspace.buffer = buffer;
+        self.drive(slot, in_hand, ItemEvent::Started);
+    }
+
+    /// Begins to read for an item that got its buffer, or was cancelled meanwhile. Whether there
+    /// was one.
+    fn collect_buffers(&mut self) -> bool {
+        for place in 0..self.unbuffered.len() {
+            let slot = self.unbuffered[place];
+            let Slot::Unbuffered(in_hand, ticket) = self.slots.take(slot) else {
+                unreachable!("it waits for a buffer")
+            };
+            if in_hand.work.cancel.is_cancelled() {
+                self.unbuffered.swap_remove(place);
+                self.drive(slot, in_hand, ItemEvent::Cancelled);
+                return true;
+            }
+            match ticket.collect(self.session.now()) {
+                Ok(buffer) => {
+                    self.unbuffered.swap_remove(place);
+                    self.read(slot, in_hand, buffer.into());
+                    return true;
+                }
+                Err(ticket) => self.slots.put(slot, Slot::Unbuffered(in_hand, ticket)),
+            }
+        }
+        false
     }
 
     fn complete(&mut self, completion: Completion) {
@@ -247,7 +294,9 @@ impl<'s, 'a> Worker<'s, 'a> {
             }
             Slot::Batch(batch) => self.batch_completed(slot, batch, outcome),
             Slot::Chunk(chunk) => self.chunk_completed(slot, *chunk, outcome),
-            Slot::Ready(..) | Slot::Leading(_) => unreachable!("a search has nothing in flight"),
+            Slot::Unbuffered(..) | Slot::Ready(..) | Slot::Leading(_) => {
+                unreachable!("what waits for a buffer or is searched has nothing in flight")
+            }
         }
     }
 
@@ -259,6 +308,7 @@ impl<'s, 'a> Worker<'s, 'a> {
                 self.slots.put(slot, Slot::Item(in_hand));
             }
             Ok(Pause::ForSearch(keys)) => {
+                self.watch_as(slot, &in_hand.item, "await search");
                 self.slots.put(slot, Slot::Ready(in_hand, keys));
                 self.ready.push_back(slot);
             }
@@ -356,8 +406,12 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn watch(&self, slot: usize, item: &Item) {
+        self.watch_as(slot, item, item.activity());
+    }
+
+    fn watch_as(&self, slot: usize, item: &Item, activity: &'static str) {
         let Session { watch, runtime, .. } = self.session;
-        let (planned, activity) = (item.planned_shared(), item.activity());
+        let planned = item.planned_shared();
         watch.is_at(self.number, slot, planned, activity, self.session.now(), runtime.tracer);
     }
 

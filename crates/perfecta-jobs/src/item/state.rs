@@ -70,7 +70,7 @@ impl State {
     /// What an item is at, or waits for.
     pub(super) const fn activity(&self) -> &'static str {
         match self {
-            Self::Queued => "begin",
+            Self::Queued => "await a buffer",
             Self::ReadingKeys => "read key file",
             Self::Comparing { .. } => "compare with published table",
             Self::Searching { .. } => "search",

@@ -1,0 +1,158 @@
+//! The options that say who does the work: workers, nodes, what is in flight, and how searches share.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use perfecta_io::Backend;
+use perfecta_io::pool::GuardPages;
+use perfecta_io::topology::NodeSelection;
+use perfecta_jobs::{MachineOptions, NodePolicy, Ramp};
+
+use crate::{machine, options};
+
+/// Who does the work.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Work")]
+pub(crate) struct WorkOptions {
+    /// Worker threads [default: as many as there are CPUs]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    jobs: Option<NonZeroUsize>,
+    /// Who waits for disks
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    io_backend: BackendChoice,
+    /// Key files that a worker reads at once, where it has to wait for them
+    #[arg(long, value_name = "N", default_value = "32", value_parser = parse_depth)]
+    io_depth: NonZeroUsize,
+    /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
+    #[arg(long, value_name = "N", value_parser = parse_files)]
+    max_files: Option<NonZeroUsize>,
+    /// Attempts of one search that are made at once, at first
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_at_once)]
+    per_file_initial: NonZeroU32,
+    /// Attempts of one search that are made at once, at most [default: as there are worker threads]
+    #[arg(long, value_name = "N", value_parser = parse_at_once)]
+    per_file_max: Option<NonZeroU32>,
+    /// Allow one more attempt at once after every so many milliseconds; 0 allows none beyond the first
+    #[arg(long, value_name = "MS", default_value = "1", value_parser = options::parse_number)]
+    ramp_ms: u64,
+    /// NUMA nodes to work on: all, or a list such as 0,2-3
+    #[arg(long, value_name = "NODES", default_value = "all", value_parser = parse_nodes)]
+    numa: NodeSelection,
+    /// Which node takes a key file: least-loaded, round-robin, or node:N (counted among those of --numa)
+    #[arg(long, value_name = "POLICY", default_value = "least-loaded", value_parser = parse_policy)]
+    node_policy: NodePolicy,
+    /// End the program on a write past the end of a buffer
+    #[arg(long)]
+    guard_pages: bool,
+}
+
+/// Who waits for disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackendChoice {
+    /// The kernel by `io_uring`, where it may be used, else a few threads
+    Auto,
+    /// The kernel by `io_uring`
+    #[value(name = "io_uring", alias = "io-uring", alias = "uring")]
+    Uring,
+    /// A few threads
+    #[value(alias = "threads")]
+    Blocking,
+}
+
+/// Every thread takes memory and some open files; no machine of today gains by more.
+const THREADS_MAX: usize = 512;
+/// As the ring's queue.
+const DEPTH_MAX: usize = 256;
+/// Each holds a buffer and an open file.
+const FILES_MAX: usize = 65_536;
+/// Threads that wait for disks where no ring does, and for syncs.
+const IO_THREADS: NonZeroUsize = NonZeroUsize::new(2).expect("it is not zero");
+
+fn parse_bounded(value: &str, max: usize, what: &str) -> Result<NonZeroUsize, String> {
+    let number = options::parse_number(value)?;
+    let number = usize::try_from(number).ok().filter(|&number| number <= max);
+    number.and_then(NonZeroUsize::new).ok_or_else(|| format!("1 to {max} {what}"))
+}
+
+fn parse_threads(value: &str) -> Result<NonZeroUsize, String> {
+    parse_bounded(value, THREADS_MAX, "threads")
+}
+
+fn parse_depth(value: &str) -> Result<NonZeroUsize, String> {
+    parse_bounded(value, DEPTH_MAX, "reads at once")
+}
+
+fn parse_files(value: &str) -> Result<NonZeroUsize, String> {
+    parse_bounded(value, FILES_MAX, "files")
+}
+
+fn parse_at_once(value: &str) -> Result<NonZeroU32, String> {
+    let number = parse_bounded(value, THREADS_MAX, "attempts at once")?;
+    Ok(NonZeroU32::new(number.get() as u32).expect("it is not zero"))
+}
+
+fn parse_nodes(value: &str) -> Result<NodeSelection, String> {
+    NodeSelection::parse(value).map_err(|error| error.to_string())
+}
+
+fn parse_policy(value: &str) -> Result<NodePolicy, String> {
+    match value {
+        "least-loaded" => Ok(NodePolicy::LeastLoaded),
+        "round-robin" => Ok(NodePolicy::RoundRobin),
+        _ => {
+            let node = value.strip_prefix("node:").and_then(|node| node.parse().ok());
+            let node = node.ok_or("least-loaded, round-robin or node:N");
+            node.map(NodePolicy::Fixed).map_err(ToOwned::to_owned)
+        }
+    }
+}
+
+impl WorkOptions {
+    /// Worker threads.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.jobs.unwrap_or_else(machine::cpus)
+    }
+
+    /// Key files that a worker reads at once.
+    pub(crate) const fn io_depth(&self) -> NonZeroUsize {
+        self.io_depth
+    }
+
+    /// Key files that are in flight at once.
+    pub(crate) fn files_in_flight_max(&self) -> NonZeroUsize {
+        let default = self.threads().saturating_mul(const { NonZeroUsize::new(2).unwrap() });
+        self.max_files.unwrap_or(default.max(const { NonZeroUsize::new(64).unwrap() }))
+    }
+
+    /// How many attempts of one search may be made at once.
+    pub(crate) fn ramp(&self) -> Ramp {
+        let threads = NonZeroU32::new(self.threads().get() as u32).expect("it is not zero");
+        Ramp {
+            initial: self.per_file_initial,
+            max: self.per_file_max.unwrap_or(threads).max(self.per_file_initial),
+            every: (self.ramp_ms > 0).then(|| Duration::from_millis(self.ramp_ms)),
+        }
+    }
+
+    /// Which nodes take items.
+    pub(crate) const fn node_policy(&self) -> NodePolicy {
+        self.node_policy
+    }
+
+    /// What is wanted of the machine.
+    pub(crate) fn machine(&self, memory_bytes_max: u64) -> MachineOptions {
+        MachineOptions {
+            backend: match self.io_backend {
+                BackendChoice::Auto => Backend::Auto,
+                BackendChoice::Uring => Backend::Uring,
+                BackendChoice::Blocking => Backend::Blocking,
+            },
+            workers: self.threads(),
+            io_threads: IO_THREADS,
+            nodes: self.numa.clone(),
+            memory_bytes_max,
+            guards: if self.guard_pages { GuardPages::On } else { GuardPages::default() },
+        }
+    }
+}
