@@ -18,7 +18,10 @@ use crate::system::{At, Errno, Links, Opening, Stat, System, Wait};
 pub(crate) struct Reading<S: System> {
     goal: Goal<S>,
     part: Part<S>,
-    #[cfg_attr(not(ring), allow(dead_code, reason = "counted by rings alone"))]
+    #[cfg_attr(
+        not(any(ring, feature = "simulation")),
+        allow(dead_code, reason = "counted by rings alone")
+    )]
     tries: usize,
 }
 
@@ -63,7 +66,10 @@ enum Extent {
 }
 
 /// What a reading wants to read next.
-#[cfg_attr(not(ring), allow(dead_code, reason = "asked for by rings alone"))]
+#[cfg_attr(
+    not(any(ring, feature = "simulation")),
+    allow(dead_code, reason = "asked for by rings alone")
+)]
 pub(crate) struct ReadRequest<'r, F> {
     pub(crate) file: &'r F,
     pub(crate) into: &'r mut [u8],
@@ -191,7 +197,10 @@ impl<S: System> Reading<S> {
         }
     }
 
-    #[cfg_attr(not(ring), allow(dead_code, reason = "asked for by rings alone"))]
+    #[cfg_attr(
+        not(any(ring, feature = "simulation")),
+        allow(dead_code, reason = "asked for by rings alone")
+    )]
     /// What somebody else may read for it. The memory stays where it is until [`Self::take`].
     pub(crate) fn request(&mut self) -> ReadRequest<'_, S::File> {
         let offset = self.part.next_offset();
@@ -200,7 +209,10 @@ impl<S: System> Reading<S> {
         ReadRequest { file, into: buffer.rest(room), offset }
     }
 
-    #[cfg_attr(not(ring), allow(dead_code, reason = "given by rings alone"))]
+    #[cfg_attr(
+        not(any(ring, feature = "simulation")),
+        allow(dead_code, reason = "given by rings alone")
+    )]
     /// Takes what somebody else read for it by [`Self::request`], and goes on.
     pub(crate) fn take(mut self: Box<Self>, system: &S, read: Result<usize, Errno>) -> Progress<S> {
         match read {
