@@ -113,9 +113,6 @@ impl System for SimulatedSystem {
 
     fn names(&self, directory: &OpenFile) -> Result<Vec<OsString>, Errno> {
         let State { disk, random, .. } = &mut *self.state()?;
-        if disk.node(directory.node).links == 0 {
-            return Err(Errno::NOENT);
-        }
         let mut names: Vec<OsString> = disk.entries(directory.node)?.keys().cloned().collect();
         random.shuffle(&mut names);
         Ok(names)
