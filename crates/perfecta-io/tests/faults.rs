@@ -3,16 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod cases;
 mod world;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use perfecta_io::{
-    Buffer, Call, Engine, EntryKind, Fault, FaultPlan, FileContent, IoError, Op, Outcome, Payload,
-    Replace, Symlinks, Token,
+    Call, EntryKind, Fault, FaultPlan, IoError, Op, Outcome, Payload, Replace, Token,
 };
 
+use self::cases::{Case, reading_cases, sync_case, writing_cases};
 use self::world::{Backend, World, backends};
 
 const EINTR: i32 = 4;
@@ -21,213 +22,7 @@ const EAGAIN: i32 = 11;
 const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
-
-/// An operation, and the machine that it needs.
-struct Case {
-    name: &'static str,
-    prepare: fn(&mut dyn Engine, &dyn World) -> Op,
-    /// Whether all is as it has to be after a success.
-    is_done: fn(Payload, &dyn World) -> bool,
-}
-
-fn file(name: &str, bytes: &[u8]) -> FileContent {
-    FileContent { name: name.into(), bytes: bytes.to_vec() }
-}
-
-fn two_files() -> Vec<FileContent> {
-    vec![file("a", &[7; 10_000]), file("b", b"12")]
-}
-
-fn has_two_files(world: &dyn World) -> bool {
-    two_files().iter().all(|file| {
-        let name = format!("d/{}", file.name.display());
-        world.read(&name).as_ref() == Some(&file.bytes)
-    })
-}
-
-fn make_two_files(world: &dyn World) {
-    world.make_directories("d");
-    for FileContent { name, bytes } in two_files() {
-        world.write(&format!("d/{}", name.display()), &bytes);
-    }
-}
-
-fn reading_cases() -> [Case; 8] {
-    [
-        Case {
-            name: "read a file",
-            prepare: |_, world| {
-                world.write("file", &[7; 10_000]);
-                let (path, buffer) = (world.root().join("file"), Buffer::default());
-                Op::ReadFile { path, buffer, bytes_max: 10_000, symlinks: Symlinks::Refuse }
-            },
-            is_done: |payload, _| *payload.into_bytes() == [7; 10_000],
-        },
-        Case {
-            name: "read a part of a file",
-            prepare: |_, world| {
-                world.write("file", b"0123456789");
-                let (path, buffer) = (world.root().join("file"), Buffer::default());
-                Op::ReadRange { path, offset: 2, bytes: 7, buffer }
-            },
-            is_done: |payload, _| *payload.into_bytes() == *b"2345678",
-        },
-        Case {
-            name: "read a directory",
-            prepare: |_, world| {
-                make_two_files(world);
-                Op::ReadDirectory { path: world.root().join("d"), bytes_max: 100_000 }
-            },
-            is_done: |payload, _| payload.into_files() == two_files(),
-        },
-        Case {
-            name: "list a tree",
-            prepare: |_, world| {
-                make_two_files(world);
-                Op::ListTree { root: world.root().to_owned(), entries_max: 10, depth_max: 10 }
-            },
-            is_done: |payload, _| {
-                let kind_of = |entry: perfecta_io::Entry| entry.kind;
-                let kinds: Vec<EntryKind> =
-                    payload.into_listing().entries.into_iter().map(kind_of).collect();
-                let file = |bytes| EntryKind::File { bytes };
-                kinds == [EntryKind::Directory, file(10_000), file(2)]
-            },
-        },
-        Case {
-            name: "inspect a path",
-            prepare: |_, world| {
-                world.write("file", b"keys");
-                Op::Inspect { path: world.root().join("file") }
-            },
-            is_done: |payload, _| payload.into_kind() == EntryKind::File { bytes: 4 },
-        },
-        Case {
-            name: "resolve a path",
-            prepare: |_, world| {
-                make_two_files(world);
-                world.make_link("link", "d");
-                Op::Resolve { path: world.root().join("link/absent/below") }
-            },
-            is_done: |payload, _| payload.into_path().ends_with("d/absent/below"),
-        },
-        Case {
-            name: "list a directory",
-            prepare: |_, world| {
-                make_two_files(world);
-                Op::ListDirectory { path: world.root().join("d") }
-            },
-            is_done: |payload, _| payload.into_names() == ["a", "b"],
-        },
-        Case {
-            name: "open a file system",
-            prepare: |_, world| Op::OpenFilesystem { path: world.root().to_owned() },
-            is_done: |payload, _| matches!(payload, Payload::Held(_)),
-        },
-    ]
-}
-
-fn writing_cases() -> [Case; 10] {
-    [
-        Case {
-            name: "make directories",
-            prepare: |_, world| Op::MakeDirectories { path: world.root().join("a/b/c") },
-            is_done: |_, world| world.inspect("a/b/c") == Some(EntryKind::Directory),
-        },
-        Case {
-            name: "write a directory",
-            prepare: |_, world| {
-                let parent = world.root().to_owned();
-                Op::WriteDirectory { parent, name: "d".into(), files: two_files() }
-            },
-            is_done: |payload, world| payload.into_files() == two_files() && has_two_files(world),
-        },
-        Case {
-            name: "write a file",
-            prepare: |_, world| {
-                let (directory, file) = (world.root().to_owned(), file("file", &[7; 10_000]));
-                Op::WriteFile { directory, file }
-            },
-            is_done: |_, world| world.read("file").unwrap() == [7; 10_000],
-        },
-        Case {
-            name: "append",
-            prepare: |_, world| {
-                world.write("pack", b"12");
-                let (path, bytes) = (world.root().join("pack"), vec![7; 10_000]);
-                Op::Append { path, offset: 2, bytes }
-            },
-            is_done: |payload, world| {
-                let expected = [&b"12"[..], &[7; 10_000]].concat();
-                payload.into_written() == [7; 10_000] && world.read("pack").unwrap() == expected
-            },
-        },
-        Case {
-            name: "publish",
-            prepare: |_, world| {
-                make_two_files(world);
-                let (staged, target) = (world.root().join("d"), world.root().join("e"));
-                Op::Publish { staged, target, replace: Replace::Never }
-            },
-            is_done: |_, world| world.read("e/b").unwrap() == b"12" && world.inspect("d").is_none(),
-        },
-        Case {
-            name: "exchange",
-            prepare: |_, world| {
-                make_two_files(world);
-                world.make_directories("e");
-                let (staged, target) = (world.root().join("d"), world.root().join("e"));
-                Op::Publish { staged, target, replace: Replace::Exchange }
-            },
-            is_done: |_, world| {
-                world.read("e/b").unwrap() == b"12" && world.inspect("d/b").is_none()
-            },
-        },
-        Case {
-            name: "remove a tree",
-            prepare: |_, world| {
-                make_two_files(world);
-                world.make_directories("d/below");
-                Op::RemoveTree { path: world.root().join("d") }
-            },
-            is_done: |_, world| world.inspect("d").is_none(),
-        },
-        Case {
-            name: "sync a directory",
-            prepare: |_, world| Op::SyncDirectory { path: world.root().to_owned() },
-            is_done: |_, _| true,
-        },
-        Case {
-            name: "create a lock",
-            prepare: |_, world| Op::CreateLock { path: world.root().join("lock") },
-            is_done: |payload, world| {
-                matches!(payload, Payload::Held(_)) && world.inspect("lock").is_some()
-            },
-        },
-        Case {
-            name: "try a lock",
-            prepare: |_, world| {
-                world.write("lock", b"");
-                Op::TryLock { path: world.root().join("lock") }
-            },
-            is_done: |payload, _| matches!(payload, Payload::Held(_)),
-        },
-    ]
-}
-
-/// Of which there is one only, because it is dear on a real machine.
-fn sync_case() -> Case {
-    Case {
-        name: "sync a file system",
-        prepare: |engine, world| {
-            let path = world.root().to_owned();
-            let opened = perfecta_io::call(engine, Op::OpenFilesystem { path: path.clone() });
-            let filesystem = Arc::new(opened.unwrap().into_held());
-            Op::SyncFilesystem { filesystem, path }
-        },
-        is_done: |_, _| true,
-    }
-}
+const ENOSYS: i32 = 38;
 
 /// What an operation came to with one call, or some, gone wrong.
 struct Run {
@@ -405,5 +200,52 @@ fn calls_are_numbered_in_order_and_named_with_their_paths() {
             ("write", "d/b"),
         ];
         assert_eq!(told, expected.map(|(name, path)| (name, Path::new(path))));
+    }
+}
+
+/// Publishes where the file system knows no way but a plain rename, with one call more gone wrong.
+fn publish_in_steps(backend: &Backend, replace: Replace, at: u64) -> Option<Run> {
+    let plan = Arc::<FaultPlan>::default();
+    let (mut engine, world) = (backend.start)(Some(&plan));
+    world.make_directories("stage/d");
+    world.write("stage/d/who", b"later");
+    if replace == Replace::Exchange {
+        world.make_directories("target");
+        world.write("target/who", b"earlier");
+    }
+    plan.inject(..=0, Fault::Errno(ENOSYS));
+    plan.inject(at..=at, Fault::Errno(EIO));
+    let (staged, target) = (world.root().join("stage/d"), world.root().join("target"));
+    let outcome = perfecta_io::call(engine.as_mut(), Op::Publish { staged, target, replace });
+    let calls = plan.calls(0);
+    let hit = calls.get(at as usize).cloned();
+    let is_over = hit.is_none();
+    let run = Run { outcome, hit, calls, world };
+    if is_over {
+        assert!(run.outcome.is_ok(), "{:?}", run.calls);
+        return None;
+    }
+    Some(run)
+}
+
+#[test]
+fn publishing_in_steps_succeeds_or_leaves_all_as_it_was() {
+    for backend in backends() {
+        for replace in [Replace::Never, Replace::Exchange] {
+            let earlier = match replace {
+                Replace::Never => None,
+                Replace::Exchange => Some(b"earlier".to_vec()),
+            };
+            let runs = (1..).map_while(|at| publish_in_steps(&backend, replace, at));
+            for Run { outcome, hit, world, .. } in runs {
+                let hit = hit.unwrap();
+                let is_done = world.read("target/who") == Some(b"later".to_vec());
+                assert_eq!(outcome.is_ok(), is_done, "{hit}");
+                if !is_done {
+                    assert_eq!(world.read("target/who"), earlier, "{hit}");
+                    assert_eq!(world.read("stage/d/who").unwrap(), b"later", "{hit}");
+                }
+            }
+        }
     }
 }
