@@ -149,7 +149,9 @@ impl Inner {
             let State { agenda, now, .. } = &mut *state;
             match agenda.steps.first_entry() {
                 Some(entry) if entry.key().0 <= time => {
-                    *now = entry.key().0.max(*now);
+                    let (due, _) = *entry.key();
+                    assert!(due >= *now, "a step was left behind");
+                    *now = due;
                     entry.remove()
                 }
                 Some(_) | None => return false,

@@ -5,10 +5,12 @@
 mod against_host;
 mod power;
 mod time;
+mod turmoil;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use super::disk::{Body, ROOT};
 use super::{SimulatedEngine, SimulatedMachine};
 use crate::engine::call;
 use crate::error::IoError;
@@ -46,4 +48,25 @@ fn publish(from: &str, to: &str) -> Op {
 
 fn start_again(machine: &SimulatedMachine) -> SimulatedEngine {
     machine.engine(&Arc::<FaultPlan>::default())
+}
+
+impl SimulatedMachine {
+    /// Links are as many as there are names, and no file counts as open that is closed.
+    fn check_links(&self) {
+        let disk = &self.inner.state.lock().disk;
+        let paths = disk.paths();
+        for (path, id) in &paths {
+            let node = disk.node(*id);
+            let names = paths.iter().filter(|(_, found)| found == id).count() as u64;
+            let expected = match &node.body {
+                Body::Directory { entries, .. } => {
+                    let is_directory = |id: &&u64| disk.entries(**id).is_ok();
+                    2 + entries.values().filter(is_directory).count() as u64
+                }
+                Body::File(_) | Body::Link(_) | Body::Special(_) => names,
+            };
+            assert_eq!(node.links, expected, "{}", path.display());
+            assert!(*id == ROOT || names == 1, "{}", path.display());
+        }
+    }
 }

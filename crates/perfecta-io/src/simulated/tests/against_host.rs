@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::disk::{Body, ROOT};
 use super::super::system::SimulatedSystem;
 use super::super::{Inner, SimulatedMachine};
 use crate::host::Host;
@@ -149,25 +148,6 @@ impl SimulatedMachine {
     fn system(&self) -> SimulatedSystem {
         let inner: &Arc<Inner> = &self.inner;
         SimulatedSystem::new(inner)
-    }
-
-    /// Links are as many as there are names, and no file counts as open that is closed.
-    fn check_links(&self) {
-        let disk = &self.inner.state.lock().disk;
-        let paths = disk.paths();
-        for (path, id) in &paths {
-            let node = disk.node(*id);
-            let names = paths.iter().filter(|(_, found)| found == id).count() as u64;
-            let expected = match &node.body {
-                Body::Directory { entries, .. } => {
-                    let is_directory = |id: &&u64| disk.entries(**id).is_ok();
-                    2 + entries.values().filter(is_directory).count() as u64
-                }
-                Body::File(_) | Body::Link(_) | Body::Special(_) => names,
-            };
-            assert_eq!(node.links, expected, "{}", path.display());
-            assert!(*id == ROOT || names == 1, "{}", path.display());
-        }
     }
 }
 
