@@ -6,6 +6,7 @@
 
 mod system;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -62,10 +63,11 @@ pub struct FaultPlan {
     state: Mutex<PlanState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct PlanState {
     injected: Vec<Injection>,
     drawing: Option<Drawing>,
+    foreign: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
     calls: Vec<Call>,
 }
 
@@ -116,6 +118,12 @@ impl FaultPlan {
         self.state.lock().injected.push(Injection { begin, end, fault });
     }
 
+    /// Lets somebody else act right before call number `call`: another program that writes, moves or
+    /// removes what the call is about to meet. On a simulated machine that is done without an engine.
+    pub fn meanwhile(&self, call: u64, act: impl FnOnce() + Send + 'static) {
+        self.state.lock().foreign.insert(call, Box::new(act));
+    }
+
     /// Calls made so far.
     #[must_use]
     pub fn num_calls(&self) -> u64 {
@@ -142,6 +150,11 @@ impl FaultPlan {
         let fault = state.fault_of(number);
         let path = path.to_owned();
         state.calls.push(Call { number, name, path, fault, answer: None });
+        let foreign = state.foreign.remove(&number);
+        drop(state);
+        if let Some(act) = foreign {
+            act();
+        }
         (number, fault)
     }
 
@@ -168,6 +181,13 @@ impl PlanState {
             self.injected.push(Injection { begin: number, end, fault });
         }
         Some(fault)
+    }
+}
+
+impl fmt::Debug for PlanState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { injected, drawing, foreign: _, calls } = self;
+        write!(formatter, "{injected:?} {drawing:?} after {} calls", calls.len())
     }
 }
 

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use perfecta_io::{
-    Call, EntryKind, Fault, FaultPlan, IoError, Op, Outcome, Payload, Replace, Token,
+    Buffer, Call, EntryKind, Fault, FaultPlan, IoError, IoErrorKind, Op, Outcome, Payload, Replace,
+    Symlinks, Token,
 };
 
 use self::cases::{Case, reading_cases, sync_case, writing_cases};
@@ -30,7 +31,7 @@ struct Run {
     /// The call that went wrong first, if so many were made.
     hit: Option<Call>,
     calls: Vec<Call>,
-    world: Box<dyn World>,
+    world: Arc<dyn World>,
 }
 
 /// Lets the calls from number `first` of an operation on go wrong.
@@ -200,6 +201,39 @@ fn calls_are_numbered_in_order_and_named_with_their_paths() {
             ("write", "d/b"),
         ];
         assert_eq!(told, expected.map(|(name, path)| (name, Path::new(path))));
+    }
+}
+
+#[test]
+fn a_file_that_is_written_between_any_two_calls_is_read_as_it_was_or_is_or_not_at_all() {
+    let (earlier, later) = (vec![1; 10_000], vec![2; 12_000]);
+    for backend in backends() {
+        let mut ends = Vec::new();
+        for at in 0.. {
+            let plan = Arc::<FaultPlan>::default();
+            let (mut engine, world) = (backend.start)(Some(&plan));
+            world.write("file", &earlier);
+            let (foreign, bytes) = (Arc::clone(&world), later.clone());
+            plan.meanwhile(at, move || foreign.write("file", &bytes));
+            let (path, buffer) = (world.root().join("file"), Buffer::default());
+            let symlinks = Symlinks::Follow;
+            let op = Op::ReadFile { path, buffer, bytes_max: 20_000, symlinks };
+            let end = perfecta_io::call(engine.as_mut(), op)
+                .map(|payload| payload.into_bytes().into_vec())
+                .map_err(|failure| failure.error.kind);
+            if plan.num_calls() <= at {
+                assert!(end == Ok(earlier.clone()), "nobody wrote it");
+                break;
+            }
+            ends.push(end);
+        }
+        let is_expected = |end: &Result<Vec<u8>, IoErrorKind>| match end {
+            Ok(read) => *read == later,
+            Err(kind) => *kind == IoErrorKind::Changed,
+        };
+        assert!(ends.iter().all(is_expected), "{}", backend.name);
+        // Before it was opened, and before it was inspected.
+        assert_eq!(ends.iter().filter(|end| end.is_ok()).count(), 2, "{}", backend.name);
     }
 }
 

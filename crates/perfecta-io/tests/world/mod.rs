@@ -22,7 +22,7 @@ pub(crate) struct Backend {
 }
 
 /// An engine, and the machine that it works on.
-pub(crate) type Started = (Box<dyn Engine>, Box<dyn World>);
+pub(crate) type Started = (Box<dyn Engine>, Arc<dyn World>);
 
 /// Every backend; each starts as users have it, or with calls that go wrong by a plan.
 pub(crate) fn backends() -> Vec<Backend> {
@@ -77,20 +77,20 @@ fn io_threads() -> Arc<IoThreads> {
 }
 
 fn on_host(engine: Box<dyn Engine>) -> Started {
-    (engine, Box::new(tempfile::tempdir().unwrap()))
+    (engine, Arc::new(tempfile::tempdir().unwrap()))
 }
 
 fn simulated(seed: u64, plan: Option<&Arc<FaultPlan>>) -> Started {
     let machine = SimulatedMachine::new(seed);
     machine.make_directories(Path::new(SIMULATED_ROOT));
     let engine = machine.engine(&plan.map(Arc::clone).unwrap_or_default());
-    (Box::new(engine), Box::new(machine))
+    (Box::new(engine), Arc::new(machine))
 }
 
 const SIMULATED_ROOT: &str = "/root";
 
 /// A machine, as seen by no engine. Names are those below [`World::root`].
-pub(crate) trait World {
+pub(crate) trait World: Send + Sync {
     /// An empty directory.
     fn root(&self) -> &Path;
     fn write_at(&self, path: &Path, bytes: &[u8]);
