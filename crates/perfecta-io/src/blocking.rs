@@ -7,6 +7,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::engine::{Completion, Engine, Token};
+#[cfg(feature = "simulation")]
+use crate::faults::{FaultPlan, Faulty};
 use crate::host::Host;
 use crate::io_threads::{Ending, Errand, IoThreads};
 use crate::mailbox::Mailbox;
@@ -24,6 +26,16 @@ impl BlockingEngine {
     #[must_use]
     pub fn new(io_threads: Option<Arc<IoThreads>>) -> Self {
         Self { inner: Blocking::new(Host, io_threads) }
+    }
+
+    /// An engine like it whose calls go wrong by a plan.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn with_faults(
+        io_threads: Option<Arc<IoThreads>>,
+        plan: Arc<FaultPlan>,
+    ) -> impl Engine + Send + use<> {
+        Blocking::new(Faulty::new(Host, plan), io_threads)
     }
 }
 

@@ -132,3 +132,51 @@ impl std::fmt::Debug for QueueState {
         write!(formatter, "{} errands wait", self.waiting.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::error::{IoError, IoErrorKind, Operation};
+    use crate::op::{Failure, Payload};
+
+    #[test]
+    fn what_no_thread_has_begun_is_cancelled_with_its_buffer_and_the_rest_is_finished() {
+        let io_threads = IoThreads::start(NonZeroUsize::MIN).expect("a thread");
+        let (mailbox, (go_on, wait)) = (Arc::<Mailbox>::default(), mpsc::channel::<()>());
+        let (begun, begins) = mpsc::channel::<()>();
+        let waits = move |_| {
+            begun.send(()).expect("the test waits for it");
+            wait.recv().expect("the test lets it go on");
+            Ok(Payload::Done)
+        };
+        let ends = |ending| match ending {
+            Ending::Finished => Ok(Payload::Done),
+            Ending::Cancelled => {
+                let error = IoError::new(Operation::Read, Path::new("a"), IoErrorKind::Cancelled);
+                Err(Failure { error, buffer: Some(Buffer::default()) })
+            }
+        };
+        let send = |token, end| {
+            let mailbox = Arc::clone(&mailbox);
+            io_threads.send(Errand { token: Token(token), mailbox, end });
+        };
+        send(1, Box::new(waits));
+        begins.recv().expect("it begins");
+        send(2, Box::new(ends));
+        for token in [1, 2, 2, 3] {
+            io_threads.cancel(&mailbox, Token(token));
+        }
+        let cancelled = mailbox.take().expect("it is cancelled at once");
+        assert_eq!(cancelled.token, Token(2));
+        assert!(cancelled.outcome.expect_err("it is cancelled").buffer.is_some());
+        go_on.send(()).expect("it waits");
+        drop(io_threads);
+        let finished = mailbox.take().expect("it is finished");
+        assert_eq!(finished.token, Token(1));
+        assert!(finished.outcome.is_ok() && mailbox.take().is_none());
+    }
+}

@@ -41,15 +41,29 @@ mod uring;
 pub mod pool;
 pub mod topology;
 
+// For tests: machines of which everything is known.
+#[cfg(feature = "simulation")]
+mod faults;
+#[cfg(feature = "simulation")]
+mod random;
+#[cfg(feature = "simulation")]
+mod simulated;
+
 pub use self::blocking::BlockingEngine;
 pub use self::buffer::Buffer;
 pub use self::clock::{Clock, SystemClock};
 pub use self::engine::{Completion, Engine, Token, call};
 pub use self::engines::{Backend, BackendError, Engines, RingRefusal};
 pub use self::error::{IoError, IoErrorKind, Operation};
+#[cfg(feature = "simulation")]
+pub use self::faults::{Call, Fault, FaultPlan};
 pub use self::io_threads::IoThreads;
 pub use self::op::{
     Entry, EntryKind, Failure, FileContent, Held, Listing, Op, Outcome, Payload, Replace, Symlinks,
 };
+#[cfg(feature = "simulation")]
+pub use self::random::Random;
+#[cfg(feature = "simulation")]
+pub use self::simulated::{PowerCut, SimulatedEngine, SimulatedMachine};
 #[cfg(ring)]
 pub use self::uring::UringEngine;

@@ -108,7 +108,8 @@ pub enum Op {
         buffer: Buffer,
     },
     /// Moves a staged file or directory to its place at once. With [`Replace::Exchange`], what was
-    /// there is at `staged` afterwards.
+    /// there is at `staged` afterwards; if a file system without exchanges fails to move it there,
+    /// beside that place.
     Publish {
         /// What was staged.
         staged: PathBuf,

@@ -7,6 +7,8 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "simulation")]
+use std::time::Duration;
 
 pub(crate) use rustix::io::Errno;
 
@@ -62,6 +64,28 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
 
     /// A path, absolute and without links; all of it must be there.
     fn canonical(&self, path: &Path) -> Result<PathBuf, Errno>;
+
+    /// Asked before somebody else reads for an operation, as a ring does: how much may be read, at
+    /// most `bytes`, or what the read fails with instead.
+    #[allow(dead_code, reason = "asked by rings alone")]
+    fn before_read(&self, _file: &Self::File, bytes: usize) -> Result<usize, Errno> {
+        Ok(bytes)
+    }
+
+    /// For faults: lets time pass.
+    #[cfg(feature = "simulation")]
+    fn pass(&self, time: Duration) {
+        #[expect(clippy::disallowed_methods, reason = "the event waited for is that time passed")]
+        std::thread::sleep(time);
+    }
+
+    /// For faults: a sync of this file failed. A real system need not be told.
+    #[cfg(feature = "simulation")]
+    fn lose(&self, _file: &Self::File) {}
+
+    /// For faults: a sync of the file system that this file lies on failed.
+    #[cfg(feature = "simulation")]
+    fn lose_filesystem(&self, _file: &Self::File) {}
 }
 
 /// A place: a path, or a name in an open directory.

@@ -1,60 +1,35 @@
-//! One suite for every backend: what an operation does, on a real file system.
+//! One suite for every backend: what an operation does, on a real file system or a simulated one.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[cfg(target_os = "linux")]
 #[path = "engine/backends.rs"]
 mod backends;
+mod world;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use perfecta_io::UringEngine;
 use perfecta_io::{
-    Backend, BlockingEngine, Buffer, Clock, Completion, Engine, Engines, EntryKind, FileContent,
-    IoError, IoErrorKind, IoThreads, Op, Outcome, Payload, Replace, Symlinks, SystemClock, Token,
+    Buffer, Clock, Completion, Engine, EntryKind, FileContent, IoError, IoErrorKind, Op, Outcome,
+    Payload, Replace, Symlinks, SystemClock, Token,
 };
 
-/// Makes an engine of a backend.
-type Make = fn() -> Box<dyn Engine>;
-
-/// Every backend by name.
-fn backends() -> Vec<(&'static str, Make)> {
-    let mut backends: Vec<(&str, Make)> = vec![
-        ("blocking", || Box::new(BlockingEngine::default())),
-        ("blocking with threads", || Box::new(BlockingEngine::new(Some(io_threads())))),
-        ("chosen", || Engines::start(Backend::Auto, 1.try_into().unwrap()).unwrap().engine()),
-    ];
-    #[cfg(target_os = "linux")]
-    if UringEngine::new(None).is_ok() {
-        backends.push(("ring", || Box::new(UringEngine::new(None).unwrap())));
-        let with_threads = || Box::new(UringEngine::new(Some(io_threads())).unwrap()) as Box<_>;
-        backends.push(("ring with threads", with_threads));
-    }
-    backends
-}
-
-fn io_threads() -> Arc<IoThreads> {
-    Arc::new(IoThreads::start(2.try_into().unwrap()).unwrap())
-}
+use self::world::{World, backends};
 
 /// Runs one check on every backend, each in a directory of its own.
 #[expect(clippy::print_stdout, reason = "says on which backend a check failed")]
-fn for_every_backend(check: impl Fn(&mut dyn Engine, &Path)) {
-    for (name, make) in backends() {
-        println!("on the backend \"{name}\":");
-        let mut engine = make();
-        let directory = tempfile::tempdir().unwrap();
-        check(engine.as_mut(), directory.path());
-        assert_eq!(engine.num_in_flight(), 0);
-        assert!(engine.poll().is_none());
+fn for_every_backend(check: impl Fn(&mut dyn Engine, &dyn World)) {
+    for backend in backends() {
+        println!("on the backend \"{}\":", backend.name);
+        let (mut engine, world) = (backend.start)(None);
+        check(engine.as_mut(), world.as_ref());
+        assert_eq!(engine.num_in_flight(), 0, "{}", backend.name);
+        assert!(engine.poll().is_none(), "{}", backend.name);
     }
 }
 
@@ -74,8 +49,9 @@ fn file(name: &str, bytes: &[u8]) -> FileContent {
 
 #[test]
 fn every_operation_completes_once_with_its_own_token() {
-    for_every_backend(|engine, directory| {
-        fs::write(directory.join("a"), b"a").unwrap();
+    for_every_backend(|engine, world| {
+        let directory = world.root();
+        world.write("a", b"a");
         let mut expected: Vec<u64> = (0..engine.capacity() as u64).collect();
         for &token in &expected {
             let path = if token % 2 == 0 { directory.join("a") } else { directory.join("absent") };
@@ -95,18 +71,16 @@ fn every_operation_completes_once_with_its_own_token() {
 
 #[test]
 fn a_regular_file_is_read_and_anything_else_is_refused_by_its_kind() {
-    for_every_backend(|engine, directory| {
-        let path = |name: &str| directory.join(name);
-        fs::write(path("file"), b"keys").unwrap();
-        fs::write(path("empty"), b"").unwrap();
-        fs::write(path("large"), [0; 101]).unwrap();
-        fs::create_dir(path("directory")).unwrap();
-        let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        let fifo = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), fifo, mode, 0).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
-        symlink("file", path("link")).unwrap();
-        symlink("loop", path("loop")).unwrap();
+    for_every_backend(|engine, world| {
+        let path = |name: &str| world.root().join(name);
+        world.write("file", b"keys");
+        world.write("empty", b"");
+        world.write("large", &[0; 101]);
+        world.make_directories("directory");
+        world.make_fifo("fifo");
+        world.make_socket("socket");
+        world.make_link("link", "file");
+        world.make_link("loop", "loop");
 
         assert_eq!(read(engine, &path("file"), Symlinks::Refuse).unwrap(), b"keys");
         assert_eq!(read(engine, &path("empty"), Symlinks::Refuse).unwrap(), b"");
@@ -118,7 +92,7 @@ fn a_regular_file_is_read_and_anything_else_is_refused_by_its_kind() {
             assert!(matches!(found, IoErrorKind::NotAFile(kind) if kind == name), "{name}");
         }
         assert_eq!(kind(refused(&path("fifo"), Symlinks::Follow)), IoErrorKind::NotAFile("FIFO"));
-        let device = refused(Path::new("/dev/zero"), Symlinks::Follow);
+        let device = refused(&world.device(), Symlinks::Follow);
         assert_eq!(device.kind, IoErrorKind::NotAFile("character device"));
         let large = kind(refused(&path("large"), Symlinks::Follow));
         assert_eq!(large, IoErrorKind::TooLarge { bytes: 101, bytes_max: 100 });
@@ -132,25 +106,26 @@ fn a_regular_file_is_read_and_anything_else_is_refused_by_its_kind() {
 
 #[test]
 fn a_file_whose_bytes_are_not_those_of_its_length_is_said_to_have_changed() {
-    for_every_backend(|engine, _| {
+    for_every_backend(|engine, world| {
         // Its length is 0 and it has bytes all the same, as if it grew while it was read.
-        let error = read(engine, Path::new("/proc/self/stat"), Symlinks::Follow).unwrap_err();
+        let error = read(engine, &world.file_without_length(), Symlinks::Follow).unwrap_err();
         assert_eq!(error.kind, IoErrorKind::Changed);
     });
 }
 
 #[test]
 fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
-    for_every_backend(|engine, root| {
+    for_every_backend(|engine, world| {
         use std::os::unix::ffi::OsStringExt;
-        fs::create_dir_all(root.join("b/c")).unwrap();
-        fs::write(root.join("b/c/file"), b"12345").unwrap();
+        let root = world.root();
+        world.make_directories("b/c");
+        world.write("b/c/file", b"12345");
         let foreign = OsString::from_vec(b"\xffname".to_vec());
-        fs::write(root.join(&foreign), b"1").unwrap();
-        fs::write(root.join("b.x"), b"").unwrap();
-        symlink("..", root.join("b/up")).unwrap();
-        symlink("absent", root.join("broken")).unwrap();
-        symlink("b/c", root.join("again")).unwrap();
+        world.write_at(&root.join(&foreign), b"1");
+        world.write("b.x", b"");
+        world.make_link("b/up", "..");
+        world.make_link("broken", "absent");
+        world.make_link("again", "b/c");
         let list = |engine: &mut dyn Engine, entries_max, depth_max| {
             let op = Op::ListTree { root: root.to_owned(), entries_max, depth_max };
             match call(engine, op)? {
@@ -185,7 +160,8 @@ fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
 
 #[test]
 fn a_directory_is_written_new_and_read_back() {
-    for_every_backend(|engine, parent| {
+    for_every_backend(|engine, world| {
+        let parent = world.root();
         let write = |engine: &mut dyn Engine| {
             let files = vec![file("b", b"second"), file("a", &[7; 100_000])];
             call(engine, Op::WriteDirectory { parent: parent.to_owned(), name: "d".into(), files })
@@ -206,19 +182,23 @@ fn a_directory_is_written_new_and_read_back() {
         }
         let error = call(engine, Op::ReadDirectory { path: path.clone(), bytes_max: 100_005 });
         assert!(matches!(error.unwrap_err().kind, IoErrorKind::TooLarge { .. }));
-        symlink("a", path.join("link")).unwrap();
+        world.make_link("d/link", "a");
         call(engine, Op::ReadDirectory { path, bytes_max: u64::MAX }).unwrap_err();
     });
 }
 
 #[test]
 fn publishing_never_replaces_unless_it_exchanges() {
-    for_every_backend(|engine, root| {
+    for_every_backend(|engine, world| {
+        let root = world.root();
         let make = |name: &str| {
-            fs::create_dir(root.join(name)).unwrap();
-            fs::write(root.join(name).join("who"), name).unwrap();
+            world.make_directories(name);
+            world.write(&format!("{name}/who"), name.as_bytes());
         };
-        let who = |name: &str| fs::read_to_string(root.join(name).join("who")).unwrap();
+        let who = |name: &str| {
+            let bytes = world.read(&format!("{name}/who")).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
         let publish = |engine: &mut dyn Engine, staged: &str, replace| {
             let (staged, target) = (root.join(staged), root.join("target"));
             call(engine, Op::Publish { staged, target, replace })
@@ -234,28 +214,30 @@ fn publishing_never_replaces_unless_it_exchanges() {
         for _ in 0..2 {
             call(engine, Op::RemoveTree { path: root.join("new") }).unwrap();
         }
-        assert!(!root.join("new").exists());
+        assert_eq!(world.inspect("new"), None);
         assert!(publish(engine, "new", Replace::Never).unwrap_err().is_absent());
     });
 }
 
 #[test]
 fn a_tree_is_removed_without_following_links_out_of_it() {
-    for_every_backend(|engine, root| {
-        fs::create_dir_all(root.join("tree/deep/er")).unwrap();
-        fs::write(root.join("outside"), b"kept").unwrap();
-        fs::create_dir(root.join("kept")).unwrap();
-        symlink("../outside", root.join("tree/link")).unwrap();
-        symlink("../kept", root.join("tree/directory")).unwrap();
-        call(engine, Op::RemoveTree { path: root.join("tree") }).unwrap();
-        assert!(!root.join("tree").exists());
-        assert!(root.join("outside").exists() && root.join("kept").exists());
+    for_every_backend(|engine, world| {
+        world.make_directories("tree/deep/er");
+        world.write("outside", b"kept");
+        world.make_directories("kept");
+        world.make_link("tree/link", "../outside");
+        world.make_link("tree/directory", "../kept");
+        call(engine, Op::RemoveTree { path: world.root().join("tree") }).unwrap();
+        assert_eq!(world.inspect("tree"), None);
+        assert_eq!(world.inspect("outside"), Some(EntryKind::File { bytes: 4 }));
+        assert_eq!(world.inspect("kept"), Some(EntryKind::Directory));
     });
 }
 
 #[test]
 fn a_file_is_appended_to_only_where_it_ends() {
-    for_every_backend(|engine, root| {
+    for_every_backend(|engine, world| {
+        let root = world.root();
         let path = root.join("pack");
         let append = |engine: &mut dyn Engine, offset, bytes: &[u8]| {
             let (path, bytes) = (path.clone(), bytes.to_vec());
@@ -281,7 +263,8 @@ fn a_file_is_appended_to_only_where_it_ends() {
 
 #[test]
 fn a_lock_is_held_until_it_is_dropped_and_file_systems_can_be_synced() {
-    for_every_backend(|engine, root| {
+    for_every_backend(|engine, world| {
+        let root = world.root();
         let path = root.join("lock");
         let held = call(engine, Op::CreateLock { path: path.clone() }).unwrap();
         assert!(call(engine, Op::CreateLock { path: path.clone() }).unwrap_err().is_present());
@@ -301,12 +284,13 @@ fn a_lock_is_held_until_it_is_dropped_and_file_systems_can_be_synced() {
 
 #[test]
 fn missing_directories_are_made_and_files_in_their_way_are_errors() {
-    for_every_backend(|engine, root| {
+    for_every_backend(|engine, world| {
+        let root = world.root();
         for _ in 0..2 {
             call(engine, Op::MakeDirectories { path: root.join("a/b/c") }).unwrap();
         }
-        assert!(root.join("a/b/c").is_dir());
-        fs::write(root.join("file"), b"").unwrap();
+        assert_eq!(world.inspect("a/b/c"), Some(EntryKind::Directory));
+        world.write("file", b"");
         for path in ["file", "file/below"] {
             let error = call(engine, Op::MakeDirectories { path: root.join(path) }).unwrap_err();
             assert!(error.is_not_a_directory(), "{error}");
@@ -314,29 +298,17 @@ fn missing_directories_are_made_and_files_in_their_way_are_errors() {
     });
 }
 
-/// Files that are on their device, so that [`evict`] can have them there alone.
-fn files_on_device(directory: &Path, count: usize, bytes: usize) -> Vec<PathBuf> {
-    let paths: Vec<PathBuf> = (0..count).map(|number| directory.join(number.to_string())).collect();
+/// Files that are on their device, so that they can be evicted and be there alone.
+fn files_on_device(world: &dyn World, directory: &str, count: usize, bytes: usize) -> Vec<PathBuf> {
+    world.make_directories(directory);
+    let name = |number: usize| format!("{directory}/{number}");
+    let paths: Vec<PathBuf> = (0..count).map(|number| world.root().join(name(number))).collect();
     for (number, path) in paths.iter().enumerate() {
         let content = (0..bytes).map(|place| (place / 251 + place + number) as u8);
-        fs::write(path, content.collect::<Vec<u8>>()).unwrap();
+        world.write_at(path, &content.collect::<Vec<u8>>());
     }
-    // Has all of them written at once before each is waited for.
-    evict(&paths);
-    for path in &paths {
-        fs::File::open(path).unwrap().sync_all().unwrap();
-    }
+    world.sync(&paths);
     paths
-}
-
-/// Lets go of what is in memory of files, where their file system does so.
-fn evict(paths: &[PathBuf]) {
-    for path in paths {
-        let file = fs::File::open(path).unwrap();
-        #[cfg(target_os = "linux")]
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        drop(file);
-    }
 }
 
 fn assert_content(number: usize, bytes: &[u8]) {
@@ -366,13 +338,11 @@ fn drain(engine: &mut dyn Engine) -> BTreeMap<usize, Outcome> {
 
 #[test]
 fn many_cold_files_are_read_at_once_and_each_buffer_has_its_own_bytes() {
-    let small = tempfile::tempdir().unwrap();
-    let large = tempfile::tempdir().unwrap();
-    let small = files_on_device(small.path(), 80, 5_000);
-    let large = files_on_device(large.path(), 8, 3 << 20);
-    for_every_backend(|engine, _| {
+    for_every_backend(|engine, world| {
+        let small = files_on_device(world, "small", 60, 5_000);
+        let large = files_on_device(world, "large", 8, 3 << 20);
         for (paths, bytes) in [(&small, 5_000), (&large, 3 << 20)] {
-            evict(paths);
+            world.evict(paths);
             let count = paths.len();
             for (number, path) in paths.iter().enumerate() {
                 submit_read(engine, number, path);
@@ -391,15 +361,14 @@ fn many_cold_files_are_read_at_once_and_each_buffer_has_its_own_bytes() {
 
 #[test]
 fn cold_directories_and_ranges_are_read_whole() {
-    let directory = tempfile::tempdir().unwrap();
-    let directory = directory.path();
-    let paths = files_on_device(directory, 10, 200_000);
-    for_every_backend(|engine, _| {
-        evict(&paths);
+    for_every_backend(|engine, world| {
+        let paths = files_on_device(world, "cold", 10, 200_000);
+        let directory = world.root().join("cold");
+        world.evict(&paths);
         let (path, buffer) = (paths[3].clone(), Buffer::default());
         let range = call(engine, Op::ReadRange { path, offset: 0, bytes: 150_000, buffer });
         assert_content(3, &range.unwrap().into_bytes());
-        let op = Op::ReadDirectory { path: directory.to_owned(), bytes_max: u64::MAX };
+        let op = Op::ReadDirectory { path: directory, bytes_max: u64::MAX };
         let files = call(engine, op).unwrap().into_files();
         assert_eq!(files.len(), 10);
         for file in files {
@@ -411,8 +380,8 @@ fn cold_directories_and_ranges_are_read_whole() {
 
 #[test]
 fn a_wake_before_the_wait_ends_the_wait_and_only_that_one() {
-    for_every_backend(|engine, _| {
-        let (clock, waker) = (SystemClock, engine.waker());
+    for_every_backend(|engine, world| {
+        let (clock, waker) = (world.clock(), engine.waker());
         for _ in 0..100 {
             waker.wake_by_ref();
             let before = clock.now();
@@ -458,10 +427,11 @@ fn no_wake_of_another_thread_is_lost() {
 
 #[test]
 fn completions_end_a_wait_without_a_timeout() {
-    for_every_backend(|engine, directory| {
-        let paths = files_on_device(directory, 1, 100_000);
+    for_every_backend(|engine, world| {
+        let directory = world.root();
+        let paths = files_on_device(world, "cold", 1, 100_000);
         for round in 0..8 {
-            evict(&paths);
+            world.evict(&paths);
             submit_read(engine, round, &paths[0]);
             engine.submit(Token(100), Op::SyncDirectory { path: directory.to_owned() });
             let mut num_completed = 0;
@@ -480,11 +450,11 @@ fn completions_end_a_wait_without_a_timeout() {
 
 #[test]
 fn what_is_cancelled_completes_once_and_its_buffer_comes_back() {
-    let directory = tempfile::tempdir().unwrap();
-    let paths = files_on_device(directory.path(), 32, 300_000);
-    for_every_backend(|engine, directory| {
+    for_every_backend(|engine, world| {
+        let directory = world.root();
+        let paths = files_on_device(world, "cold", 32, 300_000);
         for round in 0..5 {
-            evict(&paths);
+            world.evict(&paths);
             for (number, path) in paths.iter().enumerate() {
                 submit_read(engine, number, path);
                 if number % 2 == round % 2 {
@@ -517,11 +487,12 @@ fn what_is_cancelled_completes_once_and_its_buffer_comes_back() {
 
 #[test]
 fn a_buffer_comes_back_from_every_failure() {
-    for_every_backend(|engine, directory| {
-        let cold = files_on_device(directory, 1, 10_000).remove(0);
-        evict(std::slice::from_ref(&cold));
+    for_every_backend(|engine, world| {
+        let directory = world.root();
+        let cold = files_on_device(world, "cold", 1, 10_000).remove(0);
+        world.evict(std::slice::from_ref(&cold));
         let (missing, one) = (directory.join("missing"), directory.join("one"));
-        fs::write(&one, b"1").unwrap();
+        world.write("one", b"1");
         let buffer = || Buffer::from(vec![7; 100_000]);
         let symlinks = Symlinks::Refuse;
         let whole = |path: &Path, bytes_max| {
@@ -544,18 +515,17 @@ fn a_buffer_comes_back_from_every_failure() {
 
 #[test]
 fn an_engine_may_be_dropped_with_operations_in_flight() {
-    let directory = tempfile::tempdir().unwrap();
-    let paths = files_on_device(directory.path(), 32, 100_000);
-    for (_, make) in backends() {
+    for backend in backends() {
         for _ in 0..3 {
-            evict(&paths);
-            let mut engine = make();
+            let (mut engine, world) = (backend.start)(None);
+            let paths = files_on_device(world.as_ref(), "cold", 32, 100_000);
+            world.evict(&paths);
             let waker = engine.waker();
             for (number, path) in paths.iter().enumerate() {
                 submit_read(engine.as_mut(), number, path);
             }
             for number in 64..68 {
-                let path = directory.path().to_owned();
+                let path = world.root().to_owned();
                 engine.submit(Token(number), Op::SyncDirectory { path });
             }
             drop(engine);
@@ -566,10 +536,11 @@ fn an_engine_may_be_dropped_with_operations_in_flight() {
 
 #[test]
 fn directories_are_synced_side_by_side() {
-    for_every_backend(|engine, root| {
+    for_every_backend(|engine, world| {
+        let root = world.root();
         for number in 0..20 {
             let path = root.join(number.to_string());
-            fs::create_dir(&path).unwrap();
+            world.make_directories(&number.to_string());
             engine.submit(Token(number), Op::SyncDirectory { path });
         }
         engine.submit(Token(20), Op::SyncDirectory { path: root.join("absent") });

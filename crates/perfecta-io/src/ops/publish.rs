@@ -44,7 +44,9 @@ fn rename<S: System>(
 }
 
 /// By plain renames: a new target is checked for first; an exchange leaves a moment in which the
-/// target is absent, never one in which it is partial, and puts the old one back if it fails.
+/// target is absent, never one in which it is partial, and puts the old one back if it fails. Once
+/// the new one is in its place, nothing is a failure any more: an old one that cannot be moved to
+/// where the new one was staged stays beside that place.
 fn rename_in_steps<S: System>(
     system: &S,
     staged: &Path,
@@ -70,7 +72,8 @@ fn rename_in_steps<S: System>(
                 plain(aside, target)?;
                 return Err(errno);
             }
-            plain(aside, staged)
+            let _ = plain(aside, staged);
+            Ok(())
         }
     }
 }

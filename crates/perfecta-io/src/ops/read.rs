@@ -18,7 +18,10 @@ use crate::system::{At, Errno, Links, Opening, Stat, System, Wait};
 pub(crate) struct Reading<S: System> {
     goal: Goal<S>,
     part: Part<S>,
-    #[cfg_attr(not(ring), allow(dead_code, reason = "counted by rings alone"))]
+    #[cfg_attr(
+        not(any(ring, feature = "simulation")),
+        allow(dead_code, reason = "counted by rings alone")
+    )]
     tries: usize,
 }
 
@@ -63,7 +66,10 @@ enum Extent {
 }
 
 /// What a reading wants to read next.
-#[cfg_attr(not(ring), allow(dead_code, reason = "asked for by rings alone"))]
+#[cfg_attr(
+    not(any(ring, feature = "simulation")),
+    allow(dead_code, reason = "asked for by rings alone")
+)]
 pub(crate) struct ReadRequest<'r, F> {
     pub(crate) file: &'r F,
     pub(crate) into: &'r mut [u8],
@@ -153,7 +159,10 @@ impl<S: System> Reading<S> {
 
     /// The reading of the next file, or what all of it came to.
     fn next_part(self, system: &S) -> Result<Self, Outcome> {
-        let buffer = self.part.close(system).map_err(Err)?;
+        if let Err(error) = self.part.check(system) {
+            return Err(self.fail(error));
+        }
+        let buffer = self.part.buffer;
         let mut directory = match self.goal {
             Goal::Part => return Err(Ok(Payload::Bytes(buffer))),
             Goal::Directory(directory) => directory,
@@ -191,7 +200,10 @@ impl<S: System> Reading<S> {
         }
     }
 
-    #[cfg_attr(not(ring), allow(dead_code, reason = "asked for by rings alone"))]
+    #[cfg_attr(
+        not(any(ring, feature = "simulation")),
+        allow(dead_code, reason = "asked for by rings alone")
+    )]
     /// What somebody else may read for it. The memory stays where it is until [`Self::take`].
     pub(crate) fn request(&mut self) -> ReadRequest<'_, S::File> {
         let offset = self.part.next_offset();
@@ -200,7 +212,10 @@ impl<S: System> Reading<S> {
         ReadRequest { file, into: buffer.rest(room), offset }
     }
 
-    #[cfg_attr(not(ring), allow(dead_code, reason = "given by rings alone"))]
+    #[cfg_attr(
+        not(any(ring, feature = "simulation")),
+        allow(dead_code, reason = "given by rings alone")
+    )]
     /// Takes what somebody else read for it by [`Self::request`], and goes on.
     pub(crate) fn take(mut self: Box<Self>, system: &S, read: Result<usize, Errno>) -> Progress<S> {
         match read {
@@ -277,14 +292,7 @@ impl<S: System> Part<S> {
         self.has_ended = count == 0 || self.buffer.filled() >= self.bytes;
     }
 
-    /// What was read, if it is all there and the file stayed what it was.
-    fn close(self, system: &S) -> Result<Buffer, Failure> {
-        match self.check(system) {
-            Ok(()) => Ok(self.buffer),
-            Err(error) => Err(Failure { error, buffer: Some(self.buffer) }),
-        }
-    }
-
+    /// Whether all is there and the file stayed what it was.
     fn check(&self, system: &S) -> Result<(), IoError> {
         let filled = self.buffer.filled();
         let kind = match &self.extent {
@@ -341,7 +349,9 @@ impl<S: System> Directory<S> {
         let Some(name) = self.names.next() else { return Ok(Next::End(self.files)) };
         let at = At::In(&self.directory, Path::new(&name));
         let (path, buffer) = (self.path.join(&name), Buffer::default());
-        let part = Part::of_file(system, at, path, Links::Refuse, self.bytes_left, buffer)?;
+        // The buffer is ours, not one that comes back.
+        let part = Part::of_file(system, at, path, Links::Refuse, self.bytes_left, buffer)
+            .map_err(|failure| failure.error)?;
         Ok(Next::Part(Self { name, ..self }, part))
     }
 }

@@ -1,0 +1,285 @@
+//! Every call of every operation goes wrong once, on every backend: call 0, then call 1, and so on,
+//! until an operation makes fewer calls than that.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod cases;
+mod world;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use perfecta_io::{
+    Buffer, Call, EntryKind, Fault, FaultPlan, IoError, IoErrorKind, Op, Outcome, Payload, Replace,
+    Symlinks, Token,
+};
+
+use self::cases::{Case, reading_cases, sync_case, writing_cases};
+use self::world::{Backend, World, backends};
+
+const EINTR: i32 = 4;
+const EIO: i32 = 5;
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const EMFILE: i32 = 24;
+const ENOSPC: i32 = 28;
+const ENOSYS: i32 = 38;
+
+/// What an operation came to with one call, or some, gone wrong.
+struct Run {
+    outcome: Outcome,
+    /// The call that went wrong first, if so many were made.
+    hit: Option<Call>,
+    calls: Vec<Call>,
+    world: Arc<dyn World>,
+}
+
+/// Lets the calls from number `first` of an operation on go wrong.
+fn run(backend: &Backend, case: &Case, first: u64, num_calls: u64, fault: Fault) -> Run {
+    let plan = Arc::<FaultPlan>::default();
+    let (mut engine, world) = (backend.start)(Some(&plan));
+    let op = (case.prepare)(engine.as_mut(), world.as_ref());
+    let before = plan.num_calls();
+    plan.inject(before + first..before + first + num_calls, fault);
+    engine.submit(Token(first), op);
+    let completion = loop {
+        match engine.poll() {
+            Some(completion) => break completion,
+            None => engine.wait(None),
+        }
+    };
+    assert_eq!(completion.token, Token(first), "{}", case.name);
+    assert_eq!(engine.num_in_flight(), 0, "{}", case.name);
+    assert!(engine.poll().is_none(), "{} completes twice", case.name);
+    let calls = plan.calls(before);
+    Run { outcome: completion.outcome, hit: plan.first_hit(), calls, world }
+}
+
+/// Lets one call go wrong, or some in a row, beginning with each of an operation, on every backend.
+fn for_every_call(num_calls: u64, faults: &[Fault], check: impl Fn(&Case, Fault, &Call, Run)) {
+    let cases = reading_cases().into_iter().chain(writing_cases()).chain([sync_case()]);
+    for case in cases {
+        for backend in backends() {
+            for &fault in faults {
+                for first in 0.. {
+                    let run = run(&backend, &case, first, num_calls, fault);
+                    let Some(hit) = run.hit.clone() else {
+                        assert!(first > 0, "{} makes no call on {}", case.name, backend.name);
+                        let payload = run.outcome.expect("nothing went wrong");
+                        assert!((case.is_done)(payload, run.world.as_ref()), "{}", case.name);
+                        break;
+                    };
+                    check(&case, fault, &hit, run);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a call answers "come again" for a reason that lasts: somebody else holds the lock, or
+/// what a sync wrote is lost.
+fn means_it(call: &Call) -> bool {
+    ["lock", "sync", "sync file system"].contains(&call.name)
+}
+
+#[test]
+fn interruptions_and_short_calls_end_in_success() {
+    let faults = [Fault::Errno(EINTR), Fault::Errno(EAGAIN), Fault::ShortByOne, Fault::ShortByHalf];
+    for num_calls in [1, 5] {
+        for_every_call(num_calls, &faults, |case, fault, hit, run| {
+            let Case { name, is_done, .. } = case;
+            let is_meant = |call: &Call| call.answer == Some(Err(EAGAIN)) && means_it(call);
+            if run.calls.iter().any(is_meant) {
+                return assert!(run.outcome.is_err(), "{name} at {hit} does not ask again");
+            }
+            let payload = match run.outcome {
+                Ok(payload) => payload,
+                Err(failure) => panic!("{name}, {fault:?} at {hit}: {}", failure.error),
+            };
+            assert!(is_done(payload, run.world.as_ref()), "{name}, {fault:?} at {hit}");
+        });
+    }
+}
+
+#[test]
+fn an_error_of_any_call_is_told_with_its_path_and_number_and_never_twice() {
+    let faults = [ENOSPC, EIO, EMFILE, ENOMEM].map(Fault::Errno);
+    for_every_call(1, &faults, |case, fault, hit, run| {
+        let Fault::Errno(errno) = fault else { unreachable!("only errors are drawn") };
+        let said = |error: &IoError| {
+            assert_eq!(error.errno(), Some(errno), "{}, {fault:?} at {hit}", case.name);
+            let is_near = hit.path.starts_with(&error.path) || error.path.starts_with(&hit.path);
+            assert!(is_near, "{}, {fault:?} at {hit}: {error}", case.name);
+        };
+        match &run.outcome {
+            Err(failure) => said(&failure.error),
+            // What cannot be inspected is listed as that.
+            Ok(Payload::Kind(EntryKind::Unreadable(error))) => said(error),
+            Ok(Payload::Listing(listing)) => {
+                let unreadable = listing.entries.iter().find_map(|entry| match &entry.kind {
+                    EntryKind::Unreadable(error) => Some(error),
+                    _ => None,
+                });
+                said(unreadable.expect("an entry is unreadable"));
+            }
+            Ok(other) => panic!("{}, {fault:?} at {hit}: {other:?}", case.name),
+        }
+        let is_again = |call: &&Call| {
+            call.number > hit.number && (call.name, &call.path) == (hit.name, &hit.path)
+        };
+        let again = run.calls.iter().find(is_again);
+        assert_eq!(again, None, "{}, {fault:?} at {hit}", case.name);
+    });
+}
+
+#[test]
+fn a_failed_sync_is_never_made_again() {
+    for backend in backends() {
+        for errno in [ENOSPC, EIO, EAGAIN, EMFILE, ENOMEM] {
+            let [.., directory, _, _] = writing_cases();
+            for case in [directory, sync_case()] {
+                for first in 0.. {
+                    let run = run(&backend, &case, first, 1, Fault::Errno(errno));
+                    let Some(hit) = run.hit else { break };
+                    if !hit.name.starts_with("sync") {
+                        continue;
+                    }
+                    run.outcome.expect_err("it failed");
+                    let is_sync = |call: &&Call| call.name.starts_with("sync");
+                    assert_eq!(run.calls.iter().filter(is_sync).count(), 1, "{}", case.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_buffer_comes_back_from_every_failure() {
+    for_every_call(1, &[Fault::Errno(EIO)], |case, _, hit, run| {
+        if case.name == "read a file" || case.name == "read a part of a file" {
+            let failure = run.outcome.expect_err("a call of it failed");
+            assert!(failure.buffer.is_some(), "{} at {hit}", case.name);
+        }
+    });
+}
+
+#[test]
+fn what_stands_at_a_target_is_never_partial_whatever_call_fails() {
+    for_every_call(1, &[Fault::Errno(EIO)], |case, _, hit, run| {
+        let world = run.world.as_ref();
+        match case.name {
+            "publish" => {
+                let at = |name: &str| world.read(&format!("{name}/b")).is_some();
+                assert!(at("d") != at("e"), "{hit}");
+            }
+            "exchange" => {
+                assert!(world.inspect("d").is_some() && world.inspect("e").is_some(), "{hit}");
+            }
+            _ => {}
+        }
+    });
+}
+
+#[test]
+fn calls_are_numbered_in_order_and_named_with_their_paths() {
+    let [_, write, ..] = writing_cases();
+    for backend in backends() {
+        let run = run(&backend, &write, 0, 0, Fault::ShortByOne);
+        let numbers: Vec<u64> = run.calls.iter().map(|call| call.number).collect();
+        assert_eq!(numbers, (0..run.calls.len() as u64).collect::<Vec<_>>());
+        let told: Vec<(&str, &Path)> = run
+            .calls
+            .iter()
+            .map(|call| (call.name, call.path.strip_prefix(run.world.root()).unwrap()))
+            .collect();
+        let expected = [
+            ("make directory", "d"),
+            ("open directory", "d"),
+            ("create", "d/a"),
+            ("write", "d/a"),
+            ("create", "d/b"),
+            ("write", "d/b"),
+        ];
+        assert_eq!(told, expected.map(|(name, path)| (name, Path::new(path))));
+    }
+}
+
+#[test]
+fn a_file_that_is_written_between_any_two_calls_is_read_as_it_was_or_is_or_not_at_all() {
+    let (earlier, later) = (vec![1; 10_000], vec![2; 12_000]);
+    for backend in backends() {
+        let mut ends = Vec::new();
+        for at in 0.. {
+            let plan = Arc::<FaultPlan>::default();
+            let (mut engine, world) = (backend.start)(Some(&plan));
+            world.write("file", &earlier);
+            let (foreign, bytes) = (Arc::clone(&world), later.clone());
+            plan.meanwhile(at, move || foreign.write("file", &bytes));
+            let (path, buffer) = (world.root().join("file"), Buffer::default());
+            let symlinks = Symlinks::Follow;
+            let op = Op::ReadFile { path, buffer, bytes_max: 20_000, symlinks };
+            let end = perfecta_io::call(engine.as_mut(), op)
+                .map(|payload| payload.into_bytes().into_vec())
+                .map_err(|failure| failure.error.kind);
+            if plan.num_calls() <= at {
+                assert!(end == Ok(earlier.clone()), "nobody wrote it");
+                break;
+            }
+            ends.push(end);
+        }
+        let is_expected = |end: &Result<Vec<u8>, IoErrorKind>| match end {
+            Ok(read) => *read == later,
+            Err(kind) => *kind == IoErrorKind::Changed,
+        };
+        assert!(ends.iter().all(is_expected), "{}", backend.name);
+        // Before it was opened, and before it was inspected.
+        assert_eq!(ends.iter().filter(|end| end.is_ok()).count(), 2, "{}", backend.name);
+    }
+}
+
+/// Publishes where the file system knows no way but a plain rename, with one call more gone wrong.
+fn publish_in_steps(backend: &Backend, replace: Replace, at: u64) -> Option<Run> {
+    let plan = Arc::<FaultPlan>::default();
+    let (mut engine, world) = (backend.start)(Some(&plan));
+    world.make_directories("stage/d");
+    world.write("stage/d/who", b"later");
+    if replace == Replace::Exchange {
+        world.make_directories("target");
+        world.write("target/who", b"earlier");
+    }
+    plan.inject(..=0, Fault::Errno(ENOSYS));
+    plan.inject(at..=at, Fault::Errno(EIO));
+    let (staged, target) = (world.root().join("stage/d"), world.root().join("target"));
+    let outcome = perfecta_io::call(engine.as_mut(), Op::Publish { staged, target, replace });
+    let calls = plan.calls(0);
+    let hit = calls.get(at as usize).cloned();
+    let is_over = hit.is_none();
+    let run = Run { outcome, hit, calls, world };
+    if is_over {
+        assert!(run.outcome.is_ok(), "{:?}", run.calls);
+        return None;
+    }
+    Some(run)
+}
+
+#[test]
+fn publishing_in_steps_succeeds_or_leaves_all_as_it_was() {
+    for backend in backends() {
+        for replace in [Replace::Never, Replace::Exchange] {
+            let earlier = match replace {
+                Replace::Never => None,
+                Replace::Exchange => Some(b"earlier".to_vec()),
+            };
+            let runs = (1..).map_while(|at| publish_in_steps(&backend, replace, at));
+            for Run { outcome, hit, world, .. } in runs {
+                let hit = hit.unwrap();
+                let is_done = world.read("target/who") == Some(b"later".to_vec());
+                assert_eq!(outcome.is_ok(), is_done, "{hit}");
+                if !is_done {
+                    assert_eq!(world.read("target/who"), earlier, "{hit}");
+                    assert_eq!(world.read("stage/d/who").unwrap(), b"later", "{hit}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Jobs on a simulated machine that dies at every call, loses its power, and starts again.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use common::{PlainRenderer, job, keys};
+use perfecta_io::{Engine, Fault, FaultPlan, PowerCut, SimulatedMachine};
+use perfecta_jobs::{
+    CancelFlag, Durability, EngineSource, Event, JobError, Layout, Runtime, Status, Summary, run,
+};
+
+const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
+const EIO: i32 = 5;
+
+/// Makes the engines of one process.
+struct Process {
+    machine: SimulatedMachine,
+    plan: Arc<FaultPlan>,
+}
+
+impl EngineSource for Process {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(self.machine.engine(&self.plan))
+    }
+}
+
+fn machine(seed: u64) -> SimulatedMachine {
+    let machine = SimulatedMachine::new(seed);
+    machine.make_directories(Path::new("/in/below"));
+    machine.write_file(Path::new("/in/small.keys"), &keys(5, 77));
+    machine.write_file(Path::new("/in/below/middle.keys"), &keys(300, 7919));
+    machine
+}
+
+/// Runs a job to its end, or until its process dies, and says which tables it acknowledged.
+fn run_process(
+    machine: &SimulatedMachine,
+    plan: &Arc<FaultPlan>,
+    layout: Layout,
+    durability: Durability,
+) -> (Result<Summary, JobError>, Vec<PathBuf>) {
+    let mut job = job(Path::new("/in"), Path::new("/out"));
+    job.limits.threads = 1.try_into().unwrap();
+    let output = job.output.as_mut().unwrap();
+    (output.durability, output.layout) = (durability, layout);
+    let process = Process { machine: machine.clone(), plan: Arc::clone(plan) };
+    let runtime = Runtime {
+        engines: &process,
+        clock: machine,
+        ..Runtime::new(Some(&PLAIN), CancelFlag::default())
+    };
+    let mut acknowledged = Vec::new();
+    let result = run(&job, &runtime, &mut |event: &Event<'_>| {
+        if let Event::Settled { report, .. } = event
+            && matches!(report.status, Status::Ok | Status::Unchanged)
+        {
+            let below = report.keys_file.strip_prefix("/in").unwrap();
+            acknowledged.push(below.with_extension(""));
+        }
+    });
+    (result, acknowledged)
+}
+
+fn tables(machine: &SimulatedMachine) -> BTreeMap<PathBuf, Vec<u8>> {
+    machine.tree(Path::new("/out"))
+}
+
+/// Lets a job die at each of its calls and the power go with it, and runs it again.
+fn for_every_death(
+    layout: Layout,
+    durability: Durability,
+    check: impl Fn(&SimulatedMachine, &[PathBuf], &BTreeMap<PathBuf, Vec<u8>>),
+) {
+    let whole = machine(0);
+    run_process(&whole, &Arc::default(), layout, durability).0.unwrap();
+    let expected = tables(&whole);
+    for cut in [PowerCut::NothingFlushed, PowerCut::JournalFlushed, PowerCut::Random] {
+        for number in 0.. {
+            let (machine, plan) = (machine(number), Arc::<FaultPlan>::default());
+            plan.inject(number.., Fault::Errno(EIO));
+            let (_, acknowledged) = run_process(&machine, &plan, layout, durability);
+            machine.power_cut(cut);
+            check(&machine, &acknowledged, &expected);
+            let (again, acknowledged) = run_process(&machine, &Arc::default(), layout, durability);
+            let summary = again.unwrap();
+            assert_eq!(acknowledged.len(), 2, "{summary:?}\n{}", machine.history());
+            assert_eq!(tables(&machine), expected, "{}", machine.history());
+            assert_eq!(machine.num_open(), 0);
+            if plan.num_calls() < number {
+                break;
+            }
+        }
+    }
+}
+
+/// Whatever stands at its place, acknowledged or not, is whole; what was acknowledged stands there.
+fn check_durable(
+    machine: &SimulatedMachine,
+    acknowledged: &[PathBuf],
+    expected: &BTreeMap<PathBuf, Vec<u8>>,
+) {
+    let found = tables(machine);
+    let is_file = |path: &Path| path.extension().is_some();
+    for (path, bytes) in expected.iter().filter(|(path, _)| is_file(path)) {
+        let table = path.parent().unwrap();
+        let has_to_be = found.contains_key(table) || acknowledged.iter().any(|name| table == name);
+        if has_to_be {
+            let history = machine.history();
+            assert!(found.get(path) == Some(bytes), "{} is torn\n{history}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_a_durable_job_published_is_whole_after_a_power_cut_at_any_call() {
+    for_every_death(Layout::Dirs, Durability::Power, check_durable);
+}
+
+#[test]
+fn a_durable_pack_that_was_acknowledged_is_whole_after_a_power_cut_at_any_call() {
+    for_every_death(Layout::Packed, Durability::Power, |machine, acknowledged, expected| {
+        let directory = expected.keys().next().unwrap();
+        let is_acknowledged = !acknowledged.is_empty();
+        let acknowledged = is_acknowledged.then(|| directory.clone());
+        check_durable(machine, acknowledged.as_slice(), expected);
+    });
+}
+
+#[test]
+fn whatever_a_power_cut_leaves_of_a_job_the_next_run_finds_and_mends() {
+    for layout in [Layout::Dirs, Layout::Packed] {
+        for_every_death(layout, Durability::Process, |_, _, _| {});
+    }
+}
