@@ -67,9 +67,15 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
 
     /// Asked before somebody else reads for an operation, as a ring does: how much may be read, at
     /// most `bytes`, or what the read fails with instead.
-    #[allow(dead_code, reason = "asked by rings alone")]
+    #[cfg_attr(not(ring), allow(dead_code, reason = "asked by rings alone"))]
     fn before_read(&self, _file: &Self::File, bytes: usize) -> Result<usize, Errno> {
         Ok(bytes)
+    }
+
+    /// Asked before somebody else syncs a file: what the sync fails with instead.
+    #[cfg_attr(not(ring), allow(dead_code, reason = "asked by rings alone"))]
+    fn before_sync(&self, _file: &Self::File) -> Result<(), Errno> {
+        Ok(())
     }
 
     /// For faults: lets time pass.

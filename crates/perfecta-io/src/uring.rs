@@ -7,6 +7,7 @@
 mod flights;
 mod ring;
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -19,18 +20,18 @@ use self::ring::{Cargo, FLIGHTS_MAX, Ring};
 use crate::blocking::Blocking;
 use crate::engine::{Completion, Engine, Token};
 use crate::engines::RingRefusal;
+#[cfg(feature = "simulation")]
+use crate::faults::{FaultPlan, Faulty};
 use crate::host::Host;
 use crate::io_threads::IoThreads;
 use crate::mailbox::Mailbox;
 use crate::op::Op;
-use crate::ops::{self, Paused, Progress};
+use crate::ops::{self, Paused, Progress, ReadRequest, Reading, Syncing};
+use crate::system::System;
 
 /// Has the kernel wait for devices, in a ring that belongs to one thread.
 pub struct UringEngine {
-    ring: Ring,
-    mailbox: Arc<Mailbox>,
-    /// Where completions wait, and who does what the ring does not.
-    inner: Blocking<Host>,
+    inner: Uring<Host>,
 }
 
 impl UringEngine {
@@ -43,27 +44,77 @@ impl UringEngine {
     /// # Errors
     /// Why there is no ring.
     pub fn new(io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
+        Ok(Self { inner: Uring::new(Host, io_threads)? })
+    }
+
+    /// An engine like it whose calls go wrong by a plan, those that its ring makes among them.
+    ///
+    /// # Errors
+    /// Why there is no ring.
+    #[cfg(feature = "simulation")]
+    pub fn with_faults(
+        io_threads: Option<Arc<IoThreads>>,
+        plan: Arc<FaultPlan>,
+    ) -> Result<impl Engine + use<>, RingRefusal> {
+        Uring::new(Faulty::new(Host, plan), io_threads)
+    }
+}
+
+/// The ring backend on the host, with or without faults.
+struct Uring<S: System<File: AsFd>> {
+    system: S,
+    ring: Ring<S>,
+    mailbox: Arc<Mailbox>,
+    /// Where completions wait, and who does what the ring does not.
+    inner: Blocking<S>,
+}
+
+impl<S: System<File: AsFd>> Uring<S> {
+    fn new(system: S, io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(RingRefusal::of)?);
         let ring = Ring::open(Arc::clone(&bell))?;
         let mailbox = Arc::new(Mailbox::with_bell(bell));
-        let inner = Blocking::with_mailbox(Host, io_threads, Arc::clone(&mailbox));
-        Ok(Self { ring, mailbox, inner })
+        let inner = Blocking::with_mailbox(system.clone(), io_threads, Arc::clone(&mailbox));
+        Ok(Self { system, ring, mailbox, inner })
     }
 
-    fn advance(&mut self, token: Token, progress: Progress<Host>) {
+    fn advance(&mut self, token: Token, progress: Progress<S>) {
         match progress {
             Progress::Done(outcome) => self.inner.complete(token, outcome),
             Progress::Paused(paused) if self.ring.is_lost() => self.inner.send_away(token, paused),
-            Progress::Paused(Paused::Read(reading)) => {
-                self.ring.launch(Cargo::Read { token, reading });
-            }
-            Progress::Paused(Paused::Sync(syncing)) => match syncing.open_directory(&Host) {
-                Some(Ok(directory)) => {
-                    self.ring.launch(Cargo::Sync { token, syncing, directory });
-                }
+            Progress::Paused(Paused::Read(reading)) => self.read(token, reading),
+            Progress::Paused(Paused::Sync(syncing)) => match syncing.open_directory(&self.system) {
+                Some(Ok(directory)) => match self.system.before_sync(&directory) {
+                    Ok(()) => self.ring.launch(Cargo::Sync { token, syncing, directory }),
+                    Err(errno) => self.synced(token, syncing, Err(errno)),
+                },
                 Some(Err(error)) => self.inner.complete(token, Err(error.into())),
                 None => self.inner.send_away(token, Paused::Sync(syncing)),
             },
+        }
+    }
+
+    fn read(&mut self, token: Token, mut reading: Box<Reading<S>>) {
+        let ReadRequest { file, into, .. } = reading.request();
+        match self.system.before_read(file, into.len()) {
+            Ok(bytes_max) => self.ring.launch(Cargo::Read { token, reading, bytes_max }),
+            Err(errno) => self.has_read(token, reading, Err(errno)),
+        }
+    }
+
+    fn has_read(&mut self, token: Token, reading: Box<Reading<S>>, read: Result<usize, Errno>) {
+        match read {
+            // The file is none that a ring can wait for.
+            Err(Errno::AGAIN) => self.inner.send_away(token, Paused::Read(reading)),
+            read => self.advance(token, reading.take(&self.system, read)),
+        }
+    }
+
+    fn synced(&mut self, token: Token, syncing: Syncing, synced: Result<(), Errno>) {
+        match synced {
+            // An interruption is no answer.
+            Err(Errno::INTR) => self.inner.send_away(token, Paused::Sync(syncing)),
+            synced => self.inner.complete(token, syncing.outcome(synced)),
         }
     }
 
@@ -79,7 +130,7 @@ impl UringEngine {
         }
     }
 
-    fn take(&mut self, landed: Landed<Cargo>) {
+    fn take(&mut self, landed: Landed<Cargo<S>>) {
         let Landed { cargo, result, is_cancelled } = landed;
         let was_cancelled = match result {
             Err(Errno::CANCELED) => true,
@@ -88,29 +139,23 @@ impl UringEngine {
         };
         let (token, paused) = match cargo {
             Cargo::Bell { .. } => return,
-            Cargo::Read { token, reading } => (token, Paused::Read(reading)),
+            Cargo::Read { token, reading, .. } => (token, Paused::Read(reading)),
             Cargo::Sync { token, syncing, .. } => (token, Paused::Sync(syncing)),
         };
         if was_cancelled {
             return self.inner.complete(token, paused.cancelled());
         }
-        match (paused, result) {
-            // The file is none that a ring can wait for.
-            (paused @ Paused::Read(_), Err(Errno::AGAIN)) => self.inner.send_away(token, paused),
-            (Paused::Read(reading), read) => self.advance(token, reading.take(&Host, read)),
-            // An interruption is no answer.
-            (paused @ Paused::Sync(_), Err(Errno::INTR)) => self.inner.send_away(token, paused),
-            (Paused::Sync(syncing), synced) => {
-                self.inner.complete(token, syncing.outcome(synced.map(drop)));
-            }
+        match paused {
+            Paused::Read(reading) => self.has_read(token, reading, result),
+            Paused::Sync(syncing) => self.synced(token, syncing, result.map(drop)),
         }
     }
 }
 
-impl Engine for UringEngine {
+impl<S: System<File: AsFd>> Engine for Uring<S> {
     fn submit(&mut self, token: Token, op: Op) {
         assert!(self.num_in_flight() < FLIGHTS_MAX, "{token:?} has no room");
-        self.advance(token, ops::begin(&Host, op));
+        self.advance(token, ops::begin(&self.system, op));
     }
 
     fn poll(&mut self) -> Option<Completion> {
@@ -157,6 +202,36 @@ impl Engine for UringEngine {
     }
 }
 
+impl Engine for UringEngine {
+    fn submit(&mut self, token: Token, op: Op) {
+        self.inner.submit(token, op);
+    }
+
+    fn poll(&mut self) -> Option<Completion> {
+        self.inner.poll()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) {
+        self.inner.wait(timeout);
+    }
+
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
+
+    fn cancel(&mut self, token: Token) {
+        self.inner.cancel(token);
+    }
+
+    fn num_in_flight(&self) -> usize {
+        self.inner.num_in_flight()
+    }
+
+    fn capacity(&self) -> usize {
+        self.inner.capacity()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +267,7 @@ mod tests {
         for number in 0..20 {
             engine.submit(Token(number), Op::SyncDirectory { path: path.clone() });
         }
-        engine.ring.give_up();
+        engine.inner.ring.give_up();
         assert_eq!(engine.num_in_flight(), 20);
         let mut tokens = Vec::new();
         for Completion { token, outcome } in drain(&mut engine) {
@@ -216,10 +291,10 @@ mod tests {
         let Ok(mut engine) = UringEngine::new(None) else { return };
         let directory = tempfile::tempdir().unwrap();
         engine.wait(Some(Duration::from_millis(1)));
-        assert_eq!((engine.num_in_flight(), engine.ring.num_operations()), (0, 0));
+        assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (0, 0));
         engine.submit(Token(7), Op::SyncDirectory { path: directory.path().to_owned() });
-        assert_eq!((engine.num_in_flight(), engine.ring.num_operations()), (1, 1));
+        assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (1, 1));
         assert_eq!(drain(&mut engine).len(), 1);
-        assert_eq!((engine.num_in_flight(), engine.ring.num_operations()), (0, 0));
+        assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (0, 0));
     }
 }

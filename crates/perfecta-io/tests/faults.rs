@@ -15,7 +15,7 @@ use perfecta_io::{
 };
 
 use self::cases::{Case, reading_cases, sync_case, writing_cases};
-use self::world::{Backend, World, backends};
+use self::world::{Backend, World, backends_with_faults};
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
@@ -59,7 +59,7 @@ fn run(backend: &Backend, case: &Case, first: u64, num_calls: u64, fault: Fault)
 fn for_every_call(num_calls: u64, faults: &[Fault], check: impl Fn(&Case, Fault, &Call, Run)) {
     let cases = reading_cases().into_iter().chain(writing_cases()).chain([sync_case()]);
     for case in cases {
-        for backend in backends() {
+        for backend in backends_with_faults() {
             for &fault in faults {
                 for first in 0.. {
                     let run = run(&backend, &case, first, num_calls, fault);
@@ -134,7 +134,7 @@ fn an_error_of_any_call_is_told_with_its_path_and_number_and_never_twice() {
 
 #[test]
 fn a_failed_sync_is_never_made_again() {
-    for backend in backends() {
+    for backend in backends_with_faults() {
         for errno in [ENOSPC, EIO, EAGAIN, EMFILE, ENOMEM] {
             let [.., directory, _, _] = writing_cases();
             for case in [directory, sync_case()] {
@@ -183,7 +183,7 @@ fn what_stands_at_a_target_is_never_partial_whatever_call_fails() {
 #[test]
 fn calls_are_numbered_in_order_and_named_with_their_paths() {
     let [_, write, ..] = writing_cases();
-    for backend in backends() {
+    for backend in backends_with_faults() {
         let run = run(&backend, &write, 0, 0, Fault::ShortByOne);
         let numbers: Vec<u64> = run.calls.iter().map(|call| call.number).collect();
         assert_eq!(numbers, (0..run.calls.len() as u64).collect::<Vec<_>>());
@@ -207,7 +207,7 @@ fn calls_are_numbered_in_order_and_named_with_their_paths() {
 #[test]
 fn a_file_that_is_written_between_any_two_calls_is_read_as_it_was_or_is_or_not_at_all() {
     let (earlier, later) = (vec![1; 10_000], vec![2; 12_000]);
-    for backend in backends() {
+    for backend in backends_with_faults() {
         let mut ends = Vec::new();
         for at in 0.. {
             let plan = Arc::<FaultPlan>::default();
@@ -264,7 +264,7 @@ fn publish_in_steps(backend: &Backend, replace: Replace, at: u64) -> Option<Run>
 
 #[test]
 fn publishing_in_steps_succeeds_or_leaves_all_as_it_was() {
-    for backend in backends() {
+    for backend in backends_with_faults() {
         for replace in [Replace::Never, Replace::Exchange] {
             let earlier = match replace {
                 Replace::Never => None,

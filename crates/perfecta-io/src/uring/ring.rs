@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use super::flights::{Entered, Flights, Key, Landed};
 use crate::engine::Token;
 use crate::engines::RingRefusal;
 use crate::error::IoErrorKind;
-use crate::host::Host;
 use crate::op::Failure;
 use crate::ops::{ReadRequest, Reading, Syncing};
+use crate::system::System;
 
 /// Entries of the submission queue. Small, because the memory of all rings of a user together is
 /// limited: with the completion queue some 24 KiB, so 64 rings take a fifth of the usual 8 MiB.
@@ -36,16 +36,16 @@ const READ_BYTES_MAX: usize = 1 << 30;
 const TRIES_MAX: usize = 10_000;
 
 /// What the kernel works on.
-pub(super) enum Cargo {
-    /// Pages of a file.
-    Read { token: Token, reading: Box<Reading<Host>> },
+pub(super) enum Cargo<S: System> {
+    /// Pages of a file, so many bytes at most.
+    Read { token: Token, reading: Box<Reading<S>>, bytes_max: usize },
     /// The entries of an open directory.
-    Sync { token: Token, syncing: Syncing, directory: OwnedFd },
+    Sync { token: Token, syncing: Syncing, directory: S::File },
     /// The bell of a mailbox.
     Bell { count: Box<[u8; 8]> },
 }
 
-impl Cargo {
+impl<S: System> Cargo<S> {
     fn token(&self) -> Option<Token> {
         match self {
             Self::Read { token, .. } | Self::Sync { token, .. } => Some(*token),
@@ -55,17 +55,17 @@ impl Cargo {
 }
 
 /// A ring of the thread that made it.
-pub(super) struct Ring {
+pub(super) struct Ring<S: System<File: AsFd>> {
     ring: IoUring,
-    flights: Flights<Cargo>,
-    landed: VecDeque<Landed<Cargo>>,
+    flights: Flights<Cargo<S>>,
+    landed: VecDeque<Landed<Cargo<S>>>,
     bell: Arc<OwnedFd>,
     state: Entered,
     /// The kernel takes entries from one thread alone.
     _not_send: PhantomData<*const ()>,
 }
 
-impl Ring {
+impl<S: System<File: AsFd>> Ring<S> {
     /// A ring that hears `bell`, with as many of the kernel's conveniences as there are.
     pub(super) fn open(bell: Arc<OwnedFd>) -> Result<Self, RingRefusal> {
         let ring = build().map_err(refusal)?;
@@ -87,7 +87,7 @@ impl Ring {
     }
 
     /// Gives cargo to the kernel, which begins at once.
-    pub(super) fn launch(&mut self, cargo: Cargo) {
+    pub(super) fn launch(&mut self, cargo: Cargo<S>) {
         self.queue(cargo);
         self.flush();
     }
@@ -99,7 +99,7 @@ impl Ring {
         }
     }
 
-    fn queue(&mut self, cargo: Cargo) {
+    fn queue(&mut self, cargo: Cargo<S>) {
         self.make_room();
         let (key, cargo) = self.flights.launch(cargo);
         let entry = entry(cargo, &self.bell).user_data(key.0);
@@ -113,7 +113,7 @@ impl Ring {
         }
     }
 
-    fn cancel_if(&mut self, is_meant: impl Fn(&Cargo) -> bool) -> bool {
+    fn cancel_if(&mut self, is_meant: impl Fn(&Cargo<S>) -> bool) -> bool {
         let Some(key) = self.flights.cancel(is_meant) else { return false };
         self.make_room();
         self.push(&opcode::AsyncCancel::new(key.0).build().user_data(key.answer().0));
@@ -146,7 +146,7 @@ impl Ring {
     }
 
     /// A flight that ended.
-    pub(super) fn next_landed(&mut self) -> Option<Landed<Cargo>> {
+    pub(super) fn next_landed(&mut self) -> Option<Landed<Cargo<S>>> {
         if self.landed.is_empty() {
             self.reap();
         }
@@ -213,7 +213,7 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
+impl<S: System<File: AsFd>> Drop for Ring<S> {
     /// Ends all that flies, waits for it, and only then lets go of it.
     fn drop(&mut self) {
         while self.cancel_if(|_| true) {}
@@ -230,9 +230,9 @@ impl Drop for Ring {
 }
 
 /// What becomes of an operation whose cargo stays where it is for good.
-fn leak(cargo: Cargo) -> Option<(Token, Failure)> {
+fn leak<S: System>(cargo: Cargo<S>) -> Option<(Token, Failure)> {
     let told = match &cargo {
-        Cargo::Read { token, reading } => Some((*token, reading.error(IoErrorKind::Lost))),
+        Cargo::Read { token, reading, .. } => Some((*token, reading.error(IoErrorKind::Lost))),
         Cargo::Sync { token, syncing, .. } => Some((*token, syncing.error(IoErrorKind::Lost))),
         Cargo::Bell { .. } => None,
     };
@@ -241,14 +241,17 @@ fn leak(cargo: Cargo) -> Option<(Token, Failure)> {
 }
 
 /// What is asked of the kernel for cargo that flies.
-fn entry(cargo: &mut Cargo, bell: &OwnedFd) -> squeue::Entry {
+fn entry<S: System<File: AsFd>>(cargo: &mut Cargo<S>, bell: &OwnedFd) -> squeue::Entry {
     match cargo {
-        Cargo::Read { reading, .. } => {
+        Cargo::Read { reading, bytes_max, .. } => {
             let ReadRequest { file, into, offset } = reading.request();
-            let bytes = into.len().min(READ_BYTES_MAX) as u32;
-            opcode::Read::new(Fd(file.as_raw_fd()), into.as_mut_ptr(), bytes).offset(offset).build()
+            let bytes = into.len().min(READ_BYTES_MAX).min(*bytes_max) as u32;
+            let file = Fd(file.as_fd().as_raw_fd());
+            opcode::Read::new(file, into.as_mut_ptr(), bytes).offset(offset).build()
         }
-        Cargo::Sync { directory, .. } => opcode::Fsync::new(Fd(directory.as_raw_fd())).build(),
+        Cargo::Sync { directory, .. } => {
+            opcode::Fsync::new(Fd(directory.as_fd().as_raw_fd())).build()
+        }
         Cargo::Bell { count } => {
             opcode::Read::new(Fd(bell.as_raw_fd()), count.as_mut_ptr(), 8).build()
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 #[cfg(target_os = "linux")]
 use perfecta_io::UringEngine;
 use perfecta_io::{
-    Backend as Choice, BlockingEngine, Clock, Engine, EntryKind, FaultPlan, IoThreads,
+    Backend as Choice, BlockingEngine, Clock, Engine, Engines, EntryKind, FaultPlan, IoThreads,
     SimulatedMachine, SystemClock,
 };
 
@@ -24,15 +24,27 @@ pub(crate) struct Backend {
 /// An engine, and the machine that it works on.
 pub(crate) type Started = (Box<dyn Engine>, Arc<dyn World>);
 
-/// Every backend; each starts as users have it, or with calls that go wrong by a plan.
+/// Every backend, and what users have who choose none.
 pub(crate) fn backends() -> Vec<Backend> {
+    let mut backends = backends_with_faults();
+    backends.push(Backend {
+        name: "chosen",
+        start: |plan| {
+            assert!(plan.is_none(), "what is chosen is another backend, which takes a plan");
+            on_host(Engines::start(Choice::Auto, NonZeroUsize::MIN).unwrap().engine())
+        },
+    });
+    backends
+}
+
+/// Every backend; each starts as users have it, or with calls that go wrong by a plan.
+pub(crate) fn backends_with_faults() -> Vec<Backend> {
     let mut backends = vec![
         Backend { name: "blocking", start: |plan| on_host(blocking(None, plan)) },
         Backend {
             name: "blocking with threads",
             start: |plan| on_host(blocking(Some(io_threads()), plan)),
         },
-        Backend { name: "chosen", start: |plan| on_host(chosen(plan)) },
         Backend { name: "simulated, seed 1", start: |plan| simulated(1, plan) },
         Backend { name: "simulated, seed 2", start: |plan| simulated(2, plan) },
     ];
@@ -51,7 +63,7 @@ pub(crate) fn backends() -> Vec<Backend> {
 fn ring(threads: Option<Arc<IoThreads>>, plan: Option<&Arc<FaultPlan>>) -> Box<dyn Engine> {
     match plan {
         None => Box::new(UringEngine::new(threads).unwrap()),
-        Some(plan) => blocking(threads, Some(plan)),
+        Some(plan) => Box::new(UringEngine::with_faults(threads, Arc::clone(plan)).unwrap()),
     }
 }
 
@@ -59,14 +71,6 @@ fn blocking(threads: Option<Arc<IoThreads>>, plan: Option<&Arc<FaultPlan>>) -> B
     match plan {
         None => Box::new(BlockingEngine::new(threads)),
         Some(plan) => Box::new(BlockingEngine::with_faults(threads, Arc::clone(plan))),
-    }
-}
-
-/// What users have who choose nothing; it cannot go wrong by a plan, but the others can.
-fn chosen(plan: Option<&Arc<FaultPlan>>) -> Box<dyn Engine> {
-    match plan {
-        None => perfecta_io::Engines::start(Choice::Auto, NonZeroUsize::MIN).unwrap().engine(),
-        Some(plan) => blocking(None, Some(plan)),
     }
 }
 
