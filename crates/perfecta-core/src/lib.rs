@@ -16,6 +16,9 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "alloc")]
+pub mod interrupt;
+
 pub mod key;
 mod philox;
 pub mod seeds;

@@ -22,6 +22,7 @@ pub use self::plan::{FamilyChoice, Limit, Plan, PlanError, Stage};
 pub use self::range::{AttemptRange, RangeEnd, RangeReport, Tally, try_range};
 
 use crate::graph::{Attempter, Scratch};
+use crate::interrupt::{Interrupted, KeepGoing};
 use crate::key::KeySet;
 use crate::table::{Parameters, Table};
 
@@ -36,7 +37,8 @@ pub struct Solution {
 
 /// Searches on the calling thread until the search is settled, or `keep_going` says no.
 ///
-/// `keep_going` is asked between attempts.
+/// `keep_going` is asked between attempts, and of large sets many times during one and while the
+/// winner is assigned.
 ///
 /// # Errors
 /// [`PlanError`] if the plan cannot succeed on these keys.
@@ -44,7 +46,7 @@ pub fn search(
     keys: &KeySet,
     plan: &Plan,
     scratch: &mut Scratch,
-    keep_going: &dyn Fn() -> bool,
+    keep_going: &KeepGoing<'_>,
 ) -> Result<Solution, PlanError> {
     let mut search = Search::new(keys, plan)?;
     let mut attempter = Attempter::new(keys.hashed(), scratch);
@@ -58,14 +60,28 @@ pub fn search(
             Step::Settled => break,
         }
     }
-    let verdict = search.verdict();
-    let table = verdict.win().map(|win| build_table(keys, win, &mut attempter));
+    let mut verdict = search.verdict();
+    let built = verdict.win().map(|win| build_table(keys, win, &mut attempter, keep_going));
+    let table = match built.transpose() {
+        Ok(table) => table,
+        Err(Interrupted) => {
+            verdict.outcome = Err(Limit::Stopped);
+            None
+        }
+    };
     Ok(Solution { table, verdict })
 }
 
-/// Assigns the winning attempt.
-#[must_use]
-pub fn build_table(keys: &KeySet, win: &Win, attempter: &mut Attempter<'_>) -> Table {
+/// Assigns the winning attempt, if `keep_going` lets it: of large sets it is asked many times.
+///
+/// # Errors
+/// [`Interrupted`]; it can be asked for again.
+pub fn build_table(
+    keys: &KeySet,
+    win: &Win,
+    attempter: &mut Attempter<'_>,
+    keep_going: &KeepGoing<'_>,
+) -> Result<Table, Interrupted> {
     let Stage { family, geometry, .. } = win.stage;
     let parameters = Parameters {
         family,
@@ -77,5 +93,6 @@ pub fn build_table(keys: &KeySet, win: &Win, attempter: &mut Attempter<'_>) -> T
         first_key: keys.first(),
         last_key: keys.last(),
     };
-    Table::from_values(parameters, attempter.assign(family, &win.seeds, geometry))
+    let values = attempter.assign(family, &win.seeds, geometry, keep_going)?;
+    Table::of_values(parameters, values, keep_going)
 }

@@ -227,8 +227,9 @@ fn assigned_values_are_those_of_the_plain_procedure() {
         let plain = plain::attempt(keys.hashed(), family, &seeds, geometry);
         let mut scratch = Scratch::default();
         let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
-        assert_eq!(attempter.outcome(family, &seeds, geometry), Outcome::Acyclic);
-        let assigned = attempter.assign(family, &seeds, geometry);
+        let outcome = attempter.outcome(family, &seeds, geometry, &|| true).unwrap();
+        assert_eq!(outcome, Outcome::Acyclic);
+        let assigned = attempter.assign(family, &seeds, geometry, &|| true).unwrap();
         assert!(plain.assigned.as_deref() == Some(assigned), "{path} {name}");
     };
     check("HologramWorld-31016.keys", "MultiplyShiftR", 8562, 0);

@@ -22,12 +22,12 @@ use perfecta_io::Clock;
 
 use crate::runtime::CancelFlag;
 
-/// When a search has to stop: asked between attempts.
+/// When a search has to stop: asked between attempts, and of large sets during one.
 #[derive(Clone)]
 pub(crate) struct Patience<'a> {
     pub(crate) cancel: CancelFlag,
     pub(crate) clock: &'a dyn Clock,
-    /// The clock's time after which no attempt begins.
+    /// The clock's time after which no attempt begins, and one of a large set does not go on.
     pub(crate) until: Option<Duration>,
 }
 

@@ -15,6 +15,7 @@ use super::state::Width;
 use super::vector_unit::VectorUnit;
 use crate::family::Family;
 use crate::geometry::Geometry;
+use crate::interrupt::{Interrupted, KeepGoing};
 use crate::key::Keys;
 use crate::seeds::Seeds;
 
@@ -93,34 +94,55 @@ impl<'a> Attempter<'a> {
         graph + KeyOrder::memory_bytes(num_keys)
     }
 
-    /// What comes of `seeds`.
-    pub fn outcome(&mut self, family: Family, seeds: &Seeds, geometry: Geometry) -> Outcome {
+    /// What comes of `seeds`, if `keep_going` lets it come.
+    ///
+    /// # Errors
+    /// [`Interrupted`]; the attempter is then as if the attempt had not begun.
+    pub fn outcome(
+        &mut self,
+        family: Family,
+        seeds: &Seeds,
+        geometry: Geometry,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Outcome, Interrupted> {
         self.peeled = None;
         let member = Member { family, seeds: *seeds, geometry };
-        let keys = self.keys;
-        match keys {
-            Keys::U32(keys) => self.outcome_of(keys, member, |scratch| &mut scratch.ordered_u32),
-            Keys::U64(keys) => self.outcome_of(keys, member, |scratch| &mut scratch.ordered_u64),
+        match self.keys {
+            Keys::U32(keys) => {
+                self.outcome_of(keys, member, |scratch| &mut scratch.ordered_u32, keep_going)
+            }
+            Keys::U64(keys) => {
+                self.outcome_of(keys, member, |scratch| &mut scratch.ordered_u64, keep_going)
+            }
         }
     }
 
     /// The assigned value of every vertex, for seeds whose outcome is [`Outcome::Acyclic`].
     ///
+    /// # Errors
+    /// [`Interrupted`]; it can be asked for again.
+    ///
     /// # Panics
-    /// If it is another.
-    pub fn assign(&mut self, family: Family, seeds: &Seeds, geometry: Geometry) -> &[u32] {
+    /// If the outcome is another.
+    pub fn assign(
+        &mut self,
+        family: Family,
+        seeds: &Seeds,
+        geometry: Geometry,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<&[u32], Interrupted> {
         let member = Member { family, seeds: *seeds, geometry };
         if self.peeled != Some(member) {
-            let outcome = self.peel_again(&member);
+            let outcome = self.peel_again(&member, keep_going)?;
             assert_eq!(outcome, Outcome::Acyclic, "only an acyclic graph can be assigned");
         }
         // Assigning uses the peeled graph up.
         self.peeled = None;
         let num_keys = self.keys.len();
         if self.is_narrow(geometry) {
-            self.scratch.narrow.assign(num_keys, geometry)
+            self.scratch.narrow.assign(num_keys, geometry, keep_going)
         } else {
-            self.scratch.wide.assign(num_keys, geometry)
+            self.scratch.wide.assign(num_keys, geometry, keep_going)
         }
     }
 
@@ -129,74 +151,100 @@ impl<'a> Attempter<'a> {
         keys: &[K],
         member: Member,
         ordered_keys: impl Fn(&mut Scratch) -> &mut Vec<K>,
-    ) -> Outcome {
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Outcome, Interrupted> {
         let mut copy = core::mem::take(ordered_keys(self.scratch));
         let ordered = self.key_order.apply(keys, &mut copy);
-        let hashed = member.hash(ordered, self.unit);
-        let outcome = if hashed.any_collision() {
-            Outcome::VertexCollision
-        } else if self.passes_screening(&hashed, &member) {
-            self.peel(&member.hash(keys, self.unit), &member)
-        } else {
-            Outcome::Cyclic
-        };
+        let outcome = self.outcome_in_order(keys, ordered, &member, keep_going);
+        // Also after an interrupt: the next attempt finds its order here.
         *ordered_keys(self.scratch) = copy;
         outcome
+    }
+
+    fn outcome_in_order<K: HashedKey>(
+        &mut self,
+        keys: &[K],
+        ordered: &[K],
+        member: &Member,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Outcome, Interrupted> {
+        let hashed = member.hash(ordered, self.unit);
+        if hashed.any_collision(keep_going)? {
+            return Ok(Outcome::VertexCollision);
+        }
+        if !self.passes_screening(&hashed, member, keep_going)? {
+            return Ok(Outcome::Cyclic);
+        }
+        self.peel(&member.hash(keys, self.unit), member, keep_going)
     }
 
     fn passes_screening<K: HashedKey>(
         &mut self,
         hashed: &HashedKeys<'_, K>,
         member: &Member,
-    ) -> bool {
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<bool, Interrupted> {
         // With a strong family, a graph this empty is acyclic in most attempts that have no
         // collision. All of sys32 (13,637 sets): 0.154 s; up to 5/8 of the capacity 0.156, up to
         // 7/8 0.161, no set screened 0.170.
         let is_sparse = hashed.keys.len() * 4 <= member.geometry.edge_capacity() as usize * 3;
         if is_sparse && self.key_order.num_cyclic() < CYCLIC_UNSCREENED_MAX {
-            return true;
+            return Ok(true);
         }
         let geometry = member.geometry;
         let screening = if self.is_narrow(geometry) {
-            screen(hashed, geometry, self.scratch.narrow.spare(geometry), self.unit)
+            screen(hashed, geometry, self.scratch.narrow.spare(geometry), self.unit, keep_going)
         } else {
-            screen(hashed, geometry, self.scratch.wide.spare(geometry), self.unit)
+            screen(hashed, geometry, self.scratch.wide.spare(geometry), self.unit, keep_going)
         };
-        match screening {
-            Screening::Acyclic => true,
+        match screening? {
+            Screening::Acyclic => Ok(true),
             Screening::Cyclic { edges_seen } => {
                 self.key_order.learn(edges_seen);
-                false
+                Ok(false)
             }
         }
     }
 
-    fn peel<K: HashedKey>(&mut self, hashed: &HashedKeys<'_, K>, member: &Member) -> Outcome {
+    fn peel<K: HashedKey>(
+        &mut self,
+        hashed: &HashedKeys<'_, K>,
+        member: &Member,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Outcome, Interrupted> {
         let is_acyclic = if self.is_narrow(member.geometry) {
-            self.scratch.narrow.peel(hashed, member.geometry, self.unit)
+            self.scratch.narrow.peel(hashed, member.geometry, self.unit, keep_going)
         } else {
-            self.scratch.wide.peel(hashed, member.geometry, self.unit)
+            self.scratch.wide.peel(hashed, member.geometry, self.unit, keep_going)
         };
-        if !is_acyclic {
+        if !is_acyclic? {
             self.key_order.learn(hashed.keys.len());
-            return Outcome::Cyclic;
+            return Ok(Outcome::Cyclic);
         }
         self.peeled = Some(*member);
-        Outcome::Acyclic
+        Ok(Outcome::Acyclic)
     }
 
-    fn peel_again(&mut self, member: &Member) -> Outcome {
-        fn peel<K: HashedKey>(this: &mut Attempter<'_>, keys: &[K], member: &Member) -> Outcome {
+    fn peel_again(
+        &mut self,
+        member: &Member,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Outcome, Interrupted> {
+        fn peel<K: HashedKey>(
+            this: &mut Attempter<'_>,
+            keys: &[K],
+            member: &Member,
+            keep_going: &KeepGoing<'_>,
+        ) -> Result<Outcome, Interrupted> {
             let hashed = member.hash(keys, this.unit);
-            if hashed.any_collision() {
-                return Outcome::VertexCollision;
+            if hashed.any_collision(keep_going)? {
+                return Ok(Outcome::VertexCollision);
             }
-            this.peel(&hashed, member)
+            this.peel(&hashed, member, keep_going)
         }
-        let keys = self.keys;
-        match keys {
-            Keys::U32(keys) => peel(self, keys, member),
-            Keys::U64(keys) => peel(self, keys, member),
+        match self.keys {
+            Keys::U32(keys) => peel(self, keys, member, keep_going),
+            Keys::U64(keys) => peel(self, keys, member, keep_going),
         }
     }
 

@@ -9,6 +9,7 @@ use super::state::Width;
 use super::vector_unit::VectorUnit;
 use crate::family::{Family, MemberVisitor};
 use crate::geometry::Geometry;
+use crate::interrupt::{Interrupted, KeepGoing, spans};
 use crate::seeds::Seeds;
 
 /// Keys per block: what is hashed at once stays in the first-level cache. From 128 to 2048 it makes
@@ -86,9 +87,14 @@ pub(super) struct HashedKeys<'a, K> {
 
 impl<K: HashedKey> HashedKeys<'_, K> {
     /// Whether some key has the same vertex twice. Stores nothing, so it comes before all else.
-    pub(super) fn any_collision(&self) -> bool {
-        let visitor = AnyCollision { keys: self.keys, unit: self.unit };
-        K::with_member(self.family, self.seeds, self.geometry, visitor)
+    pub(super) fn any_collision(&self, keep_going: &KeepGoing<'_>) -> Result<bool, Interrupted> {
+        for span in spans(self.keys.len(), keep_going) {
+            let visitor = AnyCollision { keys: &self.keys[span?], unit: self.unit };
+            if K::with_member(self.family, self.seeds, self.geometry, visitor) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

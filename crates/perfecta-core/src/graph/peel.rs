@@ -9,11 +9,13 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::kernel::{BLOCK, Edges};
 use super::state::{Width, fetch_ahead};
 use super::vector_unit::VectorUnit;
 use crate::geometry::Geometry;
+use crate::interrupt::{Interrupted, KeepGoing, spans};
 
 /// Vertices that are looked at together for leaves.
 const SCAN: usize = 64;
@@ -50,46 +52,67 @@ impl<W: Width> Graph<W> {
         edges: &dyn Edges<W>,
         geometry: Geometry,
         unit: VectorUnit,
-    ) -> bool {
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<bool, Interrupted> {
         let num_edges = edges.len();
         self.reserve(num_edges, geometry);
         let num_vertices = geometry.vertices() as usize;
         let words = W::in_bounds(&mut self.words);
         let ends = &mut self.ends[..num_edges];
-        words[..num_vertices].fill(W::Word::default());
-        add_all(edges, words, ends);
+        for span in spans(num_vertices, keep_going) {
+            words[span?].fill(W::Word::default());
+        }
+        for span in spans(num_edges, keep_going) {
+            let span = span?;
+            add_all(edges, span.start, words, &mut ends[span]);
+        }
         let (order, behind) = (&mut self.order[..num_edges], &mut self.behind[..num_edges]);
         let mut peel = Peel { words, num_vertices, ends, order, behind, top: num_edges };
-        unit.run(
-            #[inline(always)]
-            || peel.scan(),
-        );
-        peel.walk();
-        peel.top == 0
+        for span in spans(num_vertices, keep_going) {
+            let span = span?;
+            unit.run(
+                #[inline(always)]
+                || peel.scan(span),
+            );
+        }
+        for span in spans(num_edges, keep_going) {
+            let Range { start, end } = span?;
+            peel.walk(num_edges - end..num_edges - start);
+        }
+        Ok(peel.top == 0)
     }
 
     /// Gives every vertex a value so that the two of an edge add up to the edge's id, modulo the
     /// edge capacity; zero where no edge asks for another. Once, after a [`Self::peel`] of
-    /// `num_edges` edges that said yes.
-    pub(super) fn assign(&mut self, num_edges: usize, geometry: Geometry) -> &[u32] {
+    /// `num_edges` edges that said yes; an interrupted one uses the graph up as well.
+    pub(super) fn assign(
+        &mut self,
+        num_edges: usize,
+        geometry: Geometry,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<&[u32], Interrupted> {
         let capacity = geometry.edge_capacity();
         let assigned = W::values_in(&mut self.words[..geometry.vertices() as usize]);
         let (order, behind) = (&self.order[..num_edges], &self.behind[..num_edges]);
         let ends = &self.ends[..num_edges];
-        for place in 0..num_edges {
-            if W::FETCHES_AHEAD && place + 32 < num_edges {
-                fetch_ahead(ends, order[place + 32].index());
-                fetch_ahead(assigned, behind[place + 32].index());
-                let soon = other_end(ends[order[place + 16].index()], behind[place + 16].index());
-                fetch_ahead(assigned, soon);
+        for span in spans(num_edges, keep_going) {
+            for place in span? {
+                if W::FETCHES_AHEAD && place + 32 < num_edges {
+                    fetch_ahead(ends, order[place + 32].index());
+                    fetch_ahead(assigned, behind[place + 32].index());
+                    let soon =
+                        other_end(ends[order[place + 16].index()], behind[place + 16].index());
+                    fetch_ahead(assigned, soon);
+                }
+                let edge = order[place].index();
+                let fixed = behind[place].index();
+                let free = other_end(ends[edge], fixed);
+                let value = (edge as u32).wrapping_sub(assigned[fixed]);
+                assigned[free] =
+                    if value >= capacity { value.wrapping_add(capacity) } else { value };
             }
-            let edge = order[place].index();
-            let fixed = behind[place].index();
-            let free = other_end(ends[edge], fixed);
-            let value = (edge as u32).wrapping_sub(assigned[fixed]);
-            assigned[free] = if value >= capacity { value.wrapping_add(capacity) } else { value };
         }
-        assigned
+        Ok(assigned)
     }
 
     fn reserve(&mut self, num_edges: usize, geometry: Geometry) {
@@ -117,10 +140,18 @@ fn other_end<W: Width>(ends: [W; 2], end: usize) -> usize {
     ends[0].index() ^ ends[1].index() ^ end
 }
 
-/// Hashes every edge into `ends` and adds it to its two words.
-fn add_all<W: Width>(edges: &dyn Edges<W>, words: &mut [W::Word], ends: &mut [[W; 2]]) {
+/// Hashes the edges from `first` on into `ends` and adds each to its two words. Not inlined: the loop
+/// needs all registers for itself.
+#[inline(never)]
+fn add_all<W: Width>(
+    edges: &dyn Edges<W>,
+    first: usize,
+    words: &mut [W::Word],
+    ends: &mut [[W; 2]],
+) {
+    let words = W::in_bounds(words);
     let (mut first_ends, mut second_ends) = ([W::default(); BLOCK], [W::default(); BLOCK]);
-    let mut edge = 0;
+    let mut edge = first as u32;
     for block in ends.chunks_mut(BLOCK) {
         let len = block.len();
         edges.write_block(edge as usize, &mut first_ends[..len], &mut second_ends[..len]);
@@ -156,11 +187,11 @@ struct Peel<'a, W: Width> {
 }
 
 impl<W: Width> Peel<'_, W> {
-    /// Tries every vertex once, by number. Sixty-four are looked at together and only the leaves
+    /// Tries every vertex of a span once, by number. Sixty-four are looked at together and only the leaves
     /// among them visited; a removal puts right what it changed in the same sixty-four.
     #[inline(always)]
-    fn scan(&mut self) {
-        for base in (0..self.num_vertices).step_by(SCAN) {
+    fn scan(&mut self, span: Range<usize>) {
+        for base in span.step_by(SCAN) {
             if W::FETCHES_AHEAD {
                 self.fetch_ahead_of_scan(base);
             }
@@ -178,12 +209,15 @@ impl<W: Width> Peel<'_, W> {
     }
 
     /// Goes through the removed edges from the first removed to the last, those removed on the way
-    /// included, and tries their other ends. The end each was removed through has no edges left.
+    /// included, and tries their other ends. One span of places at a time, the last first. The end
+    /// each was removed through has no edges left.
     ///
     /// A walk without the branch, all stores made and kept or not by a select, takes a third longer.
-    fn walk(&mut self) {
-        let mut place = self.order.len();
-        while place > self.top {
+    #[inline(never)]
+    fn walk(&mut self, span: Range<usize>) {
+        let mut place = span.end;
+        // A graph that does not fetch ahead has one span, and this loop one condition.
+        while place > self.top && (!W::FETCHES_AHEAD || place > span.start) {
             place -= 1;
             if W::FETCHES_AHEAD && place >= self.top + 48 {
                 fetch_ahead(self.words, self.behind[place - 48].index());

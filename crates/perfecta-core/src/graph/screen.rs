@@ -18,10 +18,13 @@
 //! edges that end in leaves, by rounds of marks and filters over growing prefixes (46, and half as
 //! fast as this on a strong family too).
 
+use core::ops::Range;
+
 use super::kernel::{BLOCK, Edges};
 use super::state::Width;
 use super::vector_unit::VectorUnit;
 use crate::geometry::Geometry;
+use crate::interrupt::{Interrupted, KeepGoing, spans};
 
 /// How far the screening of a graph went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,30 +45,49 @@ pub(super) fn screen<W: Width>(
     geometry: Geometry,
     parents: &mut [W],
     unit: VectorUnit,
-) -> Screening {
+    keep_going: &KeepGoing<'_>,
+) -> Result<Screening, Interrupted> {
     let parents = W::in_bounds(parents);
-    unit.run(
-        #[inline(always)]
-        || {
-            for (vertex, parent) in (0..geometry.vertices()).zip(&mut *parents) {
-                *parent = W::from_u32(vertex);
-            }
-        },
-    );
-    let (mut first_ends, mut second_ends) = ([W::default(); BLOCK], [W::default(); BLOCK]);
-    let mut edges_seen = 0;
-    while edges_seen < edges.len() {
-        let len = BLOCK.min(edges.len() - edges_seen);
-        let (first_ends, second_ends) = (&mut first_ends[..len], &mut second_ends[..len]);
-        edges.write_block(edges_seen, first_ends, second_ends);
-        for (place, (first, second)) in first_ends.iter().zip(&*second_ends).enumerate() {
-            if !unite(parents, first.index(), second.index()) {
-                return Screening::Cyclic { edges_seen: edges_seen + place + 1 };
-            }
-        }
-        edges_seen += len;
+    for span in spans(geometry.vertices() as usize, keep_going) {
+        let span = span?;
+        unit.run(
+            #[inline(always)]
+            || {
+                for (vertex, parent) in (span.start as u32..).zip(&mut parents[span]) {
+                    *parent = W::from_u32(vertex);
+                }
+            },
+        );
     }
-    Screening::Acyclic
+    let (mut first_ends, mut second_ends) = ([W::default(); BLOCK], [W::default(); BLOCK]);
+    for span in spans(edges.len(), keep_going) {
+        let Range { start: mut edges_seen, end } = span?;
+        while edges_seen < end {
+            let len = BLOCK.min(end - edges_seen);
+            let (first_ends, second_ends) = (&mut first_ends[..len], &mut second_ends[..len]);
+            edges.write_block(edges_seen, first_ends, second_ends);
+            if let Some(place) = first_that_closes(parents, first_ends, second_ends) {
+                return Ok(Screening::Cyclic { edges_seen: edges_seen + place + 1 });
+            }
+            edges_seen += len;
+        }
+    }
+    Ok(Screening::Acyclic)
+}
+
+/// Joins the trees of the edges of one block, up to the first edge whose ends are in the same tree.
+///
+/// Not inlined: this loop is what a screening takes, and wants all registers for itself. With the
+/// loops around it in the same function, Folded makes 3 % fewer attempts a second.
+#[inline(never)]
+fn first_that_closes<W: Width>(
+    parents: &mut [W],
+    first_ends: &[W],
+    second_ends: &[W],
+) -> Option<usize> {
+    let parents = W::in_bounds(parents);
+    let mut ends = first_ends.iter().zip(second_ends);
+    ends.position(|(first, second)| !unite(parents, first.index(), second.index()))
 }
 
 /// Joins the trees of two vertices; `false` if they are the same tree.

@@ -1,8 +1,10 @@
 //! The fast attempt against oracles that share no idea with it: the plain attempt, and a depth-first
 //! search.
 
+use core::cell::Cell;
+
 use super::attempter::{Attempter, Scratch};
-use super::kernel::Edges;
+use super::kernel::{Edges, HashedKeys};
 use super::peel::Graph;
 use super::screen::{Screening, screen};
 use super::state::Width;
@@ -10,6 +12,7 @@ use super::vector_unit::VectorUnit;
 use super::{Outcome, plain};
 use crate::family::Family;
 use crate::geometry::Geometry;
+use crate::interrupt::SPAN;
 use crate::key::{KeyWidth, Keys};
 use crate::seeds::SeedSource;
 
@@ -41,11 +44,12 @@ fn check(keys: &Keys, family: Family, attempts: std::ops::RangeInclusive<u64>) {
         let expected = plain::attempt(keys, family, &seeds, geometry);
         for (attempter, engine) in attempters.iter_mut().zip(&engines) {
             let at = format!("{family}, {} keys, attempt {attempt}, {engine:?}", keys.len());
-            assert_eq!(attempter.outcome(family, &seeds, geometry), expected.outcome, "{at}");
+            let outcome = attempter.outcome(family, &seeds, geometry, &|| true);
+            assert_eq!(outcome, Ok(expected.outcome), "{at}");
             if let Some(assigned) = &expected.assigned {
-                let first = attempter.assign(family, &seeds, geometry).to_vec();
+                let first = attempter.assign(family, &seeds, geometry, &|| true).unwrap().to_vec();
                 assert!(first == *assigned, "{at}: assigned");
-                let again = attempter.assign(family, &seeds, geometry);
+                let again = attempter.assign(family, &seeds, geometry, &|| true).unwrap();
                 assert!(again == *assigned, "{at}: assigned once more");
             }
         }
@@ -96,9 +100,10 @@ fn one_scratch_serves_sets_of_all_sizes() {
         for attempt in 1..=6 {
             let seeds = SeedSource::default().draw(attempt, family, geometry);
             let expected = plain::attempt(&keys, family, &seeds, geometry);
-            assert_eq!(attempter.outcome(family, &seeds, geometry), expected.outcome);
+            assert_eq!(attempter.outcome(family, &seeds, geometry, &|| true), Ok(expected.outcome));
             if let Some(assigned) = expected.assigned {
-                assert_eq!(attempter.assign(family, &seeds, geometry), assigned);
+                let found = attempter.assign(family, &seeds, geometry, &|| true).unwrap();
+                assert_eq!(found, assigned);
             }
         }
     }
@@ -114,8 +119,8 @@ fn a_cyclic_graph_is_not_assigned() {
     let mut attempter = Attempter::new(&keys, &mut scratch);
     for attempt in 1..100 {
         let seeds = SeedSource::default().draw(attempt, family, geometry);
-        if attempter.outcome(family, &seeds, geometry) == Outcome::Cyclic {
-            attempter.assign(family, &seeds, geometry);
+        if attempter.outcome(family, &seeds, geometry, &|| true) == Ok(Outcome::Cyclic) {
+            attempter.assign(family, &seeds, geometry, &|| true).unwrap();
         }
     }
 }
@@ -160,11 +165,12 @@ fn check_given<W: Width>(graph: &mut Graph<W>, edges: &[[u8; 2]]) {
     let geometry = Geometry::for_keys(edges.len()).unwrap();
     let unit = VectorUnit::best();
     let is_acyclic = !has_cycle(edges);
-    let screening = screen(&Given(edges), geometry, graph.spare(geometry), unit);
-    assert_eq!(screening == Screening::Acyclic, is_acyclic, "screening {edges:?}");
-    assert_eq!(graph.peel(&Given(edges), geometry, unit), is_acyclic, "peel {edges:?}");
+    let screening = screen(&Given(edges), geometry, graph.spare(geometry), unit, &|| true);
+    assert_eq!(screening == Ok(Screening::Acyclic), is_acyclic, "screening {edges:?}");
+    let peeled = graph.peel(&Given(edges), geometry, unit, &|| true);
+    assert_eq!(peeled, Ok(is_acyclic), "peel {edges:?}");
     if is_acyclic {
-        let assigned = graph.assign(edges.len(), geometry);
+        let assigned = graph.assign(edges.len(), geometry, &|| true).unwrap();
         for (edge, [first, second]) in edges.iter().enumerate() {
             let sum = assigned[usize::from(*first)].wrapping_add(assigned[usize::from(*second)]);
             assert_eq!(sum & geometry.index_mask(), edge as u32, "{edges:?}");
@@ -191,4 +197,80 @@ fn every_small_graph_is_judged_as_by_a_depth_first_search() {
             }
         }
     }
+}
+
+/// Looks that work on so many keys or vertices makes.
+fn looks_of(len: usize) -> usize {
+    (len - 1) / SPAN
+}
+
+/// Every phase of an attempt on many keys looks at the flag once a span, and no phase hides in the
+/// looks of another.
+#[test]
+fn a_large_attempt_looks_at_the_flag_once_a_span_in_every_phase() {
+    let num_keys = 2_000_000;
+    let keys = Keys::U32(scattered(num_keys).into());
+    let geometry = Geometry::for_keys(num_keys).unwrap();
+    let (in_keys, in_vertices) = (looks_of(num_keys), looks_of(geometry.vertices() as usize));
+    let mut scratch = Scratch::default();
+    let mut attempter = Attempter::new(&keys, &mut scratch);
+    let looks = Cell::new(0);
+    let keep_going = || {
+        looks.set(looks.get() + 1);
+        true
+    };
+    let mut attempts =
+        (1..).map(|attempt| SeedSource::default().draw(attempt, Family::Folded, geometry));
+    let winner = attempts.find(|seeds| {
+        looks.set(0);
+        let outcome = attempter.outcome(Family::Folded, seeds, geometry, &keep_going);
+        outcome == Ok(Outcome::Acyclic)
+    });
+    let seeds = winner.expect("some attempt succeeds");
+    // Compare; number the parents, unite; clear, add, scan, walk.
+    assert_eq!(looks.get(), in_keys + in_vertices + in_keys + 2 * (in_vertices + in_keys));
+    for looks_to_peel_again in [0, in_keys + 2 * (in_vertices + in_keys)] {
+        looks.set(0);
+        attempter.assign(Family::Folded, &seeds, geometry, &keep_going).unwrap();
+        assert_eq!(looks.get(), looks_to_peel_again + in_keys);
+    }
+}
+
+/// Counts the edges that are hashed since the flag was last looked at.
+struct Counted<'a> {
+    hashed: HashedKeys<'a, u32>,
+    since_look: &'a Cell<usize>,
+}
+
+impl Edges<u32> for Counted<'_> {
+    fn len(&self) -> usize {
+        self.hashed.keys.len()
+    }
+
+    fn write_block(&self, first: usize, first_ends: &mut [u32], second_ends: &mut [u32]) {
+        self.since_look.set(self.since_look.get() + first_ends.len());
+        self.hashed.write_block(first, first_ends, second_ends);
+    }
+}
+
+#[test]
+fn no_more_than_two_spans_of_edges_pass_between_two_looks() {
+    let keys = scattered(2_000_000);
+    let geometry = Geometry::for_keys(keys.len()).unwrap();
+    let (family, unit) = (Family::Folded, VectorUnit::best());
+    let (since_look, most) = (Cell::new(0), Cell::new(0));
+    let keep_going = || {
+        most.set(most.get().max(since_look.take()));
+        true
+    };
+    let mut graph = Graph::<u32>::default();
+    for attempt in 1..=3 {
+        let seeds = &SeedSource::default().draw(attempt, family, geometry);
+        let hashed = HashedKeys { keys: &keys, family, seeds, geometry, unit };
+        let edges = Counted { hashed, since_look: &since_look };
+        screen(&edges, geometry, graph.spare(geometry), unit, &keep_going).unwrap();
+        graph.peel(&edges, geometry, unit, &keep_going).unwrap();
+    }
+    assert!(keep_going());
+    assert!((SPAN..=2 * SPAN).contains(&most.get()), "{} edges", most.get());
 }

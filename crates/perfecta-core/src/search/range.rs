@@ -76,6 +76,9 @@ pub enum RangeEnd {
 }
 
 /// Makes the attempts of `range` in order until one succeeds, or `keep_going(attempt)` says no.
+///
+/// That is asked before every attempt, and of large sets many times during one. An attempt that is
+/// stopped while it runs counts for nothing, as if it had been stopped before it began.
 pub fn try_range(
     attempter: &mut Attempter<'_>,
     range: &AttemptRange,
@@ -94,7 +97,11 @@ pub fn try_range(
             break;
         }
         let seeds = range.seeds.draw(attempt, family, geometry);
-        let outcome = attempter.outcome(family, &seeds, geometry);
+        let tried = attempter.outcome(family, &seeds, geometry, &|| keep_going(attempt));
+        let Ok(outcome) = tried else {
+            report.end = RangeEnd::Stopped;
+            break;
+        };
         report.tally.count(outcome);
         if outcome == Outcome::Acyclic {
             report.success.get_or_insert((attempt, seeds));

@@ -5,6 +5,7 @@ use alloc::vec;
 
 use super::batch::HashedKey;
 use super::{Elements, PADDING_BYTES, Parameters, TableView};
+use crate::interrupt::{Interrupted, KeepGoing, spans};
 use crate::key::{Key, KeySet, Keys};
 
 /// A table in memory.
@@ -54,16 +55,29 @@ impl Table {
     /// If the parameters are not consistent, or there are not as many values as vertices.
     #[must_use]
     pub fn from_values(parameters: Parameters, values: &[u32]) -> Self {
+        Self::of_values(parameters, values, &|| true).expect("never told to stop")
+    }
+
+    /// As [`Self::from_values`], if `keep_going` lets it.
+    pub(crate) fn of_values(
+        parameters: Parameters,
+        values: &[u32],
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Self, Interrupted> {
         assert!(parameters.are_consistent(), "inconsistent parameters: {parameters:?}");
         assert_eq!(values.len(), parameters.geometry.vertices() as usize);
         let width = parameters.element_width().bytes();
         let mut assigned = vec![0; parameters.assigned_bytes() + PADDING_BYTES].into_boxed_slice();
-        match width {
-            1 => fill::<1>(&mut assigned, values),
-            2 => fill::<2>(&mut assigned, values),
-            _ => fill::<4>(&mut assigned, values),
+        for span in spans(values.len(), keep_going) {
+            let span = span?;
+            let elements = &mut assigned[span.start * width..];
+            match width {
+                1 => fill::<1>(elements, &values[span]),
+                2 => fill::<2>(elements, &values[span]),
+                _ => fill::<4>(elements, &values[span]),
+            }
         }
-        Self { parameters, assigned }
+        Ok(Self { parameters, assigned })
     }
 
     /// The table, ready for look-ups.
@@ -102,6 +116,33 @@ impl TableView<'_> {
     /// # Errors
     /// The first difference.
     pub fn verify(&self, keys: &KeySet) -> Result<(), VerifyError> {
+        self.verify_while(keys, &|| true).expect("never told to stop")
+    }
+
+    /// As [`Self::verify`], if `keep_going` lets it: of large sets it is asked many times.
+    ///
+    /// # Errors
+    /// [`Interrupted`]; the first difference is the result.
+    pub fn verify_while(
+        &self,
+        keys: &KeySet,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), VerifyError>, Interrupted> {
+        if let Err(misfit) = self.check_fits(keys) {
+            return Ok(Err(misfit));
+        }
+        let wrong = if self.parameters().downsize == keys.downsize() {
+            match keys.hashed() {
+                Keys::U32(hashed) => self.first_wrong_of(hashed, keep_going)?,
+                Keys::U64(hashed) => self.first_wrong_of(hashed, keep_going)?,
+            }
+        } else {
+            self.first_wrong_of_given(keys, keep_going)?
+        };
+        Ok(wrong.map_or(Ok(()), |wrong| Err(wrong.error(keys))))
+    }
+
+    fn check_fits(&self, keys: &KeySet) -> Result<(), VerifyError> {
         let parameters = self.parameters();
         if parameters.num_keys as usize != keys.len() {
             return Err(VerifyError::KeyCount { table: parameters.num_keys, keys: keys.len() });
@@ -110,37 +151,49 @@ impl TableView<'_> {
             let (table, keys) = (parameters.key_width.bits(), keys.width().bits());
             return Err(VerifyError::KeyWidth { table, keys });
         }
-        if parameters.downsize != keys.downsize() {
-            let all_ranks = keys.iter().map(|key| self.index(key));
-            return match first_wrong(0, all_ranks) {
-                None => Ok(()),
-                Some(wrong) => Err(wrong.error(keys)),
-            };
+        Ok(())
+    }
+
+    /// The first key as given whose index is not its rank.
+    fn first_wrong_of_given(
+        &self,
+        keys: &KeySet,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Option<Wrong>, Interrupted> {
+        for span in spans(keys.len(), keep_going) {
+            let span = span?;
+            let first_rank = span.start as u32;
+            let wrong = first_wrong(first_rank, span.map(|rank| self.index(keys.key(rank))));
+            if wrong.is_some() {
+                return Ok(wrong);
+            }
         }
-        let wrong = match keys.hashed() {
-            Keys::U32(hashed) => self.first_wrong_of(hashed),
-            Keys::U64(hashed) => self.first_wrong_of(hashed),
-        };
-        wrong.map_or(Ok(()), |wrong| Err(wrong.error(keys)))
+        Ok(None)
     }
 
     /// The first of `hashed` (keys by rank, downsized if the table does so) whose index is not its
     /// rank.
-    fn first_wrong_of<H: HashedKey>(&self, hashed: &[H]) -> Option<Wrong> {
+    fn first_wrong_of<H: HashedKey>(
+        &self,
+        hashed: &[H],
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Option<Wrong>, Interrupted> {
         let mut indexes = [0; VERIFIED_AT_ONCE];
-        for (chunk, keys) in hashed.chunks(VERIFIED_AT_ONCE).enumerate() {
-            let indexes = &mut indexes[..keys.len()];
-            self.index_hashed(keys, indexes, |key| key);
-            let first_rank = (chunk * VERIFIED_AT_ONCE) as u32;
-            let ranks = first_rank..;
-            // Without a branch for each key.
-            let differences =
-                indexes.iter().zip(ranks).fold(0, |all, (&index, rank)| all | (index ^ rank));
-            if differences != 0 {
-                return first_wrong(first_rank, indexes.iter().copied());
+        for span in spans(hashed.len(), keep_going) {
+            let span = span?;
+            let first_ranks = (span.start as u32..).step_by(VERIFIED_AT_ONCE);
+            for (first_rank, keys) in first_ranks.zip(hashed[span].chunks(VERIFIED_AT_ONCE)) {
+                let indexes = &mut indexes[..keys.len()];
+                self.index_hashed(keys, indexes, |key| key);
+                // Without a branch for each key.
+                let ranked = indexes.iter().zip(first_rank..);
+                let differences = ranked.fold(0, |all, (&index, rank)| all | (index ^ rank));
+                if differences != 0 {
+                    return Ok(first_wrong(first_rank, indexes.iter().copied()));
+                }
             }
         }
-        None
+        Ok(None)
     }
 }
 

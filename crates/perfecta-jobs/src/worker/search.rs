@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfecta_core::graph::{Attempter, Scratch};
+use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{Limit, Search, Step, Verdict, build_table, try_range};
 
@@ -202,7 +203,13 @@ impl SearchOver<'_, '_> {
         let ItemInHand { work, .. } = self.work;
         let limit = work.world.job.limits.item_time_max;
         let outcome = match verdict.outcome {
-            Ok(win) => Ok((build_table(keys, &win, attempter), verdict)),
+            Ok(win) => {
+                let keep_going = || !work.cancel.is_cancelled();
+                match build_table(keys, &win, attempter, &keep_going) {
+                    Ok(table) => Ok((table, verdict)),
+                    Err(Interrupted) => Err(SearchEnd::Cancelled),
+                }
+            }
             Err(Limit::Stopped) if work.cancel.is_cancelled() => Err(SearchEnd::Cancelled),
             Err(reason) => {
                 let attempts = verdict.tally.attempts();
