@@ -270,3 +270,19 @@ fn build() -> std::io::Result<IoUring> {
 fn refusal(error: std::io::Error) -> RingRefusal {
     RingRefusal::of(Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_has_one_thread_of_the_kernel_for_each_kind_of_work_at_most() {
+        use rustix::event::{EventfdFlags, eventfd};
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
+        let Ok(ring) = Ring::open(bell) else { return };
+        // Nothing is changed by 0; what is set is told.
+        let mut workers_max = [0, 0];
+        ring.ring.submitter().register_iowq_max_workers(&mut workers_max).unwrap();
+        assert_eq!(workers_max, [1, 1]);
+    }
+}
