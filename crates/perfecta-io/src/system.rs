@@ -72,12 +72,6 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
         Ok(bytes)
     }
 
-    /// Asked before somebody else syncs a file: what the sync fails with instead.
-    #[cfg_attr(not(ring), allow(dead_code, reason = "asked by rings alone"))]
-    fn before_sync(&self, _file: &Self::File) -> Result<(), Errno> {
-        Ok(())
-    }
-
     /// For faults: lets time pass.
     #[cfg(feature = "simulation")]
     fn pass(&self, time: Duration) {

@@ -1,8 +1,9 @@
 //! The ring backend of Linux: what waits for a device waits in the kernel, and costs no thread.
 //!
 //! Everything that need not wait is done by plain calls where it is submitted, exactly as the
-//! blocking backend does it. What is left is reads of pages that are not in memory, and syncs of
-//! directories. A ring that is lost leaves its engine the blocking backend that it is made upon.
+//! blocking backend does it. What is left to the ring is reads of pages that are not in memory. Syncs
+//! go to I/O threads: in a ring they take a thread of the kernel's for every worker, and are no
+//! quicker. A ring that is lost leaves its engine the blocking backend that it is made upon.
 
 mod flights;
 mod ring;
@@ -26,7 +27,7 @@ use crate::host::Host;
 use crate::io_threads::IoThreads;
 use crate::mailbox::Mailbox;
 use crate::op::Op;
-use crate::ops::{self, Paused, Progress, ReadRequest, Reading, Syncing};
+use crate::ops::{self, Paused, Progress, ReadRequest, Reading};
 use crate::system::System;
 
 /// Has the kernel wait for devices, in a ring that belongs to one thread.
@@ -35,11 +36,11 @@ pub struct UringEngine {
 }
 
 impl UringEngine {
-    /// Threads of the kernel's that a ring may have: one, for syncs.
+    /// Threads of the kernel's that a ring may have: one, for file systems that cannot read without.
     pub(crate) const KERNEL_THREADS_MAX: usize = 1;
 
-    /// An engine for the calling thread. What no ring does, syncing a file system, it leaves to
-    /// `io_threads`; without them its own thread waits.
+    /// An engine for the calling thread. Syncs it leaves to `io_threads`; without them its own thread
+    /// waits.
     ///
     /// # Errors
     /// Why there is no ring.
@@ -83,14 +84,7 @@ impl<S: System<File: AsFd>> Uring<S> {
             Progress::Done(outcome) => self.inner.complete(token, outcome),
             Progress::Paused(paused) if self.ring.is_lost() => self.inner.send_away(token, paused),
             Progress::Paused(Paused::Read(reading)) => self.read(token, reading),
-            Progress::Paused(Paused::Sync(syncing)) => match syncing.open_directory(&self.system) {
-                Some(Ok(directory)) => match self.system.before_sync(&directory) {
-                    Ok(()) => self.ring.launch(Cargo::Sync { token, syncing, directory }),
-                    Err(errno) => self.synced(token, syncing, Err(errno)),
-                },
-                Some(Err(error)) => self.inner.complete(token, Err(error.into())),
-                None => self.inner.send_away(token, Paused::Sync(syncing)),
-            },
+            Progress::Paused(paused @ Paused::Sync(_)) => self.inner.send_away(token, paused),
         }
     }
 
@@ -107,14 +101,6 @@ impl<S: System<File: AsFd>> Uring<S> {
             // The file is none that a ring can wait for.
             Err(Errno::AGAIN) => self.inner.send_away(token, Paused::Read(reading)),
             read => self.advance(token, reading.take(&self.system, read)),
-        }
-    }
-
-    fn synced(&mut self, token: Token, syncing: Syncing, synced: Result<(), Errno>) {
-        match synced {
-            // An interruption is no answer.
-            Err(Errno::INTR) => self.inner.send_away(token, Paused::Sync(syncing)),
-            synced => self.inner.complete(token, syncing.outcome(synced)),
         }
     }
 
@@ -137,17 +123,11 @@ impl<S: System<File: AsFd>> Uring<S> {
             Err(Errno::INTR) => is_cancelled,
             Ok(_) | Err(_) => false,
         };
-        let (token, paused) = match cargo {
-            Cargo::Bell { .. } => return,
-            Cargo::Read { token, reading, .. } => (token, Paused::Read(reading)),
-            Cargo::Sync { token, syncing, .. } => (token, Paused::Sync(syncing)),
-        };
+        let Cargo::Read { token, reading, .. } = cargo else { return };
         if was_cancelled {
-            return self.inner.complete(token, paused.cancelled());
-        }
-        match paused {
-            Paused::Read(reading) => self.has_read(token, reading, result),
-            Paused::Sync(syncing) => self.synced(token, syncing, result.map(drop)),
+            self.inner.complete(token, Paused::Read(reading).cancelled());
+        } else {
+            self.has_read(token, reading, result);
         }
     }
 }
@@ -234,6 +214,8 @@ impl Engine for UringEngine {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
     use crate::buffer::Buffer;
     use crate::error::IoErrorKind;
@@ -250,36 +232,48 @@ mod tests {
         completions
     }
 
-    fn read(path: &std::path::Path) -> Op {
+    /// Submits reads of files that are not in memory, where the file system lets go of them.
+    fn submit_cold(engine: &mut UringEngine, directory: &Path, count: u64) {
+        let write = |number: u64| {
+            let path = directory.join(number.to_string());
+            std::fs::write(&path, [number as u8; 50_000]).unwrap();
+            let file = std::fs::File::open(&path).unwrap();
+            file.sync_data().unwrap();
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = (0..count).map(write).collect();
+        for (number, path) in (0..).zip(paths) {
+            engine.submit(Token(number), read(&path));
+        }
+    }
+
+    fn read(path: &Path) -> Op {
         let (path, buffer) = (path.to_owned(), Buffer::default());
-        Op::ReadFile { path, buffer, bytes_max: 10, symlinks: Symlinks::Refuse }
+        Op::ReadFile { path, buffer, bytes_max: 50_000, symlinks: Symlinks::Refuse }
     }
 
     #[test]
     fn a_lost_ring_completes_what_it_had_once_and_plain_calls_take_its_place() {
         let Ok(mut engine) = UringEngine::new(None) else { return };
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().to_owned();
-        std::fs::write(path.join("file"), b"keys").unwrap();
         // Waiting once has it listen to its bell, which is lost as well.
-        engine.waker().wake();
-        engine.wait(None);
-        for number in 0..20 {
-            engine.submit(Token(number), Op::SyncDirectory { path: path.clone() });
-        }
+        engine.wait(Some(Duration::from_millis(1)));
+        submit_cold(&mut engine, directory.path(), 8);
+        engine.inner.ring.flush();
         engine.inner.ring.give_up();
-        assert_eq!(engine.num_in_flight(), 20);
-        let mut tokens = Vec::new();
-        for Completion { token, outcome } in drain(&mut engine) {
-            tokens.push(token.0);
-            if let Err(failure) = outcome {
-                assert_eq!(failure.error.kind, IoErrorKind::Lost);
-            }
-        }
+        let num_in_ring = engine.inner.ring.num_operations();
+        assert_eq!(engine.num_in_flight(), 8);
+        let completions = drain(&mut engine);
+        let mut tokens: Vec<u64> =
+            completions.iter().map(|completion| completion.token.0).collect();
         tokens.sort_unstable();
-        assert_eq!(tokens, (0..20).collect::<Vec<u64>>());
-        engine.submit(Token(0), Op::SyncDirectory { path: path.clone() });
-        engine.submit(Token(1), read(&path.join("file")));
+        assert_eq!(tokens, (0..8).collect::<Vec<u64>>());
+        let failures = completions.into_iter().filter_map(|completion| completion.outcome.err());
+        let kinds: Vec<IoErrorKind> = failures.map(|failure| failure.error.kind).collect();
+        assert!(kinds.len() <= num_in_ring && kinds.iter().all(|kind| *kind == IoErrorKind::Lost));
+        submit_cold(&mut engine, directory.path(), 2);
+        assert_eq!(engine.inner.ring.num_operations(), 0);
         engine.cancel(Token(0));
         assert!(drain(&mut engine).into_iter().all(|completion| completion.outcome.is_ok()));
         engine.waker().wake();
@@ -292,9 +286,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         engine.wait(Some(Duration::from_millis(1)));
         assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (0, 0));
-        engine.submit(Token(7), Op::SyncDirectory { path: directory.path().to_owned() });
-        assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (1, 1));
-        assert_eq!(drain(&mut engine).len(), 1);
+        submit_cold(&mut engine, directory.path(), 3);
+        assert_eq!(engine.num_in_flight(), 3);
+        assert!(drain(&mut engine).into_iter().all(|completion| completion.outcome.is_ok()));
         assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (0, 0));
     }
 }

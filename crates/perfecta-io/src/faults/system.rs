@@ -184,11 +184,6 @@ impl<S: System> System for Faulty<S> {
         self.synced("sync", file, make, lose)
     }
 
-    fn before_sync(&self, file: &Self::File) -> Result<(), Errno> {
-        let allow = || self.system.before_sync(&file.file);
-        self.synced("sync", file, allow, || self.system.lose(&file.file))
-    }
-
     fn sync_filesystem(&self, file: &Self::File) -> Result<(), Errno> {
         let make = || self.system.sync_filesystem(&file.file);
         self.synced("sync file system", file, make, || self.system.lose_filesystem(&file.file))

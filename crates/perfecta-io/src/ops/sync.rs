@@ -33,16 +33,6 @@ impl Syncing {
         IoError::new(operation, path, kind)
     }
 
-    /// The directory, open to be synced; none of a file system.
-    pub(crate) fn open_directory<S: System>(&self, system: &S) -> Option<Result<S::File, IoError>> {
-        match self {
-            Self::Filesystem { .. } => None,
-            Self::Directory { path } => {
-                Some(open_directory(system, At::Path(path), path, Links::Follow))
-            }
-        }
-    }
-
     /// Syncs, and waits for it.
     pub(super) fn finish<S: System>(self, system: &S) -> Outcome {
         let synced = match &self {
@@ -60,7 +50,7 @@ impl Syncing {
     }
 
     /// What it came to.
-    pub(crate) fn outcome(self, synced: Result<(), Errno>) -> Outcome {
+    fn outcome(self, synced: Result<(), Errno>) -> Outcome {
         let failed = |errno: Errno| self.error(IoErrorKind::System(errno.raw_os_error()));
         finish(synced.map(|()| Payload::Done).map_err(failed))
     }

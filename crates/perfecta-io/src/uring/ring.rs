@@ -19,7 +19,7 @@ use crate::engine::Token;
 use crate::engines::RingRefusal;
 use crate::error::IoErrorKind;
 use crate::op::Failure;
-use crate::ops::{ReadRequest, Reading, Syncing};
+use crate::ops::{ReadRequest, Reading};
 use crate::system::System;
 
 /// Entries of the submission queue. Small, because the memory of all rings of a user together is
@@ -39,8 +39,6 @@ const TRIES_MAX: usize = 10_000;
 pub(super) enum Cargo<S: System> {
     /// Pages of a file, so many bytes at most.
     Read { token: Token, reading: Box<Reading<S>>, bytes_max: usize },
-    /// The entries of an open directory.
-    Sync { token: Token, syncing: Syncing, directory: S::File },
     /// The bell of a mailbox.
     Bell { count: Box<[u8; 8]> },
 }
@@ -48,7 +46,7 @@ pub(super) enum Cargo<S: System> {
 impl<S: System> Cargo<S> {
     fn token(&self) -> Option<Token> {
         match self {
-            Self::Read { token, .. } | Self::Sync { token, .. } => Some(*token),
+            Self::Read { token, .. } => Some(*token),
             Self::Bell { .. } => None,
         }
     }
@@ -86,20 +84,16 @@ impl<S: System<File: AsFd>> Ring<S> {
         })
     }
 
-    /// Gives cargo to the kernel, which begins at once.
-    pub(super) fn launch(&mut self, cargo: Cargo<S>) {
-        self.queue(cargo);
-        self.flush();
-    }
-
     /// Has the next wait end when the bell rings.
     pub(super) fn listen(&mut self) {
         if self.flights.count_if(|cargo| matches!(cargo, Cargo::Bell { .. })) == 0 {
-            self.queue(Cargo::Bell { count: Box::default() });
+            self.launch(Cargo::Bell { count: Box::default() });
         }
     }
 
-    fn queue(&mut self, cargo: Cargo<S>) {
+    /// Gives cargo to the kernel, which hears of it when it is entered next. That is soon enough: the
+    /// read that did not find its pages in memory has already had them fetched.
+    pub(super) fn launch(&mut self, cargo: Cargo<S>) {
         self.make_room();
         let (key, cargo) = self.flights.launch(cargo);
         let entry = entry(cargo, &self.bell).user_data(key.0);
@@ -233,7 +227,6 @@ impl<S: System<File: AsFd>> Drop for Ring<S> {
 fn leak<S: System>(cargo: Cargo<S>) -> Option<(Token, Failure)> {
     let told = match &cargo {
         Cargo::Read { token, reading, .. } => Some((*token, reading.error(IoErrorKind::Lost))),
-        Cargo::Sync { token, syncing, .. } => Some((*token, syncing.error(IoErrorKind::Lost))),
         Cargo::Bell { .. } => None,
     };
     std::mem::forget(cargo);
@@ -248,9 +241,6 @@ fn entry<S: System<File: AsFd>>(cargo: &mut Cargo<S>, bell: &OwnedFd) -> squeue:
             let bytes = into.len().min(READ_BYTES_MAX).min(*bytes_max) as u32;
             let file = Fd(file.as_fd().as_raw_fd());
             opcode::Read::new(file, into.as_mut_ptr(), bytes).offset(offset).build()
-        }
-        Cargo::Sync { directory, .. } => {
-            opcode::Fsync::new(Fd(directory.as_fd().as_raw_fd())).build()
         }
         Cargo::Bell { count } => {
             opcode::Read::new(Fd(bell.as_raw_fd()), count.as_mut_ptr(), 8).build()
@@ -279,4 +269,20 @@ fn build() -> std::io::Result<IoUring> {
 
 fn refusal(error: std::io::Error) -> RingRefusal {
     RingRefusal::of(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_has_one_thread_of_the_kernel_for_each_kind_of_work_at_most() {
+        use rustix::event::{EventfdFlags, eventfd};
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
+        let Ok(ring) = Ring::<crate::host::Host>::open(bell) else { return };
+        // Nothing is changed by 0; what is set is told.
+        let mut workers_max = [0, 0];
+        ring.ring.submitter().register_iowq_max_workers(&mut workers_max).unwrap();
+        assert_eq!(workers_max, [1, 1]);
+    }
 }
