@@ -1,6 +1,6 @@
 //! How long work is stopped: it looks at its caller's flag at bounded intervals.
 //!
-//! Work over keys or vertices goes in spans of [`SPAN`] of them, and between two spans, never inside
+//! Work over keys or vertices goes in spans of `SPAN` of them, and between two spans, never inside
 //! one, the caller is asked whether to go on. What fits in one span is over within some milliseconds
 //! and asks nobody, so small sets pay nothing. Work that was told to stop leaves nothing behind that
 //! a later call could mistake for a result.
