@@ -19,6 +19,9 @@ use perfecta_jobs::{
 };
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 
+/// Makes the tree at a place.
+type Contest<'a> = &'a dyn Fn(&Path);
+
 fn main() {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -32,7 +35,7 @@ fn main() {
     bulk_create(keys, &first, threads, Durability::Process);
     let tree = read_tree(&first);
     println!("{} directories, {} files, {threads} threads", tree.len(), num_files(&tree));
-    let contestants: [(&str, &dyn Fn(&Path)); 5] = [
+    let contestants: [(&str, Contest<'_>); 5] = [
         ("bare, 1 thread", &|place| create(&tree, place, 1, Share::Dealt)),
         ("bare, dealt out", &|place| create(&tree, place, threads.get(), Share::Dealt)),
         ("bare, in parts", &|place| create(&tree, place, threads.get(), Share::Parts)),
