@@ -1,5 +1,7 @@
 //! What a generator is told about a table: the same for every language.
 
+use std::sync::OnceLock;
+
 use perfecta_core::geometry::ElementWidth;
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::table::{Parameters, TableView};
@@ -24,6 +26,8 @@ pub struct Description<'a> {
     pub formula: Formula,
     /// The assigned array.
     pub elements: Elements<'a>,
+    /// Its text, once a language has written it: it is the same in all.
+    pub(crate) elements_text: OnceLock<Vec<u8>>,
     /// Where the self-test gets the keys from.
     pub self_test_keys: SelfTestKeys<'a>,
     /// The table file's bytes.
@@ -89,6 +93,7 @@ impl<'a> Description<'a> {
             parameters: *table.parameters(),
             formula: Formula::new(table.parameters()),
             elements: Elements::Solved(table.assigned_bytes()),
+            elements_text: OnceLock::new(),
             self_test_keys,
             table_file: TableFile::Encoded(encode_table),
         }
@@ -110,6 +115,7 @@ impl<'a> Description<'a> {
             parameters,
             formula: Formula::new(&parameters),
             elements: Elements::Expected,
+            elements_text: OnceLock::new(),
             self_test_keys,
             table_file: TableFile::Expected(table_file_bytes),
         }

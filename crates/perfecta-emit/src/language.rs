@@ -34,18 +34,30 @@ fn write_head(
     let head = head_lines(description).into_iter().map(Cow::Owned);
     let licence = LICENCE_LINES.into_iter().map(Cow::Borrowed);
     let lines = head.chain(gap.clone()).chain(usage.iter().cloned()).chain(gap).chain(licence);
+    let mut text = String::new();
     for line in lines {
-        writeln!(out, "{}", format!("{sign} {line}").trim_end())?;
+        text.push_str(sign);
+        if !line.is_empty() {
+            text.push(' ');
+            text.push_str(&line);
+        }
+        text.push('\n');
     }
-    Ok(())
+    out.write_all(text.as_bytes())
 }
 
 /// Writes `template` with every `@name@` replaced by its value.
 fn write_template(out: &mut dyn Output, template: &str, values: &[(&str, &str)]) -> io::Result<()> {
-    let filled = values
-        .iter()
-        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value));
-    assert!(!filled.contains('@'), "every name of a template has a value");
+    let mut filled = String::with_capacity(2 * template.len());
+    // Text and names take turns.
+    let mut parts = template.split('@');
+    while let Some(text) = parts.next() {
+        filled.push_str(text);
+        if let Some(name) = parts.next() {
+            let value = values.iter().find(|(known, _)| *known == name);
+            filled.push_str(value.expect("every name of a template has a value").1);
+        }
+    }
     out.write_all(filled.as_bytes())
 }
 

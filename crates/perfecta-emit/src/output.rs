@@ -19,6 +19,9 @@ pub(crate) trait Output: Write {
     fn table_file(&mut self, description: &Description<'_>) -> io::Result<()>;
 }
 
+/// The text of a larger array is written anew for every file: no table holds it twice in memory.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
 /// Renders into a writer.
 pub(crate) struct Rendering<'a>(pub(crate) &'a mut dyn Write);
 
@@ -37,8 +40,19 @@ impl Output for Rendering<'_> {
         let Elements::Solved(bytes) = description.elements else {
             unreachable!("an expected table is never rendered");
         };
-        let bound = description.parameters.geometry.edge_capacity();
-        numbers::write_elements(self.0, bytes, description.element_width(), bound)
+        let write = |out: &mut dyn Write| {
+            let bound = description.parameters.geometry.edge_capacity();
+            numbers::write_elements(out, bytes, description.element_width(), bound)
+        };
+        if bytes.len() > KEPT_BYTES_MAX {
+            return write(self.0);
+        }
+        let text = description.elements_text.get_or_init(|| {
+            let mut text = Vec::with_capacity(bytes.len() * 3);
+            write(&mut text).expect("memory takes it");
+            text
+        });
+        self.0.write_all(text)
     }
 
     fn keys(&mut self, description: &Description<'_>) -> io::Result<()> {
