@@ -101,6 +101,12 @@ pub enum IoErrorKind {
         /// Bytes that the caller expected.
         expected: u64,
     },
+    /// What was read back is not what was written.
+    #[error("byte {offset} is not what was written")]
+    NotAsWritten {
+        /// The first byte that differs, or is missing.
+        offset: u64,
+    },
     /// The target exists and was not to be replaced.
     #[error("it exists already")]
     Exists,
@@ -143,6 +149,7 @@ impl IoError {
             | IoErrorKind::TooManyEntries(_)
             | IoErrorKind::TooDeep(_)
             | IoErrorKind::WrongLength { .. }
+            | IoErrorKind::NotAsWritten { .. }
             | IoErrorKind::Exists
             | IoErrorKind::Locked
             | IoErrorKind::Vanished
@@ -196,6 +203,9 @@ impl IoError {
                 Some("check the directory, or give a smaller one")
             }
             IoErrorKind::WrongLength { .. } => Some("let one run at a time write the output"),
+            IoErrorKind::NotAsWritten { .. } => {
+                Some("run again; if it persists, check disk and memory")
+            }
             IoErrorKind::Exists => Some("choose another output directory or remove it"),
             IoErrorKind::Locked => Some("wait for the other run to end"),
             IoErrorKind::Vanished | IoErrorKind::Cancelled | IoErrorKind::Lost => Some("run again"),

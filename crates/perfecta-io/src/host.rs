@@ -38,9 +38,10 @@ impl System for Host {
                 no_follow(links) | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY
             }
             Opening::Directory(links) => no_follow(links) | OFlags::RDONLY | OFlags::DIRECTORY,
-            Opening::CreateNew => OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+            Opening::CreateNew | Opening::CreateLock => {
+                OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW
+            }
             Opening::Extend => OFlags::WRONLY | OFlags::NOFOLLOW,
-            Opening::CreateLock => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
             Opening::Lock => OFlags::RDWR | OFlags::NOFOLLOW,
         };
         let (directory, path) = at.split();

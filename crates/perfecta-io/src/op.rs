@@ -60,7 +60,8 @@ pub enum Op {
         /// The directory.
         path: PathBuf,
     },
-    /// Makes a new directory `name` in `parent` and writes `files` into it, in order.
+    /// Makes a new directory `name` in `parent` and writes `files` into it, in order. Each is read
+    /// back and compared before the next is written.
     ///
     /// Fails if it exists; what a failure leaves behind is the caller's to remove.
     WriteDirectory {
@@ -68,10 +69,10 @@ pub enum Op {
         parent: PathBuf,
         /// Name of the new one.
         name: OsString,
-        /// Its files; given back by [`Payload::Files`].
+        /// Its files; given back by [`Payload::Files`], which are then what can be read there.
         files: Vec<FileContent>,
     },
-    /// Writes one more file into a directory. Fails if it exists.
+    /// Writes one more file into a directory, reads it back and compares. Fails if it exists.
     WriteFile {
         /// The directory.
         directory: PathBuf,

@@ -111,7 +111,7 @@ pub(crate) enum Opening {
     Read(Links),
     /// To be listed, to make files in, or to be synced.
     Directory(Links),
-    /// To be written; must be new.
+    /// To be written and read back; must be new.
     CreateNew,
     /// To be written; must be there.
     Extend,

@@ -197,10 +197,32 @@ fn calls_are_numbered_in_order_and_named_with_their_paths() {
             ("open directory", "d"),
             ("create", "d/a"),
             ("write", "d/a"),
+            ("read", "d/a"),
             ("create", "d/b"),
             ("write", "d/b"),
+            ("read", "d/b"),
         ];
         assert_eq!(told, expected.map(|(name, path)| (name, Path::new(path))));
+    }
+}
+
+#[test]
+fn a_new_file_that_is_read_back_as_another_is_told_with_its_first_other_byte() {
+    let [_, write, ..] = writing_cases();
+    let flipped = [&[7; 9_999][..], &[6]].concat();
+    for backend in backends_with_faults() {
+        let calls = run(&backend, &write, 0, 0, Fault::ShortByOne).calls;
+        let read_back = calls.iter().find(|call| call.name == "read").unwrap().number;
+        for found in [flipped.clone(), vec![7; 9_999]] {
+            let plan = Arc::<FaultPlan>::default();
+            let (mut engine, world) = (backend.start)(Some(&plan));
+            let op = (write.prepare)(engine.as_mut(), world.as_ref());
+            let foreign = Arc::clone(&world);
+            plan.meanwhile(read_back, move || foreign.write("d/a", &found));
+            let error = perfecta_io::call(engine.as_mut(), op).unwrap_err().error;
+            let kind = IoErrorKind::NotAsWritten { offset: 9_999 };
+            assert_eq!((error.kind, error.path), (kind, world.root().join("d/a")));
+        }
     }
 }
 

@@ -6,19 +6,16 @@
 //!                        unchanged |     memory |   | pack                     v
 //!                                  |       only |   v                       Staging
 //!                                  |            | Packing                      |
-//!                                  |            |   |                          v
-//!                                  |            |   |                     ReadingBack
 //!                                  v            v   v                          |
 //!                                Settled <------+---+                          v
-//!                                  ^  ^                                 WritingManifest
-//!                                  |  |                                        |
-//!                                  |  `- [Published] <- [Clearing] <- Publishing <- [Staged]
+//!                                  ^  ^- [Published] <- [Clearing] <- Publishing <- [Staged]
 //!                                  |
 //!                             [Abandoning]  <- any failure, any cancel, until Publishing is over
 //! ```
 //!
 //! States in brackets are passed by where they have nothing to do. A table is published by one
-//! rename, after everything was read back and verified; nothing that happens later makes it a
+//! rename. Before that, what was rendered was decoded and gave every key its rank, and what was
+//! staged was read back and is what was rendered; nothing that happens later makes it a
 //! failure, except that with [`Durability::Power`](crate::Durability::Power) a failed sync does.
 
 mod state;
@@ -39,7 +36,7 @@ use std::sync::Arc;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
-use perfecta_io::{Failure, Op, Outcome};
+use perfecta_io::{Failure, IoError, IoErrorKind, Op, Outcome};
 
 use self::state::State;
 pub(crate) use self::world::{Publication, Target, Workspace, World};
@@ -198,15 +195,9 @@ impl Item {
                 Ok(_) => self.stage(bundle, world),
                 Err(failure) => self.fail_output(State::MakingParent(bundle), failure, world),
             },
-            (State::Staging(bundle), ItemEvent::Completed(outcome)) => {
-                self.read_back(bundle, outcome, world)
-            }
-            (State::ReadingBack(bundle), ItemEvent::Completed(outcome)) => {
-                self.check_written(bundle, outcome, world)
-            }
-            (State::WritingManifest(replace), ItemEvent::Completed(outcome)) => match outcome {
-                Ok(_) => self.staged(replace, world),
-                Err(failure) => self.fail_output(State::WritingManifest(replace), failure, world),
+            (State::Staging(replace), ItemEvent::Completed(outcome)) => match outcome {
+                Ok(payload) => self.staged(&payload.into_files(), replace, world),
+                Err(failure) => self.fail_output(State::Staging(replace), failure, world),
             },
             (State::Staged(replace), ItemEvent::StagesSynced) => self.publish(replace, world),
             (State::Publishing(replace), ItemEvent::Completed(outcome)) => match outcome {
@@ -228,7 +219,13 @@ impl Item {
     }
 
     fn fail_output(&mut self, state: State, failure: Failure, world: &World<'_>) -> Effect {
-        self.fail(state, ItemError::Output(failure.error), world)
+        let error = match failure.error {
+            IoError { kind: kind @ IoErrorKind::NotAsWritten { .. }, path, .. } => {
+                ItemError::Damaged { file: path.display().to_string(), reason: kind.to_string() }
+            }
+            error => ItemError::Output(error),
+        };
+        self.fail(state, error, world)
     }
 
     fn fail(&mut self, state: State, error: ItemError, world: &World<'_>) -> Effect {

@@ -4,8 +4,12 @@
 
 mod common;
 
-use common::{Fault, Faulty, job, run_all, three_good, tree};
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Fault, Faulty, Planned, flip_last, job, run_all, three_good, tree};
 use perfecta_core::format::pack::PackView;
+use perfecta_io::{Call, FaultPlan};
 use perfecta_jobs::{Artifacts, CancelFlag, Event, Inputs, Layout, Runtime, SelfTest};
 use perfecta_jobs::{Verification, dry_run, verify};
 
@@ -50,37 +54,65 @@ fn a_pack_is_what_the_library_maps() {
 }
 
 #[test]
-fn a_byte_that_is_another_on_the_disk_is_never_published() {
+fn a_byte_of_a_staged_file_that_is_another_on_the_disk_is_never_published() {
     let input = tempfile::tempdir().unwrap();
     three_good(input.path());
     let artifacts = artifacts("c,pht");
-    for (layout, expected) in [(Layout::Dirs, 3), (Layout::Packed, 2)] {
-        let mut caught = 0;
-        for at in 0.. {
-            let out = tempfile::tempdir().unwrap();
-            let mut job = job(input.path(), out.path());
-            job.output.as_mut().unwrap().layout = layout;
-            let faulty = Faulty::new(at, Fault::Flip);
-            let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
-            let flipping = Runtime { engines: &faulty, ..runtime.clone() };
-            let (summary, reports) = run_all(&job, &flipping);
-            for report in reports.values().filter(|report| report.error.is_some()) {
-                assert_eq!(report.error.as_ref().unwrap().exit_class().code(), 9, "{report:?}");
-            }
-            caught += u32::from(summary.failed > 0);
-            if summary.ok > 0 {
-                let verification = Verification {
-                    keys: Some(Inputs::tree(input.path())),
-                    ..Verification::new(out.path())
-                };
-                let found = verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap();
-                assert_eq!(found.ok, summary.ok, "{layout:?} {at}");
-            }
-            if faulty.submitted() <= at {
-                break;
-            }
-        }
-        // Every table's directory; the pack's one chunk and its index.
-        assert_eq!(caught, expected, "{layout:?}");
+    let run_with = |plan: &Arc<FaultPlan>, out: &Path| {
+        let mut job = job(input.path(), out);
+        job.limits.threads = 1.try_into().unwrap();
+        let engines = Planned(Arc::clone(plan));
+        let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+        run_all(&job, &Runtime { engines: &engines, ..runtime })
+    };
+    let (undisturbed, out) = (Arc::<FaultPlan>::default(), tempfile::tempdir().unwrap());
+    run_with(&undisturbed, out.path());
+    let staged = |call: &Call| call.path.to_string_lossy().contains(".perfecta-stage");
+    let calls = undisturbed.calls(0);
+    let mut caught = 0;
+    for read in calls.iter().filter(|call| call.name == "read" && staged(call)) {
+        let (plan, again) = (Arc::<FaultPlan>::default(), tempfile::tempdir().unwrap());
+        let path = again.path().join(read.path.strip_prefix(out.path()).unwrap());
+        plan.meanwhile(read.number, move || flip_last(&path));
+        let (summary, reports) = run_with(&plan, again.path());
+        assert_eq!((summary.ok, summary.failed), (2, 1), "{read}");
+        let error = reports.values().find_map(|report| report.error.as_ref()).unwrap();
+        assert_eq!(error.exit_class().code(), 9, "{error}");
+        caught += 1;
     }
+    // A table file, a header, a manifest.
+    assert_eq!(caught, 3 * 3);
+}
+
+#[test]
+fn a_byte_of_a_pack_that_is_another_on_the_disk_is_never_published() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    let artifacts = artifacts("pht");
+    let mut caught = 0;
+    for at in 0.. {
+        let out = tempfile::tempdir().unwrap();
+        let mut job = job(input.path(), out.path());
+        job.output.as_mut().unwrap().layout = Layout::Packed;
+        let faulty = Faulty::new(at, Fault::Flip);
+        let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+        let (summary, reports) = run_all(&job, &Runtime { engines: &faulty, ..runtime.clone() });
+        for report in reports.values().filter(|report| report.error.is_some()) {
+            assert_eq!(report.error.as_ref().unwrap().exit_class().code(), 9, "{report:?}");
+        }
+        caught += u32::from(summary.failed > 0);
+        if summary.ok > 0 {
+            let verification = Verification {
+                keys: Some(Inputs::tree(input.path())),
+                ..Verification::new(out.path())
+            };
+            let found = verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap();
+            assert_eq!(found.ok, summary.ok, "{at}");
+        }
+        if faulty.submitted() <= at {
+            break;
+        }
+    }
+    // The pack's one chunk and its index.
+    assert_eq!(caught, 2);
 }

@@ -1,4 +1,5 @@
-//! New directories and files, and appending: short writes go on, nothing that exists is overwritten.
+//! New directories and files, and appending: short writes go on, nothing that exists is overwritten,
+//! and what is new is read back.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::path::Path;
 use super::{inspect, open_directory, persist};
 use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::FileContent;
-use crate::system::{At, Errno, Links, Opening, System};
+use crate::system::{At, Errno, Links, Opening, System, Wait};
 
 /// Makes a directory and those above it that are missing.
 pub(super) fn make_directories<S: System>(system: &S, path: &Path) -> Result<(), IoError> {
@@ -38,7 +39,8 @@ pub(super) fn directory<S: System>(
     persist(|| system.make_directory(At::Path(&path)))
         .map_err(|errno| IoError::system(Operation::MakeDirectory, &path, errno))?;
     let directory = open_directory(system, At::Path(&path), &path, Links::Refuse)?;
-    files.iter().try_for_each(|file| create_file(system, &directory, &path, file))
+    let mut memory = Vec::new();
+    files.iter().try_for_each(|file| create_file(system, &directory, &path, file, &mut memory))
 }
 
 /// Writes one more file into a directory.
@@ -48,20 +50,59 @@ pub(super) fn file<S: System>(
     file: &FileContent,
 ) -> Result<(), IoError> {
     let opened = open_directory(system, At::Path(directory), directory, Links::Refuse)?;
-    create_file(system, &opened, directory, file)
+    create_file(system, &opened, directory, file, &mut Vec::new())
 }
 
+/// Writes a new file and reads it back while it is open: opening it again would take three calls
+/// more, and show no other bytes.
 fn create_file<S: System>(
     system: &S,
     directory: &S::File,
     path: &Path,
     file: &FileContent,
+    memory: &mut Vec<u8>,
 ) -> Result<(), IoError> {
     let at = At::In(directory, Path::new(&file.name));
+    let path = || path.join(&file.name);
     let created = persist(|| system.open(at, Opening::CreateNew))
-        .map_err(|errno| IoError::system(Operation::Create, &path.join(&file.name), errno))?;
+        .map_err(|errno| IoError::system(Operation::Create, &path(), errno))?;
     write_all(system, &created, &file.bytes, 0)
-        .map_err(|errno| IoError::system(Operation::Write, &path.join(&file.name), errno))
+        .map_err(|errno| IoError::system(Operation::Write, &path(), errno))?;
+    match first_other_byte(system, &created, &file.bytes, memory) {
+        Ok(None) => Ok(()),
+        Ok(Some(offset)) => {
+            Err(IoError::new(Operation::Read, &path(), IoErrorKind::NotAsWritten { offset }))
+        }
+        Err(errno) => Err(IoError::system(Operation::Read, &path(), errno)),
+    }
+}
+
+/// So much is read back at once: it is compared while it is in the cache.
+const READ_BACK_BYTES: usize = 64 << 10;
+
+/// Where a file is not, or no longer, what was written.
+fn first_other_byte<S: System>(
+    system: &S,
+    file: &S::File,
+    written: &[u8],
+    memory: &mut Vec<u8>,
+) -> Result<Option<u64>, Errno> {
+    let mut offset = 0;
+    while offset < written.len() {
+        let rest = &written[offset..];
+        let room = rest.len().min(READ_BACK_BYTES);
+        if memory.len() < room {
+            memory.resize(room, 0);
+        }
+        let into = &mut memory[..room];
+        let count = persist(|| system.read(file, into, offset as u64, Wait::ForDevice))?;
+        if count == 0 || memory[..count] != rest[..count] {
+            let same = memory[..count].iter().zip(rest).take_while(|(read, own)| read == own);
+            return Ok(Some((offset + same.count()) as u64));
+        }
+        offset += count;
+    }
+    Ok(None)
 }
 
 /// Writes all of `bytes` from `offset` on: short writes go on where they ended.

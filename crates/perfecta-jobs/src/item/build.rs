@@ -11,6 +11,7 @@ use perfecta_emit::OriginalName;
 use perfecta_io::{Buffer, Failure, Op, Outcome, Replace, Symlinks};
 
 use super::found::{Found, what_is_there};
+use super::publish::num_bytes;
 use super::state::{Bundle, State};
 use super::{Effect, Item, Publication, SearchEnd, Searched, Target, Workspace, World};
 use crate::config::Conflicts;
@@ -153,8 +154,7 @@ impl Item {
         };
         match self.render(world, publication, &solved, &origin, replace) {
             Ok(bundle) => {
-                let files = bundle.files.iter().chain([&bundle.manifest]);
-                let bytes = files.map(|file| file.bytes.len() as u64).sum();
+                let bytes = num_bytes(&bundle.files);
                 self.state = State::Reserving(bundle);
                 Effect::Reserve(bytes)
             }
@@ -169,7 +169,7 @@ impl Item {
         solved: &Solved,
         origin: &Origin,
         replace: Replace,
-    ) -> Result<Box<Bundle>, ItemError> {
+    ) -> Result<Bundle, ItemError> {
         let keys_file = self.planned.keys_file.file_name().unwrap_or_default();
         let keys_file = OriginalName::new(keys_file.as_encoded_bytes());
         let Solved { keys, table, verdict } = solved;
@@ -185,8 +185,10 @@ impl Item {
         publication.renderer.render(&facts, table, &mut artifacts)?;
         let rng_seed = world.job.search.seeds.rng_seed;
         let manifest = manifest::render(&facts, table, rng_seed, origin, &artifacts);
-        let files = artifacts.into_iter().map(|artifact| artifact.file).collect();
-        Ok(Box::new(Bundle { keys: Arc::clone(keys), files, manifest, replace }))
+        let mut files: Vec<_> = artifacts.into_iter().map(|artifact| artifact.file).collect();
+        publication.renderer.check(&files, Some(keys))?;
+        files.push(manifest);
+        Ok(Bundle { files, replace })
     }
 
     fn pack(&mut self, solved: Solved, origin: &Origin) -> Effect {

@@ -1,9 +1,7 @@
 //! The states of an item, and what is asked of each. The drawing is that of the item.
 
 use std::fmt;
-use std::sync::Arc;
 
-use perfecta_core::key::KeySet;
 use perfecta_io::{Buffer, FileContent, Replace};
 
 use crate::manifest::Origin;
@@ -21,11 +19,9 @@ pub(super) enum State {
         replace: Replace,
     },
     Packing,
-    Reserving(Box<Bundle>),
-    MakingParent(Box<Bundle>),
-    Staging(Box<Bundle>),
-    ReadingBack(Box<Bundle>),
-    WritingManifest(Replace),
+    Reserving(Bundle),
+    MakingParent(Bundle),
+    Staging(Replace),
     Staged(Replace),
     Publishing(Replace),
     Clearing,
@@ -38,9 +34,8 @@ pub(super) enum State {
 
 /// A rendered table on its way to the disk.
 pub(super) struct Bundle {
-    pub(super) keys: Arc<KeySet>,
+    /// The manifest is the last.
     pub(super) files: Vec<FileContent>,
-    pub(super) manifest: FileContent,
     pub(super) replace: Replace,
 }
 
@@ -55,8 +50,6 @@ impl State {
             Self::Reserving(_) => "Reserving",
             Self::MakingParent(_) => "MakingParent",
             Self::Staging(_) => "Staging",
-            Self::ReadingBack(_) => "ReadingBack",
-            Self::WritingManifest(_) => "WritingManifest",
             Self::Staged(_) => "Staged",
             Self::Publishing(_) => "Publishing",
             Self::Clearing => "Clearing",
@@ -77,9 +70,7 @@ impl State {
             Self::Packing => "pack",
             Self::Reserving(_) => "reserve output",
             Self::MakingParent(_) => "make directory",
-            Self::Staging(_) => "write table",
-            Self::ReadingBack(_) => "read table back",
-            Self::WritingManifest(_) => "write manifest",
+            Self::Staging(_) => "write table and read it back",
             Self::Staged(_) => "await sync",
             Self::Publishing(_) => "publish",
             Self::Clearing => "clear what was there before",
@@ -93,11 +84,7 @@ impl State {
     /// Whether something of the item may lie in the staging directory.
     pub(super) const fn is_staged(&self) -> bool {
         match self {
-            Self::Staging(_)
-            | Self::ReadingBack(_)
-            | Self::WritingManifest(_)
-            | Self::Staged(_)
-            | Self::Publishing(_) => true,
+            Self::Staging(_) | Self::Staged(_) | Self::Publishing(_) => true,
             Self::Queued
             | Self::ReadingKeys
             | Self::Comparing { .. }
@@ -124,8 +111,6 @@ impl State {
             | Self::Reserving(_)
             | Self::MakingParent(_)
             | Self::Staging(_)
-            | Self::ReadingBack(_)
-            | Self::WritingManifest(_)
             | Self::Staged(_)
             | Self::Publishing(_) => true,
             Self::Clearing | Self::Published | Self::Abandoning | Self::Settled | Self::Moving => {

@@ -14,8 +14,8 @@ use perfecta_core::key::{Downsize, KeySet, KeyWidth};
 use perfecta_core::seeds::Seeds;
 use perfecta_core::table::{PADDING_BYTES, Parameters, Table, TableView};
 use perfecta_io::{
-    BlockingEngine, Completion, Engine, Failure, FileContent, IoError, IoErrorKind, Op, Operation,
-    Token,
+    BlockingEngine, Completion, Engine, Failure, FaultPlan, FileContent, IoError, IoErrorKind, Op,
+    Operation, Token,
 };
 use perfecta_jobs::{
     CancelFlag, EngineSource, Estimate, Event, Facts, Inputs, ItemError, ItemReport, Job, Output,
@@ -173,7 +173,7 @@ pub(crate) enum Fault {
     Death,
     /// It is done and the user presses Ctrl-C.
     Cancel,
-    /// If it writes artifacts or a part of a pack, one byte of them is another on the disk.
+    /// If it writes a part of a pack, one byte of it is another on the disk.
     Flip,
 }
 
@@ -209,8 +209,17 @@ impl EngineSource for Faulty {
     }
 }
 
+/// Makes engines whose calls go wrong by a plan.
+pub(crate) struct Planned(pub(crate) Arc<FaultPlan>);
+
+impl EngineSource for Planned {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(BlockingEngine::with_faults(None, Arc::clone(&self.0)))
+    }
+}
+
 /// Changes the last byte of a file.
-fn flip_last(path: &Path) {
+pub(crate) fn flip_last(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(path, bytes).unwrap();
@@ -237,13 +246,8 @@ impl Engine for FaultyEngine {
                 return self.inner.submit(token, op);
             }
             Fault::Flip if number == self.at => {
-                let written = match &op {
-                    Op::WriteDirectory { parent, name, files } => {
-                        files.first().map(|file| parent.join(name).join(&file.name))
-                    }
-                    Op::Append { path, .. } => Some(path.clone()),
-                    _ => None,
-                };
+                let written =
+                    if let Op::Append { path, .. } = &op { Some(path.clone()) } else { None };
                 self.inner.submit(token, op);
                 return written.iter().for_each(|path| flip_last(path));
             }
