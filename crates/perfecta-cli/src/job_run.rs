@@ -69,8 +69,9 @@ impl<'a> JobRun<'a> {
             tracer: trace.as_ref().map(|trace| trace as &dyn Tracer),
             ..runtime(&self.artifacts, &signals)
         };
+        let threads_max = threads_max(machine.threads_max(self.machine.workers.get()));
         let outcome = perfecta_jobs::run(self.job, &runtime, &mut reporter);
-        let finished = reporter.finish(outcome, &signals)?;
+        let finished = reporter.finish(outcome, threads_max, &signals)?;
         trace.map_or(Ok(()), TraceFile::close)?;
         Ok(finished)
     }
@@ -83,6 +84,12 @@ impl<'a> JobRun<'a> {
         let runtime = Runtime::new(Some(&self.artifacts), CancelFlag::default());
         perfecta_jobs::dry_run(self.job, &runtime).map_err(|error| job_failure(&error))
     }
+}
+
+/// The most threads that the process has, the kernel's for it included, where `for_work` of them
+/// work: the one of `main` waits for them.
+pub(crate) const fn threads_max(for_work: usize) -> usize {
+    1 + Signals::THREADS + for_work
 }
 
 /// What jobs run with here, beside a machine: the system's clock, and signals that cancel.
@@ -208,6 +215,7 @@ impl<'a> Reporter<'a> {
     pub(crate) fn finish(
         mut self,
         outcome: Result<Summary, JobError>,
+        threads_max: usize,
         signals: &Signals,
     ) -> Result<Finished, Failure> {
         self.tell_repeated();
@@ -215,7 +223,7 @@ impl<'a> Reporter<'a> {
         let summary = outcome.map_err(|error| job_failure(&error))?;
         let exit = signals.exit(summary.exit_class());
         if self.json {
-            self.say(&json::summary_line(&summary, exit));
+            self.say(&json::summary_line(&summary, threads_max, exit));
         }
         let finished = Finished { summary, exit, only_report: self.only_report };
         finished.after(self.broken.map_or(Ok(()), Err))?;

@@ -12,6 +12,7 @@ use perfecta_jobs::{DryRun, ItemError, ItemReport, Summary};
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::machine;
 
 /// The version of all lines.
 const SCHEMA: u32 = 1;
@@ -72,6 +73,8 @@ struct SummaryFields {
     cpu_seconds: f64,
     bytes: u64,
     files: u64,
+    threads_max: usize,
+    memory_peak_bytes: Option<u64>,
     exit_code: u8,
 }
 
@@ -173,7 +176,7 @@ pub(crate) fn table_line(report: &ItemReport) -> String {
 }
 
 /// The line that ends a run.
-pub(crate) fn summary_line(summary: &Summary, exit: Exit) -> String {
+pub(crate) fn summary_line(summary: &Summary, threads_max: usize, exit: Exit) -> String {
     line(
         "summary",
         SummaryFields {
@@ -187,6 +190,8 @@ pub(crate) fn summary_line(summary: &Summary, exit: Exit) -> String {
             cpu_seconds: summary.cpu_seconds,
             bytes: summary.bytes,
             files: summary.files,
+            threads_max,
+            memory_peak_bytes: machine::memory_peak_bytes(),
             exit_code: exit.code(),
         },
     )

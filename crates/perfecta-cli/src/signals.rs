@@ -27,13 +27,18 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// The threads that wait for signals.
+    pub(crate) const THREADS: usize = 1;
+
     /// Catches them from now on.
     ///
     /// # Errors
     /// [`Failure`] if the system does not allow it.
     pub(crate) fn catch() -> Result<Self, Failure> {
-        Self::register()
-            .map_err(|error| Failure::new(ExitClass::Internal, format!("signals: {error}")))
+        Self::register().map_err(|error| {
+            Failure::new(ExitClass::Io, format!("signals cannot be waited for: {error}"))
+                .with_remedy("raise the limits of processes (ulimit -u) and open files (ulimit -n)")
+        })
     }
 
     fn register() -> io::Result<Self> {

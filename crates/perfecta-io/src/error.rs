@@ -172,6 +172,13 @@ impl IoError {
         self.errno().is_some_and(|errno| denied.contains(&errno))
     }
 
+    /// Whether the process, or the system, has as many files open as it may.
+    #[must_use]
+    pub fn is_too_many_open(&self) -> bool {
+        let too_many = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        self.errno().is_some_and(|errno| too_many.contains(&errno))
+    }
+
     /// Whether there is no such file or directory.
     #[must_use]
     pub fn is_absent(&self) -> bool {
@@ -214,8 +221,9 @@ impl IoError {
 }
 
 fn remedy_of(errno: Errno) -> Option<&'static str> {
-    const REMEDIES: [(Errno, &str); 12] = [
+    const REMEDIES: [(Errno, &str); 13] = [
         (Errno::NOSPC, "free space on the output's file system, or choose another"),
+        (Errno::IO, "check the disk, the kernel's log names the device; then run again"),
         (Errno::DQUOT, "free some of your quota, or choose another file system"),
         (Errno::ACCESS, "check the permissions of the file and of the directories above it"),
         (Errno::PERM, "check owner and attributes of the file"),

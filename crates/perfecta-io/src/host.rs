@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::system::{At, FileKind, Links, Opening, Removal, Rename, Stat, System, Wait};
@@ -14,6 +14,10 @@ use crate::system::{At, FileKind, Links, Opening, Removal, Rename, Stat, System,
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 /// Of every directory that is made.
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// Bytes of directory entries that are read at once, as the C library does.
+#[cfg(target_os = "linux")]
+const NAMES_BYTES: usize = 32 << 10;
 
 /// The machine that this runs on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,13 +67,11 @@ impl System for Host {
 
     fn names(&self, directory: &OwnedFd) -> Result<Vec<OsString>, Errno> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
+        for_every_name(directory, |name| {
             if name != b"." && name != b".." {
                 names.push(OsString::from_vec(name.to_vec()));
             }
-        }
+        })?;
         Ok(names)
     }
 
@@ -160,6 +162,32 @@ fn of_host(stat: &rustix::fs::Stat) -> Stat {
             stat.st_ctime_nsec as i64,
         ],
     }
+}
+
+/// Reads the entries by the descriptor itself: to open the directory once more would fail where as
+/// many files are open as may be.
+#[cfg(target_os = "linux")]
+fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8])) -> Result<(), Errno> {
+    rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
+    let mut buffer = Vec::with_capacity(NAMES_BYTES);
+    let mut entries = rustix::fs::RawDir::new(directory, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) => act(entry.file_name().to_bytes()),
+            // It was removed: as if it were empty.
+            Err(Errno::NOENT) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8])) -> Result<(), Errno> {
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        act(entry?.file_name().to_bytes());
+    }
+    Ok(())
 }
 
 /// Reads what is in memory. File systems that cannot tell are read as usual.

@@ -83,8 +83,15 @@ fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
 impl Stage {
     /// Removes the stage with all that items left in it, then gives up the lock.
     pub(crate) fn close(self, engine: &mut dyn Engine) -> Result<(), IoError> {
-        let removed = call(engine, Op::RemoveTree { path: self.path });
-        drop(self.lock);
-        removed.map(drop)
+        let Self { path, lock } = self;
+        match call(engine, Op::RemoveTree { path: path.clone() }) {
+            // The lock's own open file is what is missing. Whoever sweeps the stage meanwhile does
+            // the same.
+            Err(error) if error.is_too_many_open() => {
+                drop(lock);
+                call(engine, Op::RemoveTree { path }).map(drop)
+            }
+            removed => removed.map(drop),
+        }
     }
 }

@@ -50,6 +50,20 @@ impl Place {
         run
     }
 
+    /// A shell that sets `limits` and becomes the binary at `path`.
+    pub fn command_of(&self, path: &Path, limits: &str, arguments: &[&str]) -> Command {
+        let script = format!("{limits} exec '{}' {}", path.display(), arguments.join(" "));
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).current_dir(self.directory.path());
+        command
+    }
+
+    /// Runs within `limits`, as bash sets them.
+    pub fn run_within(&self, limits: &str, arguments: &[&str]) -> Run {
+        let binary = Path::new(env!("CARGO_BIN_EXE_perfecta"));
+        Run::of(&self.command_of(binary, limits, arguments).output().unwrap())
+    }
+
     /// Writes a key file of 32-bit keys.
     pub fn write_keys(&self, relative: &str, keys: &[u32]) {
         let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
@@ -111,4 +125,41 @@ pub fn generated_keys(place: &Place) {
         let directory = format!("keys/{seed}");
         place.ok(&["keygen", &directory, "--keys", keys, "--seed", seed]);
     }
+}
+
+/// A directory of the key files that may lie beside the project, where the tests for them are run.
+pub fn shared_keys(name: &str) -> String {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/keys").join(name);
+    keys.to_str().unwrap().to_owned()
+}
+
+/// Has the system drop the files below from memory, so that they have to be waited for.
+#[cfg(target_os = "linux")]
+pub fn forget(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            forget(&entry.path());
+            continue;
+        }
+        let file = fs::File::open(entry.path()).unwrap();
+        file.sync_data().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    }
+}
+
+/// Whether what only root may can be tried.
+#[cfg(target_os = "linux")]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A copy of the binary, in a place that every user may enter.
+#[cfg(unix)]
+pub fn binary_for_everybody(place: &Place) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = place.path("perfecta");
+    fs::copy(env!("CARGO_BIN_EXE_perfecta"), &binary).unwrap();
+    binary
 }

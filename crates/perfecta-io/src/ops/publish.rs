@@ -92,12 +92,18 @@ pub(super) fn remove_tree<S: System>(system: &S, path: &Path) -> Result<(), IoEr
         Err(error) if error.is_absent() => return Ok(()),
         Err(error) => return Err(error),
     };
+    let mut directories_below = Vec::new();
     for name in names(system, &directory, path)? {
         match remove(system, At::In(&directory, Path::new(&name)), Removal::File) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::PERM) => remove_tree(system, &path.join(&name))?,
+            Err(Errno::ISDIR | Errno::PERM) => directories_below.push(path.join(&name)),
             Err(errno) => return Err(failed(&path.join(&name), errno)),
         }
+    }
+    // One open directory at a time is enough where hardly any more may be opened.
+    drop(directory);
+    for below in directories_below {
+        remove_tree(system, &below)?;
     }
     match remove(system, At::Path(path), Removal::Directory) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

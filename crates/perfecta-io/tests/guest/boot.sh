@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# boot.sh DIRECTORY: boots DIRECTORY/kernel with DIRECTORY/image on a machine of two nodes, each
-# with two processors and 1 GiB, and an empty disk. Prints the console until the guest turns the
-# machine off; fails if it does not within five minutes.
+# boot.sh DIRECTORY IMAGE: boots DIRECTORY/kernel with IMAGE on a machine of two nodes, each with two
+# processors and 1 GiB, and an empty disk. Prints the console until the guest turns the machine off;
+# fails if it does not within a quarter of an hour.
 set -euo pipefail
 directory=$(realpath "$1")
+image=$2
 root=$directory/root/usr
 
 disk=$(mktemp)
@@ -19,6 +20,6 @@ machine=(
   -drive file="$disk",if=none,id=disk,format=raw,cache=unsafe -device nvme,drive=disk,serial=disk
   -nographic -nic none -no-reboot
 )
-timeout 300 "$root/bin/qemu-system-x86_64" -L "$root/share/qemu" -L "$root/share/seabios" \
-  "${machine[@]}" -kernel "$directory/kernel" -initrd "$directory/image" \
+timeout 900 "$root/bin/qemu-system-x86_64" -L "$root/share/qemu" -L "$root/share/seabios" \
+  "${machine[@]}" -kernel "$directory/kernel" -initrd "$image" \
   -append "console=ttyS0 quiet panic=-1 mitigations=off" < /dev/null

@@ -7,7 +7,11 @@
 set -euo pipefail
 directory=$(realpath --canonicalize-missing "$1")
 
-if [[ -e $directory/is-complete ]]; then
+mkdir -p "$directory"
+# Several tests may come at once.
+exec 9> "$directory/lock"
+flock 9
+if [[ -e $directory/is-complete-with-dmsetup ]]; then
   exit 0
 fi
 
@@ -18,7 +22,7 @@ libraries=(
   libjpeg62-turbo libnuma1 libpixman-1-0 libpmem1 libpng16-16 librdmacm1 libsasl2-2 libslirp0
   liburing2 libvdeplug2
 )
-tools=(busybox-static cpio e2fsprogs gzip)
+tools=(binutils busybox-static cpio dmsetup e2fsprogs gzip)
 
 "${apt[@]}" update
 "${apt[@]}" install --yes --no-remove --no-install-recommends "${libraries[@]}" "${tools[@]}" >&2
@@ -33,4 +37,4 @@ for package in ./*.deb; do
 done
 cp "$directory"/root/boot/vmlinuz-* "$directory/kernel"
 "$directory/root/usr/bin/qemu-system-x86_64" --version >&2
-touch "$directory/is-complete"
+touch "$directory/is-complete-with-dmsetup"
