@@ -39,7 +39,7 @@ use std::sync::Arc;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
-use perfecta_io::{Failure, Op, Outcome};
+use perfecta_io::{Failure, IoErrorKind, Op, Outcome};
 
 use self::state::State;
 pub(crate) use self::world::{Publication, Target, Workspace, World};
@@ -183,6 +183,13 @@ impl Item {
         match (mem::replace(&mut self.state, State::Moving), event) {
             (state, ItemEvent::Failed(error)) => self.fail(state, error, world),
             (state, ItemEvent::Cancelled) => self.abandon(state, Status::Cancelled, world),
+            // Nobody but the user's cancelling ends an operation early.
+            (state, ItemEvent::Completed(Err(Failure { error, buffer })))
+                if error.kind == IoErrorKind::Cancelled && state.is_invisible() =>
+            {
+                workspace.buffer = buffer.unwrap_or_default();
+                self.abandon(state, Status::Cancelled, world)
+            }
             (State::Queued, ItemEvent::Started) => self.read_keys(world, workspace),
             (State::ReadingKeys, ItemEvent::Completed(outcome)) => {
                 self.keys_read(outcome, world, workspace)
