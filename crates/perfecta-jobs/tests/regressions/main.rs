@@ -8,6 +8,7 @@
 mod stepped;
 mod told;
 
+mod accounting;
 mod waiting;
 
 #[path = "../common/mod.rs"]
