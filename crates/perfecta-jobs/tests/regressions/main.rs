@@ -9,6 +9,9 @@ mod stepped;
 mod told;
 
 mod accounting;
+mod ending;
+mod memory;
+mod output;
 mod waiting;
 
 #[path = "../common/mod.rs"]
