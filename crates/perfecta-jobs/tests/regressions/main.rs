@@ -10,6 +10,7 @@ mod told;
 
 mod accounting;
 mod ending;
+mod helping;
 mod memory;
 mod output;
 mod waiting;

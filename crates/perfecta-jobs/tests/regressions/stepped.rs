@@ -3,6 +3,7 @@
 //! Whoever has something to do steps, in a drawn order. Only when nobody has does time pass, and if
 //! nothing would ever be due, somebody waits for a wake-up that never comes.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) machine: SimulatedMachine,
     pub(crate) plan: Arc<FaultPlan>,
     pub(crate) pool: Option<BufferPool>,
+    /// Workers go round them.
+    pub(crate) num_nodes: usize,
     /// Of its workers, in the order of their numbers.
     engines: Mutex<Vec<Shared>>,
 }
@@ -50,7 +53,7 @@ impl Process {
     pub(crate) fn new(seed: u64) -> Self {
         let machine = SimulatedMachine::new(seed);
         machine.make_directories(Path::new("/in"));
-        Self { machine, plan: Arc::default(), pool: None, engines: Mutex::default() }
+        Self { machine, plan: Arc::default(), pool: None, num_nodes: 1, engines: Mutex::default() }
     }
 
     pub(crate) fn write_keys(&self, name: &str, bytes: &[u8]) {
@@ -91,6 +94,14 @@ impl EngineSource for Process {
 
     fn desk(&self) -> Box<dyn Engine> {
         Box::new(self.machine.engine(&self.plan))
+    }
+
+    fn num_nodes(&self) -> NonZeroUsize {
+        self.num_nodes.try_into().unwrap()
+    }
+
+    fn node_of(&self, worker: usize) -> usize {
+        worker % self.num_nodes
     }
 
     fn pool(&self, _node: usize) -> Option<&BufferPool> {
@@ -143,6 +154,19 @@ impl<'s, 'a> Turns<'s, 'a> {
         let has_left = self.turns.iter().all(|turn| *turn == Turn::Left);
         assert!(has_left, "nobody would ever wake who sleeps: {:?}", self.turns);
         self.steps
+    }
+
+    /// Lets workers step until nothing happens for so long, unless something from elsewhere does.
+    pub(crate) fn until_a_pause_of(&mut self, pause: Duration) {
+        let is_soon = |turns: &Self| {
+            let now = turns.process.machine.now();
+            let due = turns.process.machine.next_due();
+            (0..turns.workers.len()).any(|number| turns.is_ready(number, now))
+                || due.is_some_and(|due| due < now + pause)
+        };
+        while is_soon(self) {
+            self.next();
+        }
     }
 
     /// Lets workers step until all sleep for good, or have left.
