@@ -11,6 +11,7 @@ mod told;
 mod accounting;
 mod ending;
 mod helping;
+mod listed;
 mod memory;
 mod output;
 mod waiting;
