@@ -117,6 +117,6 @@ fn b07_b10_b11_a_session_keeps_nothing_of_a_job_that_ended() {
         assert_eq!(process.machine.num_open(), 0, "files are open");
         assert_eq!(session.num_jobs(), 0);
         session.close();
-        turns.to_the_end();
+        turns.drain();
     }
 }

@@ -78,7 +78,7 @@ impl Process {
             session.submit(telling.request(job, Some(Arc::clone(renderer))));
         }
         session.close();
-        let steps = Turns::new(self, &session, limits).to_the_end();
+        let steps = Turns::new(self, &session, limits).drain();
         session.assert_quiet();
         assert_eq!(self.machine.num_open(), 0, "files are open");
         (tellings.iter().map(Telling::told).collect(), steps)
@@ -149,7 +149,7 @@ impl<'s, 'a> Turns<'s, 'a> {
     }
 
     /// Lets workers step until all have left.
-    pub(crate) fn to_the_end(mut self) -> Steps {
+    pub(crate) fn drain(mut self) -> Steps {
         while self.next() {}
         let has_left = self.turns.iter().all(|turn| *turn == Turn::Left);
         assert!(has_left, "nobody would ever wake who sleeps: {:?}", self.turns);

@@ -79,7 +79,7 @@ fn a19_workers_that_sleep_are_woken_by_a_job_and_by_the_end_of_all() {
         let last = Telling::default();
         session.submit(last.request(without_timer(in_memory()), None));
         session.close();
-        turns.to_the_end();
+        turns.drain();
         assert_eq!(last.told().summary().ok, 1);
     }
 }
@@ -107,7 +107,7 @@ fn a19_a_cancel_wakes_who_sleeps_and_what_it_ends_early_is_cancelled_and_not_fai
         }
         telling.cancel.cancel();
         session.close();
-        turns.to_the_end();
+        turns.drain();
         let told = telling.told();
         assert_eq!(
             (told.summary().cancelled, told.summary().failed),
@@ -138,7 +138,8 @@ fn a19_a31_an_item_that_waits_for_a_buffer_gets_one_when_one_comes_back() {
     for seed in 0..10 {
         let mut process = Process::new(seed);
         // Two buffers for twenty files that are read at once.
-        process.pool = Some(BufferPool::reserve(&PoolOptions::with_budget(2 * 64 << 10)).unwrap());
+        process.pool =
+            Some(BufferPool::reserve(&PoolOptions::with_budget(2 * (64 << 10))).unwrap());
         for number in 0..20 {
             process.write_keys(&format!("{number}.keys"), &keys(2000 + number, 7919));
         }
