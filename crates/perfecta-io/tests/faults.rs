@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod cases;
+#[path = "faults/lengths.rs"]
+mod lengths;
 mod world;
 
 use std::path::Path;

@@ -168,6 +168,11 @@ impl<'a> Dispatcher<'a> {
         self.sleepers.rouse_all();
     }
 
+    /// Whether all workers are to go at once.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
     /// An item for a worker of `node` that has other things to do as well.
     pub(crate) fn next_item(&mut self, node: usize) -> Option<Assignment<'a>> {
         if self.is_broken { None } else { self.find_item(node) }

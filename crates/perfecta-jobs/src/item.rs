@@ -180,6 +180,13 @@ impl Item {
         match (mem::replace(&mut self.state, State::Moving), event) {
             (state, ItemEvent::Failed(error)) => self.fail(state, error, world),
             (state, ItemEvent::Cancelled) => self.abandon(state, Status::Cancelled, world),
+            // Nobody but the user's cancelling ends an operation early.
+            (state, ItemEvent::Completed(Err(Failure { error, buffer })))
+                if error.kind == IoErrorKind::Cancelled && state.is_invisible() =>
+            {
+                workspace.buffer = buffer.unwrap_or_default();
+                self.abandon(state, Status::Cancelled, world)
+            }
             (State::Queued, ItemEvent::Started) => self.read_keys(world, workspace),
             (State::ReadingKeys, ItemEvent::Completed(outcome)) => {
                 self.keys_read(outcome, world, workspace)

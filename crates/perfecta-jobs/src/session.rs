@@ -192,6 +192,13 @@ impl<'a> Session<'a> {
     /// Lets all workers go at once: one of them is gone for no good reason.
     pub(crate) fn break_off(&self) {
         self.with_dispatcher(Dispatcher::break_off);
+        // Who has its hands full does not wait for the dispatcher.
+        Arc::clone(&self.workers).wake();
+    }
+
+    /// Whether all workers are to go at once.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.dispatcher.lock().is_broken()
     }
 
     /// Changes the state of a job in a way that may give a waiting worker something to do.

@@ -184,10 +184,23 @@ impl<'s, 'a> Worker<'s, 'a> {
     /// Whether it may have one more item in flight.
     fn has_room(&self) -> bool {
         let in_hand = self.unbuffered.len() + self.num_reading + self.ready.len();
-        in_hand < self.session.limits.io_depth.get()
+        in_hand < self.session.limits.io_depth.get() && !self.is_full()
+    }
+
+    /// Whether all that its engine takes may be in flight: every slot has one operation at most.
+    fn is_full(&self) -> bool {
+        self.slots.num_taken() >= self.engine.capacity()
     }
 
     fn take_on(&mut self) -> Stepped {
+        if self.is_full() {
+            if self.session.is_broken() {
+                return Stepped::Left;
+            }
+            self.give_up_what_is_cancelled();
+            // Whatever is in a slot wakes it.
+            return Stepped::Idle(None);
+        }
         let may_begin = self.has_room().then_some(self.node);
         let (waker, node) = (&self.waker, self.node);
         let sleeper = || Sleeper { waker: waker.clone(), node, may_begin: may_begin.is_some() };

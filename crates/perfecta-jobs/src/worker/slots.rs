@@ -70,8 +70,13 @@ impl<T> Slots<T> {
         })
     }
 
+    /// Places that are not free.
+    pub(super) const fn num_taken(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     /// Whether every place is free.
     pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.places.len()
+        self.num_taken() == 0
     }
 }

@@ -1,0 +1,274 @@
+//! Rows of ends that were no ends: failures told as success, jobs freed while something ran.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use perfecta_core::family::Family;
+use perfecta_core::geometry::Geometry;
+use perfecta_core::key::{KeySet, KeyWidth};
+use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_core::table::Table;
+use perfecta_io::FileContent;
+use perfecta_jobs::{
+    CancelFlag, Durability, Estimate, Event, ExitClass, Facts, Inputs, ItemError, ItemReport, Job,
+    Layout, RenderError, RenderedFile, Renderer, Runtime, Status, Verification, run, verify,
+};
+
+use crate::common::{Fault, Faulty, PlainRenderer, job, keys, three_good, tree};
+use crate::stepped::{Process, limits};
+
+const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
+const EIO: i32 = 5;
+
+/// Sets that no plain product solves: their keys differ in high bits only.
+fn hopeless() -> Vec<u8> {
+    keys(2000, 1 << 20)
+}
+
+fn named(name: &str) -> FamilyChoice {
+    FamilyChoice::Named(Family::from_name(name).unwrap())
+}
+
+/// Every way in which a search may end without a table, but for time and cancelling.
+fn vain_searches() -> Vec<(&'static str, Plan)> {
+    let plan = Plan { family: named("Multiply"), ..Plan::default() };
+    let mut fixed_seeds = Plan { attempts_max: 50, ..plan.clone() };
+    fixed_seeds.seeds.fixed = [3; 8];
+    vec![
+        ("the limit of attempts", Plan { attempts_max: 50, ..plan.clone() }),
+        ("the limit of attempts", Plan { fixed_attempts: Some(50), ..plan.clone() }),
+        ("was doubled as often", Plan { grow_after: Some(9), grows_max: 1, ..plan.clone() }),
+        (
+            "too much memory",
+            Plan { grow_after: Some(9), memory_bytes_max: 500_000, ..plan.clone() },
+        ),
+        ("the seeds are fixed", fixed_seeds),
+    ]
+}
+
+#[test]
+fn b01_no_table_is_a_failure_whatever_ended_the_search_and_nothing_is_published() {
+    for (reason, search) in vain_searches() {
+        for layout in [None, Some(Layout::Dirs), Some(Layout::Packed)] {
+            let process = Process::new(1);
+            process.write_keys("hopeless.keys", &hopeless());
+            process.write_keys("good.keys", &keys(3, 3));
+            let mut job = match layout {
+                None => Job::new(Inputs::tree("/in")),
+                Some(_) => job(Path::new("/in"), Path::new("/out")),
+            };
+            job.search = search.clone();
+            job.output.iter_mut().for_each(|output| output.layout = layout.unwrap());
+            let (told, _) = process.run(vec![job], &(Arc::new(PLAIN) as Arc<_>), limits(2));
+            let [told] = told.as_slice() else { panic!("there was one job") };
+            let error = told.report("hopeless.keys").error.as_ref().expect("it has no table");
+            assert!(error.to_string().contains(reason), "{reason}: {error}");
+            assert_eq!(error.exit_class(), ExitClass::Unsolved);
+            assert_eq!(told.summary().exit_class(), ExitClass::SomeFailed);
+            let left = process.machine.tree(Path::new("/out"));
+            assert!(!left.keys().any(|path| path.starts_with("hopeless")), "{reason}: {left:?}");
+        }
+    }
+}
+
+/// Whether what a run reported is what it left.
+fn check_reported(at: usize, out: &Path, layout: Layout, reports: &[ItemReport]) {
+    let published = match layout {
+        Layout::Dirs => tree(out).keys().filter(|path| path.ends_with("manifest.json")).count(),
+        Layout::Packed => match verify(
+            &Verification::new(out),
+            &Runtime::new(Some(&PLAIN), CancelFlag::default()),
+            &mut |_: &Event<'_>| {},
+        ) {
+            Ok(summary) => {
+                assert_eq!(summary.failed, 0, "operation {at}");
+                summary.ok as usize
+            }
+            Err(_) => 0,
+        },
+    };
+    let ok = reports.iter().filter(|report| report.status == Status::Ok).count();
+    assert_eq!(ok, published, "operation {at}: {reports:?}");
+}
+
+#[test]
+fn b02_a_table_is_reported_as_built_if_and_only_if_it_is_there_whichever_operation_fails() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let mut all_ok = 0;
+        for at in 0.. {
+            let out = tempfile::tempdir().unwrap();
+            let mut job = job(input.path(), &out.path().join("tables"));
+            job.output.as_mut().unwrap().layout = layout;
+            let faulty = Faulty::new(at, Fault::Once(EIO));
+            let runtime =
+                Runtime { engines: &faulty, ..Runtime::new(Some(&PLAIN), CancelFlag::default()) };
+            let mut reports = Vec::new();
+            let end = run(&job, &runtime, &mut |event: &Event<'_>| {
+                if let Event::Settled { report, .. } = event {
+                    reports.push((*report).clone());
+                }
+            });
+            check_reported(at, &out.path().join("tables"), layout, &reports);
+            let is_all_ok = reports.len() == 3 && reports.iter().all(|it| it.status == Status::Ok);
+            let is_success = end.is_ok_and(|summary| summary.exit_class() == ExitClass::Ok);
+            assert_eq!(is_success, is_all_ok, "operation {at}: {reports:?}");
+            all_ok += u32::from(is_all_ok);
+            if faulty.submitted() <= at {
+                assert!(at > 10 && all_ok < 8, "{all_ok} of {at} faults made no difference");
+                break;
+            }
+        }
+    }
+}
+
+/// What a renderer does at the table that is named `6`.
+#[derive(Clone, Copy)]
+enum Trouble {
+    Refuses,
+    Panics,
+    FindsFault,
+}
+
+struct Troubled(Trouble);
+
+impl Renderer for Troubled {
+    fn fingerprint(&self) -> String {
+        PLAIN.fingerprint()
+    }
+
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        table: &Table,
+        artifacts: &mut Vec<RenderedFile>,
+    ) -> Result<(), RenderError> {
+        if facts.identifier.as_str() == "t6" {
+            match self.0 {
+                Trouble::Refuses => {
+                    let (artifact, reason) = ("pht".to_owned(), "it may not be".to_owned());
+                    return Err(RenderError { artifact, reason });
+                }
+                Trouble::Panics => panic!("a bug"),
+                Trouble::FindsFault => {}
+            }
+        }
+        PLAIN.render(facts, table, artifacts)
+    }
+
+    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+        let is_meant = files.iter().any(|file| file.name == "t6.pht");
+        match self.0 {
+            Trouble::FindsFault if is_meant => Err(ItemError::Damaged {
+                file: "t6.pht".to_owned(),
+                reason: "it is strange".to_owned(),
+            }),
+            Trouble::Refuses | Trouble::Panics | Trouble::FindsFault => PLAIN.check(files, keys),
+        }
+    }
+
+    fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
+        PLAIN.estimate(num_keys, width, geometry)
+    }
+}
+
+#[test]
+fn a12_b12_b13_what_goes_wrong_with_one_table_is_told_of_that_one_whoever_has_it_in_hand() {
+    let cases = [
+        (Trouble::Refuses, "pht cannot be rendered: it may not be"),
+        (Trouble::Panics, "internal error: a bug"),
+        (Trouble::FindsFault, "verification failed: t6.pht: it is strange"),
+    ];
+    for (trouble, message) in cases {
+        for seed in 0..6 {
+            let process = Process::new(seed);
+            for number in 0..12 {
+                process.write_keys(&format!("t{number}.keys"), &keys(20 + number, 7919));
+            }
+            let renderer: Arc<dyn Renderer> = Arc::new(Troubled(trouble));
+            let job = job(Path::new("/in"), Path::new("/out"));
+            let (told, _) = process.run(vec![job], &renderer, limits(1 + seed as usize % 3));
+            let told = &told[0];
+            assert_eq!((told.summary().ok, told.summary().failed), (11, 1));
+            let error = told.report("t6.keys").error.as_ref().expect("it is its failure");
+            assert_eq!(error.to_string(), message);
+            let out = process.machine.tree(Path::new("/out"));
+            assert!(!out.contains_key(Path::new("t6")), "{message}");
+            assert!(!out.keys().any(|path| path.to_string_lossy().contains("stage")), "{out:?}");
+        }
+    }
+}
+
+#[test]
+fn a20_b09_a_run_that_loses_a_worker_ends_loudly_and_waits_for_nobody() {
+    let input = tempfile::tempdir().unwrap();
+    for number in 0..30 {
+        let name = format!("{number}.keys");
+        std::fs::write(input.path().join(name), keys(30 + number, 7919)).unwrap();
+    }
+    for threads in [1, 3] {
+        let mut job = Job::new(Inputs::tree(input.path()));
+        job.limits.threads = threads.try_into().unwrap();
+        let runtime = Runtime::new(None, CancelFlag::default());
+        let mut settled = 0;
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            run(&job, &runtime, &mut |event: &Event<'_>| {
+                settled += u32::from(matches!(event, Event::Settled { .. }));
+                // Nothing but the observer of a run takes a worker with it.
+                assert!(settled < 7, "the observer has a bug");
+            })
+        }));
+        assert!(ended.is_err(), "{threads} threads");
+        assert!(settled < 7 + threads as u32, "{settled} were settled with {threads} threads");
+    }
+}
+
+#[test]
+fn b14_b19_every_hash_family_gives_its_first_success_or_says_why_there_is_none() {
+    let process = Process::new(8);
+    process.write_keys("a.keys", &keys(40, 7919));
+    process.write_keys("zero.keys", &[0, 0, 0, 0, 9, 0, 0, 0]);
+    let mut solved = BTreeSet::new();
+    for id in 0..=u8::MAX {
+        let Some(family) = Family::from_id(id) else { continue };
+        let mut outcomes = [None, Some(300)].map(|fixed_attempts| {
+            let mut job = Job::new(Inputs::tree("/in"));
+            job.search.family = FamilyChoice::Named(family);
+            (job.search.attempts_max, job.search.fixed_attempts) = (300, fixed_attempts);
+            let (mut told, _) = process.run(vec![job], &(Arc::new(PLAIN) as Arc<_>), limits(2));
+            let told = told.remove(0);
+            ["a.keys", "zero.keys"].map(|name| {
+                let report = told.report(name);
+                let error = report.error.as_ref().map(ItemError::exit_class);
+                assert!(error.is_none() || error == Some(ExitClass::Unsolved), "{report:?}");
+                report.search.and_then(|search| search.winning_attempt)
+            })
+        });
+        // A search that goes on after a success keeps the first.
+        assert_eq!(outcomes[0], outcomes[1], "{family:?}");
+        solved.extend(outcomes[0][0].take().map(|_| id));
+    }
+    assert!(solved.len() > 20, "{solved:?}");
+}
+
+#[test]
+fn b02_a_durable_table_whose_sync_failed_is_no_success() {
+    for layout in [Layout::Dirs, Layout::Packed] {
+        for number in 0.. {
+            let process = Process::new(number);
+            process.write_keys("a.keys", &keys(9, 5));
+            process.plan.inject(number..=number, perfecta_io::Fault::Errno(EIO));
+            let mut job = job(Path::new("/in"), Path::new("/out"));
+            let output = job.output.as_mut().unwrap();
+            (output.layout, output.durability) = (layout, Durability::Power);
+            let (told, _) = process.run(vec![job], &(Arc::new(PLAIN) as Arc<_>), limits(1));
+            let Some(hit) = process.plan.first_hit() else { break };
+            let is_success =
+                told[0].end.as_ref().unwrap().as_ref().is_ok_and(|summary| summary.ok == 1);
+            assert!(!hit.name.starts_with("sync") || !is_success, "{hit}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Rows of those who waited for ever: workers, items and clients.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfecta_io::pool::{BufferPool, PoolOptions};
+use perfecta_io::{Clock, Fault};
+use perfecta_jobs::{Durability, Inputs, Job, Layout, NodePolicy, Ramp, Renderer, SessionLimits};
+
+use crate::common::{PlainRenderer, job, keys};
+use crate::stepped::{Process, Turns, limits};
+use crate::told::Telling;
+
+fn plain() -> Arc<dyn Renderer> {
+    Arc::new(PlainRenderer { version: 1 })
+}
+
+/// Without a ramp nothing waits for a time.
+fn without_timer(mut job: Job) -> Job {
+    job.ramp = Ramp { initial: 4.try_into().unwrap(), every: None, ..Ramp::default() };
+    job
+}
+
+/// A job whose searches go on for many ranges, which others take.
+fn helped(mut job: Job) -> Job {
+    job.search.fixed_attempts = Some(3000);
+    job
+}
+
+fn in_memory() -> Job {
+    Job::new(Inputs::tree("/in"))
+}
+
+fn written(out: &str, layout: Layout, durability: Durability) -> Job {
+    let mut job = job(Path::new("/in"), Path::new(out));
+    let output = job.output.as_mut().unwrap();
+    (output.layout, output.durability) = (layout, durability);
+    job
+}
+
+#[test]
+fn a09_a13_a19_a23_a27_whoever_steps_next_all_jobs_end_and_no_timer_is_needed() {
+    for seed in 0..60 {
+        let process = Process::new(seed);
+        process.write_keys("large.keys", &keys(1000, 104_729));
+        for number in 0..7 {
+            process.write_keys(&format!("{number}.keys"), &keys(4 + 9 * number, 7919));
+        }
+        let jobs = vec![
+            helped(in_memory()),
+            written("/dirs", Layout::Dirs, Durability::Power),
+            written("/pack", Layout::Packed, Durability::Process),
+        ];
+        let jobs = jobs.into_iter().map(without_timer).collect();
+        let workers = 1 + seed as usize % 4;
+        let (told, steps) = process.run(jobs, &plain(), limits(workers));
+        assert!(told.iter().all(|told| told.summary().ok == 8), "seed {seed}: {told:?}");
+        assert_eq!(steps.timed, 0, "seed {seed}: somebody waits for a time");
+    }
+}
+
+#[test]
+fn a19_workers_that_sleep_are_woken_by_a_job_and_by_the_end_of_all() {
+    for workers in 1..4 {
+        let process = Process::new(1);
+        process.write_keys("a.keys", &keys(9, 5));
+        let limits = limits(workers);
+        let session = process.session(limits);
+        let mut turns = Turns::new(&process, &session, limits);
+        turns.until_all_sleep();
+        for _ in 0..2 {
+            let telling = Telling::default();
+            session.submit(telling.request(without_timer(in_memory()), None));
+            turns.until_all_sleep();
+            assert_eq!(telling.told().summary().ok, 1);
+        }
+        let last = Telling::default();
+        session.submit(last.request(without_timer(in_memory()), None));
+        session.close();
+        turns.drain();
+        assert_eq!(last.told().summary().ok, 1);
+    }
+}
+
+#[test]
+fn a19_a_cancel_wakes_who_sleeps_and_what_it_ends_early_is_cancelled_and_not_failed() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut ended_early = 0;
+    for seed in 0..30 {
+        let process = Process::new(seed);
+        process.write_keys("a.keys", &keys(9, 5));
+        let limits = limits(2);
+        let session = process.session(limits);
+        let mut turns = Turns::new(&process, &session, limits);
+        let telling = Telling::default();
+        session.submit(telling.request(without_timer(in_memory()), None));
+        while telling.with(|told| told.started.is_empty()) {
+            assert!(turns.next());
+        }
+        process.plan.inject(process.plan.num_calls().., Fault::Delay(HOUR));
+        turns.until_a_pause_of(HOUR / 2);
+        if telling.with(|told| told.end.is_some()) {
+            // It was read before anything took long.
+            continue;
+        }
+        telling.cancel.cancel();
+        session.close();
+        turns.drain();
+        let told = telling.told();
+        assert_eq!(
+            (told.summary().cancelled, told.summary().failed),
+            (1, 0),
+            "seed {seed}: {told:?}"
+        );
+        ended_early += u32::from(process.machine.now() < HOUR);
+    }
+    assert!(ended_early > 0, "a cancel ends nothing before its time");
+}
+
+#[test]
+fn a19_what_one_worker_leaves_free_wakes_another_that_waits_for_it() {
+    let mut process = Process::new(7);
+    process.num_nodes = 2;
+    for number in 0..6 {
+        process.write_keys(&format!("{number}.keys"), &keys(90 + number, 7919));
+    }
+    // One file at a time, of two jobs that are each another worker's.
+    let limits = SessionLimits { files_in_flight_max: NonZeroUsize::MIN, ..limits(2) };
+    let of_node = |node| Job { nodes: NodePolicy::Fixed(node), ..without_timer(in_memory()) };
+    let (told, _) = process.run(vec![of_node(0), of_node(1)], &plain(), limits);
+    assert!(told.iter().all(|told| told.summary().ok == 6), "{told:?}");
+}
+
+#[test]
+fn a19_a31_an_item_that_waits_for_a_buffer_gets_one_when_one_comes_back() {
+    for seed in 0..10 {
+        let mut process = Process::new(seed);
+        // Two buffers for twenty files that are read at once.
+        process.pool =
+            Some(BufferPool::reserve(&PoolOptions::with_budget(2 * (64 << 10))).unwrap());
+        for number in 0..20 {
+            process.write_keys(&format!("{number}.keys"), &keys(2000 + number, 7919));
+        }
+        let (told, steps) = process.run(vec![without_timer(in_memory())], &plain(), limits(2));
+        assert_eq!(told[0].summary().ok, 20);
+        assert_eq!(steps.timed, 0);
+        let statistics = process.pool.as_ref().unwrap().statistics();
+        assert!(statistics.small.num_waits > 0, "nobody had to wait: {statistics:?}");
+    }
+}
+
+#[test]
+fn a23_a24_b24_the_steps_of_a_run_grow_with_its_files_and_not_with_their_square() {
+    let steps = |num_files: u32| {
+        let process = Process::new(3);
+        for number in 0..num_files {
+            process.write_keys(&format!("{number:04}.keys"), &keys(20 + number % 90, 7919));
+        }
+        let mut job = in_memory();
+        // The shape that took a quarter of an hour: 32 attempts of each of 64 files at once.
+        job.ramp = Ramp { initial: 32.try_into().unwrap(), every: None, ..Ramp::default() };
+        let (told, steps) = process.run(vec![job], &plain(), limits(4));
+        assert_eq!(told[0].summary().ok, num_files);
+        steps.taken
+    };
+    let (few, many) = (steps(100), steps(1000));
+    assert!(many <= 12 * few, "{few} steps for 100 files, {many} for 1,000");
+    assert!(many <= 8 * 1000, "{many} steps for 1,000 files");
+}
+
+#[test]
+fn b16_a_job_that_cannot_begin_holds_up_nobody() {
+    for workers in [1, 3] {
+        let process = Process::new(4);
+        process.write_keys("a.keys", &keys(9, 5));
+        process.machine.write_file(Path::new("/file"), b"no directory");
+        let no_input = Job::new(Inputs::tree("/missing"));
+        let no_output = written("/file/below", Layout::Dirs, Durability::Power);
+        let mut jobs = vec![no_input, no_output];
+        jobs.extend((0..3).map(|_| in_memory()));
+        let (told, _) = process.run(jobs, &plain(), limits(workers));
+        assert!(told[..2].iter().all(|told| told.end.as_ref().unwrap().is_err()), "{told:?}");
+        assert!(told[2..].iter().all(|told| told.summary().ok == 1), "{told:?}");
+    }
+}
