@@ -79,9 +79,9 @@ impl Watch {
         match doing.iter_mut().find(|doing| doing.slot == slot) {
             Some(doing) => {
                 doing.trace(worker, now, tracer);
-                doing.activity = activity;
-                doing.since = now;
-                doing.is_told = false;
+                // Items that are published together follow each other in one slot.
+                let planned = Arc::clone(planned);
+                *doing = Doing { slot, planned, activity, since: now, is_told: false };
             }
             None => {
                 let planned = Arc::clone(planned);

@@ -417,9 +417,14 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     /// What was in a slot is in other hands now.
     fn leave(&mut self, slot: usize) {
+        self.watch_no_more(slot);
+        self.slots.close(slot);
+    }
+
+    /// The item of a slot is in other hands now; another may come to its slot.
+    fn watch_no_more(&self, slot: usize) {
         let Session { watch, runtime, .. } = self.session;
         watch.has_left(self.number, slot, self.session.now(), runtime.tracer);
-        self.slots.close(slot);
     }
 }
 
