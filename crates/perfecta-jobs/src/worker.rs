@@ -3,7 +3,7 @@
 //! ```text
 //!            poll: a completion       ready: keys to search     lead: a hard search goes on
 //!  step -->  an item goes on     or   its first range       or  its next ranges             or
-//!            an assignment: begin, publish, append, help, prepare, close                    or  Idle
+//!            an assignment: begin, publish, append, prepare, close, help (the next step)    or  Idle
 //! ```
 //!
 //! No step waits: what is not done at once is in flight with the engine, and [`Worker::wait`] is the
@@ -28,6 +28,7 @@ use self::batch::Batch;
 use self::chunk::ChunkInHand;
 use self::search::Leading;
 use self::slots::Slots;
+use crate::board::Help;
 use crate::dispatch::Assignment;
 use crate::event::Event;
 use crate::item::{Effect, Item, ItemEvent, Workspace};
@@ -56,6 +57,8 @@ pub struct Worker<'s, 'a> {
     ready: VecDeque<usize>,
     /// Slots of hard searches.
     leading: VecDeque<usize>,
+    /// A range of somebody's search that it took.
+    helping: Option<(Arc<Work<'a>>, Help<'a>)>,
     /// Items that wait for their key files.
     num_reading: usize,
     workspace: Workspace,
@@ -126,6 +129,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             unbuffered: Vec::new(),
             ready: VecDeque::new(),
             leading: VecDeque::new(),
+            helping: None,
             num_reading: 0,
             workspace: Workspace::default(),
         }
@@ -153,6 +157,10 @@ impl<'s, 'a> Worker<'s, 'a> {
     /// # Panics
     /// If the accounts do not add up.
     pub fn step(&mut self) -> Stepped {
+        if let Some((work, help)) = self.helping.take() {
+            self.help(&work, help);
+            return Stepped::Worked;
+        }
         if let Some(completion) = self.arrived.pop_front().or_else(|| self.engine.poll()) {
             self.complete(completion);
             return Stepped::Worked;
@@ -196,13 +204,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             Assignment::Refuse(work, report) => self.session.tell_settled(&work, &report),
             Assignment::Publish(work, batch) => self.publish(work, batch),
             Assignment::Append(work, chunk) => self.append(work, chunk),
-            Assignment::Help(work, help) => {
-                let mut scratch = self.session.take_scratch(self.node);
-                help.search.help(&mut scratch, &help.range);
-                self.session.give_scratch(self.node, scratch);
-                self.session.change(&work, |state| state.helped(help));
-                self.session.tick(&work);
-            }
+            Assignment::Help(work, help) => self.helping = Some((work, help)),
             Assignment::Prepare(requested) => {
                 prepare::prepare(self.session, self.desk.as_mut(), *requested);
             }
@@ -221,6 +223,14 @@ impl<'s, 'a> Worker<'s, 'a> {
             }
         }
         Stepped::Worked
+    }
+
+    fn help(&self, work: &Work<'a>, help: Help<'a>) {
+        let mut scratch = self.session.take_scratch(self.node);
+        help.search.help(&mut scratch, &help.range);
+        self.session.give_scratch(self.node, scratch);
+        self.session.change(work, |state| state.helped(help));
+        self.session.tick(work);
     }
 
     /// Operations of cancelled items need not be waited for to their end.
