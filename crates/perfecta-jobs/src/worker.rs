@@ -192,10 +192,19 @@ impl<'s, 'a> Worker<'s, 'a> {
     /// Whether it may have one more item in flight.
     fn has_room(&self) -> bool {
         let in_hand = self.unbuffered.len() + self.num_reading + self.ready.len();
-        in_hand < self.session.limits.io_depth.get()
+        in_hand < self.session.limits.io_depth.get() && !self.is_full()
+    }
+
+    /// Whether its engine has no room for an operation of one more slot.
+    fn is_full(&self) -> bool {
+        self.slots.num_open() >= self.engine.capacity()
     }
 
     fn take_on(&mut self) -> Stepped {
+        if self.is_full() {
+            self.give_up_what_is_cancelled();
+            return Stepped::Idle(None);
+        }
         let may_begin = self.has_room().then_some(self.node);
         let (waker, node) = (&self.waker, self.node);
         let sleeper = || Sleeper { waker: waker.clone(), node, may_begin: may_begin.is_some() };

@@ -137,3 +137,22 @@ fn whatever_a_power_cut_leaves_of_a_job_the_next_run_finds_and_mends() {
         for_every_death(layout, Durability::Process, |_, _, _| {});
     }
 }
+
+#[test]
+fn a_worker_has_no_more_in_flight_than_its_engine_takes() {
+    let machine = SimulatedMachine::new(1);
+    machine.make_directories(Path::new("/in"));
+    for number in 1..=150 {
+        machine.write_file(Path::new(&format!("/in/set{number}.keys")), &keys(number, 77));
+    }
+    let mut job = job(Path::new("/in"), Path::new("/out"));
+    job.limits.io_depth = 200.try_into().unwrap();
+    job.limits.files_in_flight_max = 200.try_into().unwrap();
+    let process = Process { machine: machine.clone(), plan: Arc::default() };
+    let runtime = Runtime {
+        engines: &process,
+        clock: &machine,
+        ..Runtime::new(Some(&PLAIN), CancelFlag::default())
+    };
+    assert_eq!(run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().ok, 150);
+}
