@@ -5,13 +5,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{PlainRenderer, job, keys};
 use perfecta_io::{Engine, Fault, FaultPlan, PowerCut, SimulatedMachine};
 use perfecta_jobs::{
-    CancelFlag, Durability, EngineSource, Event, JobError, Layout, Runtime, Status, Summary, run,
+    CancelFlag, Durability, EngineSource, Event, JobError, Layout, NodePolicy, Runtime, Status,
+    Summary, run,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
@@ -155,4 +157,38 @@ fn a_worker_has_no_more_in_flight_than_its_engine_takes() {
         ..Runtime::new(Some(&PLAIN), CancelFlag::default())
     };
     assert_eq!(run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().ok, 150);
+}
+
+#[test]
+fn a_job_for_a_node_without_workers_is_an_error() {
+    let machine = machine(1);
+    let mut job = job(Path::new("/in"), Path::new("/out"));
+    job.nodes = NodePolicy::Fixed(1);
+    let process = TwoNodes(Process { machine: machine.clone(), plan: Arc::default() });
+    let runtime = Runtime {
+        engines: &process,
+        clock: &machine,
+        ..Runtime::new(Some(&PLAIN), CancelFlag::default())
+    };
+    let error = run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap_err();
+    assert!(matches!(error, JobError::NoSuchNode { node: 1, .. }), "{error}");
+    job.nodes = NodePolicy::Fixed(0);
+    assert_eq!(run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().ok, 2);
+}
+
+/// A process whose workers are on two nodes by turns.
+struct TwoNodes(Process);
+
+impl EngineSource for TwoNodes {
+    fn engine(&self) -> Box<dyn Engine> {
+        self.0.engine()
+    }
+
+    fn num_nodes(&self) -> NonZeroUsize {
+        NonZeroUsize::new(2).unwrap()
+    }
+
+    fn node_of(&self, worker: usize) -> usize {
+        worker % 2
+    }
 }
