@@ -3,10 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use perfecta_core::search::Plan;
 use perfecta_io::{Engine, Held, Op};
 
@@ -23,6 +21,8 @@ use crate::packed::{self, PackClosing};
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Stage};
+use crate::sync::Mutex;
+use crate::sync::atomic::AtomicU64;
 use crate::work::Work;
 
 /// What is told at the end of a job, once.

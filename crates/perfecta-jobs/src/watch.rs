@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::schedule::Planned;
+use crate::sync::Mutex;
 
 /// Is told what workers did, and when.
 pub trait Tracer: Sync {
