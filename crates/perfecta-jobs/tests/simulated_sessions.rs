@@ -17,6 +17,9 @@ use sessions::{Kind, run_seed};
 /// Seeds of all kinds.
 const SEEDS: u64 = 10_000;
 
+/// Beyond them, those that failed once.
+const FAILED_ONCE: [u64; 3] = [15_447, 29_116, 38_202];
+
 fn number_of(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().unwrap())
 }
@@ -29,7 +32,10 @@ fn run_seeds(kind: Kind) {
         };
     }
     let seeds = 0..number_of("PERFECTA_SEEDS").unwrap_or(SEEDS);
-    seeds.filter(|seed| Kind::of(*seed) == kind).for_each(|seed| run(seed, false));
+    seeds
+        .chain(FAILED_ONCE)
+        .filter(|seed| Kind::of(*seed) == kind)
+        .for_each(|seed| run(seed, false));
 }
 
 fn run(seed: u64, tells_history: bool) {
