@@ -172,13 +172,6 @@ impl IoError {
         self.errno().is_some_and(|errno| denied.contains(&errno))
     }
 
-    /// Whether the process, or the system, has as many files open as it may.
-    #[must_use]
-    pub fn is_too_many_open(&self) -> bool {
-        let too_many = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-        self.errno().is_some_and(|errno| too_many.contains(&errno))
-    }
-
     /// Whether there is no such file or directory.
     #[must_use]
     pub fn is_absent(&self) -> bool {

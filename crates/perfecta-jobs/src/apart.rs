@@ -5,7 +5,7 @@
 //! below the input: such an item is refused, whatever conflicts are allowed to do. Paths are
 //! compared with their links followed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use perfecta_io::{Engine, IoError, Op, Payload};
@@ -82,7 +82,7 @@ impl Sources {
                 (Some(root.clone()), vec![root])
             }
             Inputs::Files(files) => {
-                let parents: HashSet<&Path> =
+                let parents: BTreeSet<&Path> =
                     files.iter().filter_map(|file| file.parent()).collect();
                 // One that cannot be resolved holds no file that can be read, and says so there.
                 let there = |parent: &&Path| resolve(engine, parent).ok();

@@ -192,7 +192,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn can_prepare(&self) -> bool {
-        !self.requested.is_empty() && self.jobs.len() < self.limits.jobs_active_max.get()
+        // Also those that are being prepared or closed have their items in memory.
+        let num_active = self.jobs.len() + self.jobs_away;
+        !self.requested.is_empty() && num_active < self.limits.jobs_active_max.get()
     }
 
     /// What a worker without work does next. If it is [`Assignment::Wait`], the worker is woken when

@@ -8,11 +8,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use perfecta_core::graph::{Attempter, Scratch};
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{
@@ -21,6 +19,8 @@ use perfecta_core::search::{
 use perfecta_io::Clock;
 
 use crate::runtime::CancelFlag;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// When a search has to stop: asked between attempts, and of large sets during one.
 #[derive(Clone)]

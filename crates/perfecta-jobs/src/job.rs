@@ -170,6 +170,10 @@ impl<'a> JobState<'a> {
 
     /// The item that a worker of `node` would begin, if it may begin now.
     pub(crate) fn candidate(&self, node: usize) -> Option<Candidate> {
+        // Who reads ahead does not look at what is due first.
+        if self.phase != Phase::Admitting || self.work.cancel.is_cancelled() {
+            return None;
+        }
         if self.files_in_flight() >= self.job().share.files_in_flight_max.get() {
             return None;
         }

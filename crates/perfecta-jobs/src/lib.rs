@@ -47,6 +47,7 @@ mod prepare;
 mod runtime;
 mod session;
 mod stage;
+mod sync;
 mod watch;
 mod work;
 mod worker;

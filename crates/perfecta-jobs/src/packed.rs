@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfecta_io::{
-    Buffer, Engine, EntryKind, FileContent, Held, IoErrorKind, Op, Replace, Symlinks,
+    Buffer, Engine, EntryKind, FileContent, Held, IoError, IoErrorKind, Op, Replace, Symlinks,
 };
 
 use crate::call::{call, read_file};
@@ -85,16 +85,29 @@ pub(crate) fn unchanged_keys(
     }
     let directory = &job.output.as_ref().expect("a pack is written").directory;
     let path = directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
-    let hash = hash_file(engine, &path, manifest.bytes)?;
-    (hash == manifest.blake3).then(|| manifest.tables.iter().map(|table| table.num_keys).collect())
+    // What cannot be read is packed anew, and says so if it cannot be replaced either.
+    let hash = hash_file(engine, &path, manifest.bytes).ok()?;
+    (hash == Some(manifest.blake3))
+        .then(|| manifest.tables.iter().map(|table| table.num_keys).collect())
 }
 
-/// The hash of a file of exactly so many bytes, read part by part.
-pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Option<Digest> {
+/// The hash of a file of exactly so many bytes, read part by part; `None` if it is no such file.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn hash_file(
+    engine: &mut dyn Engine,
+    path: &Path,
+    bytes: u64,
+) -> Result<Option<Digest>, IoError> {
     const PART_BYTES: u64 = 4 << 20;
-    let kind = call(engine, Op::Inspect { path: path.to_owned() }).ok()?.into_kind();
-    if !matches!(kind, EntryKind::File { bytes: found } if found == bytes) {
-        return None;
+    match call(engine, Op::Inspect { path: path.to_owned() })?.into_kind() {
+        EntryKind::File { bytes: found } if found == bytes => {}
+        EntryKind::Unreadable(error) => return Err(error),
+        EntryKind::File { .. }
+        | EntryKind::Directory
+        | EntryKind::Special(_)
+        | EntryKind::BrokenLink => return Ok(None),
     }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = Buffer::default();
@@ -102,11 +115,11 @@ pub(crate) fn hash_file(engine: &mut dyn Engine, path: &Path, bytes: u64) -> Opt
     while offset < bytes {
         let part = PART_BYTES.min(bytes - offset) as usize;
         let op = Op::ReadRange { path: path.to_owned(), offset, bytes: part, buffer };
-        buffer = call(engine, op).ok()?.into_bytes();
+        buffer = call(engine, op)?.into_bytes();
         hasher.update(&buffer);
         offset += part as u64;
     }
-    Some(*hasher.finalize().as_bytes())
+    Ok(Some(*hasher.finalize().as_bytes()))
 }
 
 /// The staged directory of a pack: it is made, its file is not.
@@ -178,7 +191,8 @@ impl PackClosing {
         let op = Op::Append { path: file.clone(), offset, bytes: rest };
         call(engine, op).map_err(ItemError::Output)?;
         // Once more from the disk, now that all of it is there: what the manifest says is so.
-        if hash_file(engine, &file, bytes) != Some(blake3) {
+        let hash = hash_file(engine, &file, bytes).map_err(ItemError::Output)?;
+        if hash != Some(blake3) {
             let reason = "what was read back is not what was written".to_owned();
             return Err(ItemError::Damaged { file: PACKED_FILE.to_owned(), reason });
         }

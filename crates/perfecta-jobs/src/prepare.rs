@@ -1,11 +1,10 @@
 //! What a job needs before its first item and after its last: inputs listed, output opened; the pack
 //! closed, the stage removed, the end told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use perfecta_core::search::Plan;
 use perfecta_io::{Engine, Held, Op};
 
@@ -22,6 +21,8 @@ use crate::packed::{self, PackClosing};
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Stage};
+use crate::sync::Mutex;
+use crate::sync::atomic::AtomicU64;
 use crate::work::Work;
 
 /// What is told at the end of a job, once.
@@ -53,8 +54,11 @@ pub(crate) fn prepare<'a>(
 ) {
     let Requested { id, begun, cpu_begun, request } = requested;
     let Request { job, renderer, cancel, observer, on_end } = request;
-    let num_nodes = session.runtime.engines.num_nodes().get();
-    let laid = check(&job, num_nodes)
+    let engines = session.runtime.engines;
+    let num_nodes = engines.num_nodes().get();
+    let workers = 0..session.limits.workers.get();
+    let staffed: BTreeSet<usize> = workers.map(|worker| engines.node_of(worker)).collect();
+    let laid = check(&job, &staffed)
         .and_then(|()| plan_items(&job, engine))
         .and_then(|items| Ok((lay_ground(engine, &job, &items)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
@@ -106,10 +110,11 @@ pub(crate) fn prepare<'a>(
     session.with_dispatcher(|dispatcher| dispatcher.activate(state, closing));
 }
 
-fn check(job: &Job, num_nodes: usize) -> Result<(), JobError> {
+/// Items for a node without a worker would wait for ever.
+fn check(job: &Job, staffed: &BTreeSet<usize>) -> Result<(), JobError> {
     match job.nodes {
-        NodePolicy::Fixed(node) if node >= num_nodes => {
-            Err(JobError::NoSuchNode { node, num_nodes })
+        NodePolicy::Fixed(node) if !staffed.contains(&node) => {
+            Err(JobError::NoSuchNode { node, num_nodes: staffed.len() })
         }
         NodePolicy::Fixed(_) | NodePolicy::LeastLoaded | NodePolicy::RoundRobin => Ok(()),
     }

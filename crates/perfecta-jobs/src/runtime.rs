@@ -2,14 +2,14 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-use parking_lot::Mutex;
 use perfecta_io::pool::BufferPool;
 use perfecta_io::{BlockingEngine, Clock, Engine, SystemClock};
 
 use crate::render::Renderer;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::watch::Tracer;
 
 /// What a job runs with.

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use perfecta_core::graph::Scratch;
 use perfecta_io::pool::{self, Acquisition};
 use perfecta_io::{Buffer, Clock};
@@ -28,6 +27,7 @@ use crate::job::{JobState, Ticket};
 use crate::render::Renderer;
 use crate::runtime::{CancelFlag, EngineSource};
 use crate::sleepers::Sleeper;
+use crate::sync::Mutex;
 use crate::watch::{Stuck, Tracer, Watch};
 use crate::work::{JobId, Work};
 

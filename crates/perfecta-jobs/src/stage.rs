@@ -40,14 +40,19 @@ fn claim(engine: &mut dyn Engine, path: &Path) -> Result<Option<Held>, IoError> 
     match call(engine, Op::WriteDirectory { parent, name, files: Vec::new() }) {
         Ok(_) => {}
         Err(error) if error.is_present() => return Ok(None),
-        Err(error) => return Err(error),
+        // It could not be made, and is not ours.
+        Err(error) if error.operation == Operation::MakeDirectory => return Err(error),
+        Err(error) => {
+            let _ = remove(engine, path);
+            return Err(error);
+        }
     }
     match call(engine, Op::CreateLock { path: path.join(STAGE_LOCK) }) {
         Ok(payload) => Ok(Some(payload.into_held())),
         Err(error) if is_lost_race(&error) => Ok(None),
         Err(error) => {
             // Best effort: an empty stage is swept by the next run.
-            let _ = call(engine, Op::RemoveTree { path: path.to_owned() });
+            let _ = remove(engine, path);
             Err(error)
         }
     }
@@ -84,14 +89,18 @@ impl Stage {
     /// Removes the stage with all that items left in it, then gives up the lock.
     pub(crate) fn close(self, engine: &mut dyn Engine) -> Result<(), IoError> {
         let Self { path, lock } = self;
-        match call(engine, Op::RemoveTree { path: path.clone() }) {
-            // The lock's own open file is what is missing. Whoever sweeps the stage meanwhile does
-            // the same.
-            Err(error) if error.is_too_many_open() => {
-                drop(lock);
-                call(engine, Op::RemoveTree { path }).map(drop)
-            }
-            removed => removed.map(drop),
-        }
+        let mut remove = || call(engine, Op::RemoveTree { path: path.clone() }).map(drop);
+        remove().or_else(|_| {
+            // Perhaps the lock's own open file is what was missing. Whoever sweeps the stage
+            // meanwhile does the same.
+            drop(lock);
+            remove()
+        })
     }
+}
+
+/// Removes a stage, and tries once more: what is left would stay until the next run.
+fn remove(engine: &mut dyn Engine, path: &Path) -> Result<(), IoError> {
+    let mut remove = || call(engine, Op::RemoveTree { path: path.to_owned() }).map(drop);
+    remove().or_else(|_| remove())
 }

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::schedule::Planned;
+use crate::sync::Mutex;
 
 /// Is told what workers did, and when.
 pub trait Tracer: Sync {
@@ -79,9 +78,9 @@ impl Watch {
         match doing.iter_mut().find(|doing| doing.slot == slot) {
             Some(doing) => {
                 doing.trace(worker, now, tracer);
-                doing.activity = activity;
-                doing.since = now;
-                doing.is_told = false;
+                // Items that are published together follow each other in one slot.
+                let planned = Arc::clone(planned);
+                *doing = Doing { slot, planned, activity, since: now, is_told: false };
             }
             None => {
                 let planned = Arc::clone(planned);

@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use perfecta_core::search::Plan;
 use perfecta_io::Held;
 
@@ -14,6 +12,8 @@ use crate::item::World;
 use crate::job::{JobState, Ticket};
 use crate::runtime::CancelFlag;
 use crate::schedule::Planned;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Names a job of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

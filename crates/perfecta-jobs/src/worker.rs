@@ -3,7 +3,7 @@
 //! ```text
 //!            poll: a completion       ready: keys to search     lead: a hard search goes on
 //!  step -->  an item goes on     or   its first range       or  its next ranges             or
-//!            an assignment: begin, publish, append, help, prepare, close                    or  Idle
+//!            an assignment: begin, publish, append, prepare, close, help (the next step)    or  Idle
 //! ```
 //!
 //! No step waits: what is not done at once is in flight with the engine, and [`Worker::wait`] is the
@@ -22,12 +22,13 @@ use std::task::Waker;
 use std::time::Duration;
 
 use perfecta_core::key::KeySet;
-use perfecta_io::{Buffer, Completion, Engine, Token, pool};
+use perfecta_io::{Buffer, Completion, Engine, IoErrorKind, Token, pool};
 
 use self::batch::Batch;
 use self::chunk::ChunkInHand;
 use self::search::Leading;
 use self::slots::Slots;
+use crate::board::Help;
 use crate::dispatch::Assignment;
 use crate::event::Event;
 use crate::item::{Effect, Item, ItemEvent, Workspace};
@@ -56,6 +57,8 @@ pub struct Worker<'s, 'a> {
     ready: VecDeque<usize>,
     /// Slots of hard searches.
     leading: VecDeque<usize>,
+    /// A range of somebody's search that it took.
+    helping: Option<(Arc<Work<'a>>, Help<'a>)>,
     /// Items that wait for their key files.
     num_reading: usize,
     workspace: Workspace,
@@ -126,6 +129,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             unbuffered: Vec::new(),
             ready: VecDeque::new(),
             leading: VecDeque::new(),
+            helping: None,
             num_reading: 0,
             workspace: Workspace::default(),
         }
@@ -153,6 +157,10 @@ impl<'s, 'a> Worker<'s, 'a> {
     /// # Panics
     /// If the accounts do not add up.
     pub fn step(&mut self) -> Stepped {
+        if let Some((work, help)) = self.helping.take() {
+            self.help(&work, help);
+            return Stepped::Worked;
+        }
         if let Some(completion) = self.arrived.pop_front().or_else(|| self.engine.poll()) {
             self.complete(completion);
             return Stepped::Worked;
@@ -187,9 +195,9 @@ impl<'s, 'a> Worker<'s, 'a> {
         in_hand < self.session.limits.io_depth.get() && !self.is_full()
     }
 
-    /// Whether all that its engine takes may be in flight: every slot has one operation at most.
+    /// Whether its engine has no room for an operation of one more slot.
     fn is_full(&self) -> bool {
-        self.slots.num_taken() >= self.engine.capacity()
+        self.slots.num_open() >= self.engine.capacity()
     }
 
     fn take_on(&mut self) -> Stepped {
@@ -209,13 +217,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             Assignment::Refuse(work, report) => self.session.tell_settled(&work, &report),
             Assignment::Publish(work, batch) => self.publish(work, batch),
             Assignment::Append(work, chunk) => self.append(work, chunk),
-            Assignment::Help(work, help) => {
-                let mut scratch = self.session.take_scratch(self.node);
-                help.search.help(&mut scratch, &help.range);
-                self.session.give_scratch(self.node, scratch);
-                self.session.change(&work, |state| state.helped(help));
-                self.session.tick(&work);
-            }
+            Assignment::Help(work, help) => self.helping = Some((work, help)),
             Assignment::Prepare(requested) => {
                 prepare::prepare(self.session, self.desk.as_mut(), *requested);
             }
@@ -234,6 +236,14 @@ impl<'s, 'a> Worker<'s, 'a> {
             }
         }
         Stepped::Worked
+    }
+
+    fn help(&self, work: &Work<'a>, help: Help<'a>) {
+        let mut scratch = self.session.take_scratch(self.node);
+        help.search.help(&mut scratch, &help.range);
+        self.session.give_scratch(self.node, scratch);
+        self.session.change(work, |state| state.helped(help));
+        self.session.tick(work);
     }
 
     /// Operations of cancelled items need not be waited for to their end.
@@ -303,7 +313,14 @@ impl<'s, 'a> Worker<'s, 'a> {
         match self.slots.take(slot) {
             Slot::Item(in_hand) => {
                 self.num_reading -= usize::from(in_hand.item.is_reading_keys());
-                self.drive(slot, in_hand, ItemEvent::Completed(outcome));
+                let event = match outcome {
+                    Err(failure) if failure.error.kind == IoErrorKind::Cancelled => {
+                        self.workspace.buffer = failure.buffer.unwrap_or_default();
+                        ItemEvent::Cancelled
+                    }
+                    outcome => ItemEvent::Completed(outcome),
+                };
+                self.drive(slot, in_hand, event);
             }
             Slot::Batch(batch) => self.batch_completed(slot, batch, outcome),
             Slot::Chunk(chunk) => self.chunk_completed(slot, *chunk, outcome),
@@ -430,9 +447,14 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     /// What was in a slot is in other hands now.
     fn leave(&mut self, slot: usize) {
+        self.watch_no_more(slot);
+        self.slots.close(slot);
+    }
+
+    /// The item of a slot is in other hands now; another may come to its slot.
+    fn watch_no_more(&self, slot: usize) {
         let Session { watch, runtime, .. } = self.session;
         watch.has_left(self.number, slot, self.session.now(), runtime.tracer);
-        self.slots.close(slot);
     }
 }
 

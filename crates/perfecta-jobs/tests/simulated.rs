@@ -5,13 +5,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{PlainRenderer, job, keys};
 use perfecta_io::{Engine, Fault, FaultPlan, PowerCut, SimulatedMachine};
 use perfecta_jobs::{
-    CancelFlag, Durability, EngineSource, Event, JobError, Layout, Runtime, Status, Summary, run,
+    CancelFlag, Durability, EngineSource, Event, JobError, Layout, NodePolicy, Runtime, Status,
+    Summary, run,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
@@ -135,5 +137,58 @@ fn a_durable_pack_that_was_acknowledged_is_whole_after_a_power_cut_at_any_call()
 fn whatever_a_power_cut_leaves_of_a_job_the_next_run_finds_and_mends() {
     for layout in [Layout::Dirs, Layout::Packed] {
         for_every_death(layout, Durability::Process, |_, _, _| {});
+    }
+}
+
+#[test]
+fn a_worker_has_no_more_in_flight_than_its_engine_takes() {
+    let machine = SimulatedMachine::new(1);
+    machine.make_directories(Path::new("/in"));
+    for number in 1..=150 {
+        machine.write_file(Path::new(&format!("/in/set{number}.keys")), &keys(number, 77));
+    }
+    let mut job = job(Path::new("/in"), Path::new("/out"));
+    job.limits.io_depth = 200.try_into().unwrap();
+    job.limits.files_in_flight_max = 200.try_into().unwrap();
+    let process = Process { machine: machine.clone(), plan: Arc::default() };
+    let runtime = Runtime {
+        engines: &process,
+        clock: &machine,
+        ..Runtime::new(Some(&PLAIN), CancelFlag::default())
+    };
+    assert_eq!(run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().ok, 150);
+}
+
+#[test]
+fn a_job_for_a_node_without_workers_is_an_error() {
+    let machine = machine(1);
+    let mut job = job(Path::new("/in"), Path::new("/out"));
+    job.nodes = NodePolicy::Fixed(1);
+    let process = TwoNodes(Process { machine: machine.clone(), plan: Arc::default() });
+    let runtime = Runtime {
+        engines: &process,
+        clock: &machine,
+        ..Runtime::new(Some(&PLAIN), CancelFlag::default())
+    };
+    let error = run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap_err();
+    assert!(matches!(error, JobError::NoSuchNode { node: 1, .. }), "{error}");
+    job.nodes = NodePolicy::Fixed(0);
+    assert_eq!(run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().ok, 2);
+}
+
+/// A process whose workers are on two nodes by turns.
+struct TwoNodes(Process);
+
+impl EngineSource for TwoNodes {
+    fn engine(&self) -> Box<dyn Engine> {
+        self.0.engine()
+    }
+
+    fn num_nodes(&self) -> NonZeroUsize {
+        NonZeroUsize::new(2).unwrap()
+    }
+
+    fn node_of(&self, worker: usize) -> usize {
+        worker % 2
     }
 }

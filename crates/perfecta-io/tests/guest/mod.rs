@@ -4,6 +4,7 @@
 //! `PERFECTA_GUEST=1` allows it; `PERFECTA_GUEST=required` has a test fail where it cannot be done.
 
 #![allow(unreachable_pub, reason = "the tests of other crates take it, too")]
+#![allow(clippy::print_stderr, reason = "what is skipped is told")]
 #![allow(clippy::disallowed_methods, reason = "whoever runs the tests says whether to emulate")]
 
 use std::ffi::OsStr;

@@ -99,12 +99,14 @@ impl<'a> Worker<'_, 'a> {
                     batch.waiting.push(StagedItem { item, ticket });
                 }
                 Ok(Pause::Settled) => {
+                    self.watch_no_more(slot);
                     self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
                 }
                 Ok(Pause::ForSearch(_) | Pause::ForStageSync | Pause::ForPack(_)) => {
                     unreachable!("what is staged is searched, staged and packed no more")
                 }
                 Err(message) => {
+                    self.watch_no_more(slot);
                     let ItemInHand { work, item, ticket } = in_hand;
                     self.session.settle_panicked(&work, item, ticket, message);
                 }

@@ -203,6 +203,8 @@ impl SearchOver<'_, '_> {
         let ItemInHand { work, .. } = self.work;
         let limit = work.world.job.limits.item_time_max;
         let outcome = match verdict.outcome {
+            // What it counted, and the winner, may be those of a search that was stopped.
+            _ if work.cancel.is_cancelled() => Err(SearchEnd::Cancelled),
             Ok(win) => {
                 let keep_going = || !work.cancel.is_cancelled();
                 match build_table(keys, &win, attempter, &keep_going) {
@@ -210,7 +212,6 @@ impl SearchOver<'_, '_> {
                     Err(Interrupted) => Err(SearchEnd::Cancelled),
                 }
             }
-            Err(Limit::Stopped) if work.cancel.is_cancelled() => Err(SearchEnd::Cancelled),
             Err(reason) => {
                 let attempts = verdict.tally.attempts();
                 Err(SearchEnd::Failed(match (reason, limit) {

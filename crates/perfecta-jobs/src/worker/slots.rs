@@ -71,12 +71,12 @@ impl<T> Slots<T> {
     }
 
     /// Places that are not free.
-    pub(super) const fn num_taken(&self) -> usize {
+    pub(super) const fn num_open(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
     /// Whether every place is free.
-    pub(super) fn is_empty(&self) -> bool {
-        self.num_taken() == 0
+    pub(super) const fn is_empty(&self) -> bool {
+        self.num_open() == 0
     }
 }
