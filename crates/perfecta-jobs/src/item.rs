@@ -214,6 +214,7 @@ impl Item {
             // What was there before is swept at the end of the run if it cannot be removed now.
             (State::Clearing, ItemEvent::Completed(_)) => self.published(world),
             (State::Packing, ItemEvent::Packed)
+            | (State::Unchanged, ItemEvent::StagesSynced)
             | (State::Published, ItemEvent::NamesSynced)
             | (State::Abandoning, ItemEvent::Completed(_)) => self.settle(),
             (state, event) => panic!("an item that is {state:?} does not take {event:?}"),

@@ -149,6 +149,9 @@ fn lay_on_stage(
             let options_blake3 = options_digest(job, "packed");
             let found = packed::look(engine, output)?;
             let unchanged = packed::unchanged_keys(engine, job, items, &options_blake3, &found);
+            if unchanged.is_some() {
+                sync(engine, output, filesystem.as_ref())?;
+            }
             let staged =
                 if unchanged.is_none() { Some(packed::open(engine, stage)?) } else { None };
             let pack = staged.map(|staged| PackClosing {
@@ -175,6 +178,17 @@ fn open_filesystem(
     let op = Op::OpenFilesystem { path: output.directory.clone() };
     let filesystem = call(engine, op).map_err(JobError::Output)?.into_held();
     Ok(Some(Arc::new(filesystem)))
+}
+
+/// Whoever published what is there may have died before its name was safe.
+fn sync(
+    engine: &mut dyn Engine,
+    output: &Output,
+    filesystem: Option<&Arc<Held>>,
+) -> Result<(), JobError> {
+    let Some(filesystem) = filesystem.cloned() else { return Ok(()) };
+    let op = Op::SyncFilesystem { filesystem, path: output.directory.clone() };
+    call(engine, op).map(drop).map_err(JobError::Output)
 }
 
 /// Everything but the keys that shapes the bytes of a table.

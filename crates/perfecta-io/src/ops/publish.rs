@@ -87,6 +87,12 @@ pub(super) fn remove_tree<S: System>(system: &S, path: &Path) -> Result<(), IoEr
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(errno) => return Err(failed(path, errno)),
     }
+    // One that is empty need not be opened, which may be what can no more be done.
+    match remove(system, At::Path(path), Removal::Directory) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        Err(errno) => return Err(failed(path, errno)),
+    }
     let directory = match open_directory(system, At::Path(path), path, Links::Refuse) {
         Ok(directory) => directory,
         Err(error) if error.is_absent() => return Ok(()),

@@ -103,7 +103,7 @@ impl Item {
                 workspace.buffer = bytes;
                 self.report.keys = num_keys;
                 self.report.status = Status::Unchanged;
-                self.settle()
+                self.unchanged(world)
             }
         }
     }

@@ -47,6 +47,17 @@ impl Item {
         }
     }
 
+    /// Whoever published it may have died before its name was safe.
+    pub(super) fn unchanged(&mut self, world: &World<'_>) -> Effect {
+        match world.durability() {
+            Durability::Process => self.settle(),
+            Durability::Power => {
+                self.state = State::Unchanged;
+                Effect::AwaitStageSync
+            }
+        }
+    }
+
     pub(super) fn publish(&mut self, replace: Replace, world: &World<'_>) -> Effect {
         let publication = world.publication().expect("only what is written is published");
         self.state = State::Publishing(replace);

@@ -21,6 +21,7 @@ pub(super) enum State {
     Packing,
     Reserving(Bundle),
     MakingParent(Bundle),
+    Unchanged,
     Staging(Replace),
     Staged(Replace),
     Publishing(Replace),
@@ -49,6 +50,7 @@ impl State {
             Self::Packing => "Packing",
             Self::Reserving(_) => "Reserving",
             Self::MakingParent(_) => "MakingParent",
+            Self::Unchanged => "Unchanged",
             Self::Staging(_) => "Staging",
             Self::Staged(_) => "Staged",
             Self::Publishing(_) => "Publishing",
@@ -71,7 +73,7 @@ impl State {
             Self::Reserving(_) => "reserve output",
             Self::MakingParent(_) => "make directory",
             Self::Staging(_) => "write table and read it back",
-            Self::Staged(_) => "await sync",
+            Self::Unchanged | Self::Staged(_) => "await sync",
             Self::Publishing(_) => "publish",
             Self::Clearing => "clear what was there before",
             Self::Published => "await sync of names",
@@ -92,6 +94,7 @@ impl State {
             | Self::Packing
             | Self::Reserving(_)
             | Self::MakingParent(_)
+            | Self::Unchanged
             | Self::Clearing
             | Self::Published
             | Self::Abandoning
@@ -110,6 +113,7 @@ impl State {
             | Self::Packing
             | Self::Reserving(_)
             | Self::MakingParent(_)
+            | Self::Unchanged
             | Self::Staging(_)
             | Self::Staged(_)
             | Self::Publishing(_) => true,
