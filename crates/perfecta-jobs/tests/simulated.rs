@@ -133,6 +133,40 @@ fn a_durable_pack_that_was_acknowledged_is_whole_after_a_power_cut_at_any_call()
     });
 }
 
+/// A process dies, the next one acknowledges what it finds, then the power goes.
+fn check_found_after_every_death(layout: Layout) {
+    let whole = machine(0);
+    run_process(&whole, &Arc::default(), layout, Durability::Power).0.unwrap();
+    let expected = tables(&whole);
+    let mut num_unchanged = 0;
+    for number in 0.. {
+        let (machine, plan) = (machine(number), Arc::<FaultPlan>::default());
+        plan.inject(number.., Fault::Errno(EIO));
+        let _ = run_process(&machine, &plan, layout, Durability::Power);
+        let (next, acknowledged) =
+            run_process(&machine, &Arc::default(), layout, Durability::Power);
+        num_unchanged += next.unwrap().unchanged;
+        assert_eq!(acknowledged.len(), 2);
+        machine.power_cut(PowerCut::NothingFlushed);
+        let found = tables(&machine);
+        let is_file = |path: &Path| path.extension().is_some();
+        for (path, bytes) in expected.iter().filter(|(path, _)| is_file(path)) {
+            let (is_there, history) = (found.get(path) == Some(bytes), machine.history());
+            assert!(is_there, "death at call {number}: {} is lost\n{history}", path.display());
+        }
+        if plan.num_calls() < number {
+            break;
+        }
+    }
+    assert!(num_unchanged > 0, "no process died after it had published");
+}
+
+#[test]
+fn what_a_durable_job_finds_unchanged_is_there_after_a_power_cut() {
+    check_found_after_every_death(Layout::Dirs);
+    check_found_after_every_death(Layout::Packed);
+}
+
 #[test]
 fn whatever_a_power_cut_leaves_of_a_job_the_next_run_finds_and_mends() {
     for layout in [Layout::Dirs, Layout::Packed] {
