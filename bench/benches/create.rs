@@ -46,6 +46,8 @@ fn main() {
     for _ in 0..rounds {
         for ((_, create), costs) in contestants.iter().zip(&mut costs) {
             let place = places.next();
+            // What others left to be written would be paid for by whoever comes next.
+            rustix::fs::sync();
             costs.push(cost(|| create(&place)));
         }
     }
