@@ -18,6 +18,8 @@ use support::{Place, Run, binary_for_everybody, forget, is_root, shared_keys};
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
 /// The kernel counts pages by the batch for each processor, and a run goes on after either look.
 const MEMORY_BYTES_APART: u64 = 16 << 20;
+/// `main`, one for signals, and two for I/O.
+const THREADS_BESIDE: usize = 4;
 /// Between two looks at a run. It is the run's end that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Ordinary users, by number, that nobody else is: limits of processes are a user's.
@@ -67,6 +69,12 @@ fn watch(command: &mut Command) -> (Run, Seen) {
     (Run::of(&output), seen)
 }
 
+/// What `--jobs` asks for.
+fn num_workers(options: &[&str]) -> usize {
+    let place = options.iter().position(|option| *option == "--jobs").unwrap();
+    options[place + 1].parse().unwrap()
+}
+
 /// A run with these options, that ends well and within what it promised.
 fn check(place: &Place, keys: &str, options: &[&str]) {
     let arguments = ["bulk-create", keys, "out", "--json", "--key-size", "auto"];
@@ -77,6 +85,9 @@ fn check(place: &Place, keys: &str, options: &[&str]) {
     let memory = summary["memory_peak_bytes"].as_u64().unwrap();
     println!("{options:?}: {seen:?}, {threads_max} threads promised, peak of {memory} bytes");
     assert!(seen.threads <= threads_max, "{options:?}: {seen:?}, promised {threads_max}");
+    // Those of the kernel are promised for every ring, and most rings need none.
+    let own = seen.threads - seen.of_kernel;
+    assert!(own <= num_workers(options) + THREADS_BESIDE, "{options:?}: {seen:?}");
     assert!(seen.memory_bytes.abs_diff(memory) < MEMORY_BYTES_APART, "{options:?}: {seen:?}");
     assert!(seen.memory_bytes.max(memory) < MEMORY_BYTES_MAX, "{options:?}: {seen:?}");
     fs::remove_dir_all(place.path("out")).unwrap();

@@ -16,7 +16,7 @@ use perfecta_jobs::{
 
 use crate::common::keys;
 use crate::stepped::limits;
-use crate::told::Telling;
+use crate::told::{Telling, to_its_end};
 
 thread_local! {
     /// Looks at the clock until this thread is stopped, and its worker's number.
@@ -32,7 +32,7 @@ struct Gate {
 
 impl Gate {
     /// Long enough for any machine: only a fault waits so long, and then for ever.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     fn wait_until(&self, is_so: impl Fn(&BTreeSet<usize>) -> bool) {
         let stopped = self.stopped.lock().unwrap();
@@ -104,7 +104,14 @@ fn steps_until_idle(worker: &mut Worker<'_, '_>) -> Stepped {
 /// Worker 1 goes on when it returns.
 fn with_both_in_a_range(
     fixed_attempts: Option<u64>,
-    lead_on: impl FnOnce(&Session<'_>, &Telling) + Send,
+    lead_on: impl FnOnce(&Session<'_>, &Telling) + Send + 'static,
+) -> Telling {
+    to_its_end(move || both_in_a_range(fixed_attempts, lead_on))
+}
+
+fn both_in_a_range(
+    fixed_attempts: Option<u64>,
+    lead_on: impl FnOnce(&Session<'_>, &Telling),
 ) -> Telling {
     let input = tempfile::tempdir().unwrap();
     let (gate, telling) = (Gate::default(), Telling::default());

@@ -105,6 +105,14 @@ fn a18_jobs_that_run_at_once_come_to_what_each_comes_to_alone() {
             let (together, alone) = (&together.machine, &alone.machine);
             assert!(together.tree(Path::new(out)) == alone.tree(Path::new(out)), "{out}");
         }
+        // What is kept of a job is known by its own options, not by those of one beside it.
+        let of_another = |(number, expected)| {
+            let mut job = jobs().swap_remove(number);
+            job.output.as_mut().unwrap().directory = "/out0".into();
+            let (told, _) = together.run(vec![job], &renderer, limits(1));
+            assert_eq!((told[0].summary().ok, told[0].summary().unchanged), expected);
+        };
+        [(0, (0, 9)), (2, (9, 0)), (0, (9, 0))].into_iter().for_each(of_another);
     }
 }
 

@@ -1,11 +1,29 @@
-//! What a job of a session tells, held against itself at every event.
+//! What a job of a session tells, held against itself at every event; and whether it comes to its end.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use perfecta_jobs::{
     CancelFlag, Event, ItemReport, Job, JobError, Ledger, Renderer, Request, Status, Summary,
 };
+
+/// Does something that ends, on a thread of its own: what waits for ever fails.
+pub(crate) fn to_its_end<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    /// Long enough for any machine: only a fault waits so long, and then for ever.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let (ends, end) = mpsc::channel();
+    let thread = std::thread::spawn(move || drop(ends.send(work())));
+    match end.recv_timeout(PATIENCE) {
+        Ok(end) => end,
+        Err(RecvTimeoutError::Timeout) => panic!("it never ends"),
+        Err(RecvTimeoutError::Disconnected) => {
+            resume_unwind(thread.join().expect_err("it would have told of its end"))
+        }
+    }
+}
 
 /// What a job told so far.
 #[derive(Debug, Default)]
