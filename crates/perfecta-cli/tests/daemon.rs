@@ -83,15 +83,15 @@ fn command(place: &Place, arguments: &[&str]) -> Command {
     command
 }
 
-/// Keys that no attempt of one fixed seed makes a table of: a search that goes on until it is told
-/// to stop.
+/// A key file that has no table by the hash of [`ENDLESS`].
 fn endless(place: &Place) {
-    let keys: Vec<u32> = (0..20_000).map(|key| key * 7 + 1).collect();
-    place.write_keys("endless/a.keys", &keys);
+    let hopeless: Vec<u32> = (1..200).map(|key| key << 20).collect();
+    place.write_keys("endless/hopeless.keys", &hopeless);
 }
 
-/// Options of a search that goes on for minutes.
-const ENDLESS: [&str; 4] = ["endless", "--no-output", "--fixed-attempts", "100000000"];
+/// A search that goes on until it is told to stop.
+const ENDLESS: [&str; 6] =
+    ["endless", "--no-output", "--hash", "Multiply", "--max-attempts", "0xffff_ffff_ffff"];
 
 /// A client at work on an endless request, and the request's id.
 fn endless_client(daemon: &Daemon) -> (Child, String) {
@@ -272,8 +272,6 @@ fn a_place_that_others_may_use_is_refused() {
 
 #[test]
 fn a_client_ends_when_its_daemon_is_killed_and_when_it_is_stopped() {
-    let place = Place::new();
-    endless(&place);
     for (signal, code) in [(Signal::KILL, 10), (Signal::STOP, 14)] {
         let place = Place::new();
         endless(&place);
