@@ -2,10 +2,12 @@
 
 mod bench;
 mod bulk_create;
+mod client;
 mod create;
 mod hashes;
 mod inspect;
 mod keygen;
+mod serve;
 mod verify;
 
 use clap::Subcommand;
@@ -23,6 +25,8 @@ pub(crate) enum Command {
     Bench(bench::Bench),
     Keygen(keygen::Keygen),
     Hashes(hashes::Hashes),
+    Serve(serve::Serve),
+    Client(Box<client::Client>),
 }
 
 impl Command {
@@ -39,6 +43,8 @@ impl Command {
             Self::Bench(bench) => bench.run(terminal),
             Self::Keygen(keygen) => keygen.run(terminal),
             Self::Hashes(hashes) => hashes.run(terminal),
+            Self::Serve(serve) => serve.run(terminal),
+            Self::Client(client) => client.run(terminal),
         }
     }
 }

@@ -11,6 +11,14 @@ pub(crate) enum Exit {
     Usage,
     /// SIGTERM cancelled the work.
     Terminated,
+    /// There is no daemon, or it went away.
+    NoServer,
+    /// The daemon speaks another version of the protocol.
+    VersionMismatch,
+    /// The daemon says nothing.
+    Silent,
+    /// What a daemon says that came of the work.
+    Told(u8),
     /// What came of the work.
     Work(ExitClass),
 }
@@ -21,12 +29,21 @@ impl Exit {
     /// Disk or I/O.
     pub(crate) const IO: Self = Self::Work(ExitClass::Io);
 
+    /// What a daemon said.
+    pub(crate) const fn told(code: u8) -> Self {
+        if code == 0 { Self::SUCCESS } else { Self::Told(code) }
+    }
+
     /// The number.
     #[must_use]
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Usage => 2,
+            Self::NoServer => 10,
+            Self::VersionMismatch => 13,
+            Self::Silent => 14,
             Self::Terminated => 143,
+            Self::Told(code) => code,
             Self::Work(class) => class.code(),
         }
     }

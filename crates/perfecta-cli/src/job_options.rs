@@ -1,21 +1,22 @@
 //! The options of `create` and `bulk-create`, and how they become a checked [`Job`].
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair};
+use perfecta_core::key::{KeyError, KeySet, Repair};
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_core::seeds::{SEEDS_MAX, SeedSource};
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{
-    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits,
-    MachineOptions, Output, SelfTest, Share, WidthRule,
+    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
+    SelfTest, Share, WidthRule,
 };
 
 use crate::failure::Failure;
 use crate::job_run::DisplayOptions;
-use crate::work_options::WorkOptions;
+use crate::work_options::{ShareOptions, WorkOptions};
 use crate::{machine, options};
 
 /// All that `create` and `bulk-create` have in common.
@@ -28,7 +29,7 @@ pub(crate) struct JobOptions {
     #[command(flatten)]
     output: OutputOptions,
     #[command(flatten)]
-    work: WorkOptions,
+    share: ShareOptions,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -129,7 +130,7 @@ struct LimitOptions {
     #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
     memory: Option<u64>,
     /// Give up on a key file after so many seconds
-    #[arg(long, value_name = "S", default_value = "600", value_parser = parse_seconds)]
+    #[arg(long, value_name = "S", default_value = "600", value_parser = options::parse_seconds)]
     max_seconds: Duration,
     /// Write at most so many bytes in all
     #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
@@ -150,11 +151,6 @@ fn parse_attempts(value: &str) -> Result<u64, String> {
     }
 }
 
-fn parse_seconds(value: &str) -> Result<Duration, String> {
-    let seconds: f64 = value.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
 impl InputOptions {
     /// As jobs take it.
     pub(crate) fn checked(&self) -> KeyOptions {
@@ -173,14 +169,9 @@ impl InputOptions {
         self.checked().parse(path, bytes)
     }
 
-    /// Names of key files, where the user names none: keys of 64 bits have an extension of their
-    /// own, which is looked for where widths are read off names.
+    /// Names of key files, where the user names none.
     pub(crate) const fn default_patterns(&self) -> &'static [&'static str] {
-        match self.key_size {
-            WidthRule::FromName => &["*.keys", "*.keys64"],
-            WidthRule::Fixed(KeyWidth::Bits64) => &["*.keys", "*.keys64"],
-            WidthRule::Fixed(KeyWidth::Bits32) => &["*.keys"],
-        }
+        self.key_size.default_patterns()
     }
 }
 
@@ -235,36 +226,51 @@ impl OutputOptions {
 }
 
 impl LimitOptions {
-    fn checked(&self, work: &WorkOptions) -> Limits {
+    /// The bounds of a job for these workers, or for those of a daemon, which has its own.
+    fn checked(&self, share: Share, work: Option<&WorkOptions>) -> Limits {
         let defaults = Limits::default();
-        Limits {
-            threads: work.threads(),
-            files_in_flight_max: work.files_in_flight_max(),
-            io_depth: work.io_depth(),
-            cpus: machine::cpus(),
+        let limits = Limits {
             memory_bytes_max: self.memory.unwrap_or_else(machine::memory_bytes),
             item_time_max: Some(self.max_seconds),
             output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),
             ..defaults
+        };
+        let Some(work) = work else { return limits };
+        let files_in_flight_max = match share.files_in_flight_max {
+            NonZeroUsize::MAX => work.files_in_flight_default(),
+            files => files,
+        };
+        Limits {
+            threads: work.threads(),
+            files_in_flight_max,
+            io_depth: work.io_depth(),
+            cpus: machine::cpus(),
+            ..limits
         }
     }
 }
 
 impl JobOptions {
-    /// The job on `inputs`, with tables in `directory`.
+    /// The job on `inputs`, with tables in `directory`, for these workers or for a daemon.
     ///
     /// # Errors
     /// [`Failure`] where options contradict each other.
-    pub(crate) fn job(&self, inputs: Inputs, directory: Option<PathBuf>) -> Result<Job, Failure> {
-        let limits = self.limits.checked(&self.work);
+    pub(crate) fn job(
+        &self,
+        inputs: Inputs,
+        directory: Option<PathBuf>,
+        work: Option<&WorkOptions>,
+    ) -> Result<Job, Failure> {
+        let share = self.share.share();
+        let limits = self.limits.checked(share, work);
         Ok(Job {
             inputs,
             keys: self.input.checked(),
             search: self.search.checked(limits.memory_bytes_max),
             output: self.output.checked(directory)?,
-            ramp: self.work.ramp(),
-            share: Share::default(),
-            nodes: self.work.node_policy(),
+            ramp: self.share.ramp(work.map(WorkOptions::threads)),
+            share,
+            nodes: self.share.node_policy(),
             limits,
         })
     }
@@ -272,10 +278,5 @@ impl JobOptions {
     /// What is emitted of each table.
     pub(crate) fn artifacts(&self) -> Artifacts {
         self.output.artifacts()
-    }
-
-    /// What a run of `job` wants of the machine.
-    pub(crate) fn machine(&self, job: &Job) -> MachineOptions {
-        self.work.machine(job.limits.memory_bytes_max)
     }
 }

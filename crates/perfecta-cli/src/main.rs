@@ -4,6 +4,7 @@
 //! comes of them. Flags are defined once, beside the command or group that they belong to.
 
 mod command;
+mod endpoint_options;
 mod exit;
 mod failure;
 mod job_options;
@@ -13,6 +14,7 @@ mod key_file;
 mod machine;
 mod options;
 mod progress;
+mod reporter;
 mod signals;
 mod terminal;
 mod text;

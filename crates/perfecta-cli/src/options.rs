@@ -1,6 +1,7 @@
 //! Options that commands share, each with its parser, its help and its tests.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use perfecta_core::family::Family;
 use perfecta_core::key::{KeyWidth, Shape};
@@ -83,6 +84,15 @@ pub(crate) fn parse_bytes(value: &str) -> Result<u64, String> {
     let count: u64 =
         digits.trim().parse().map_err(|_| "not a number of bytes such as 512M or 2G".to_owned())?;
     count.checked_mul(1 << shift).ok_or_else(|| "more bytes than 64 bits count".to_owned())
+}
+
+/// Seconds, also with a fraction.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn parse_seconds(value: &str) -> Result<Duration, String> {
+    let seconds: f64 = value.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 /// `32` or `64`, in bits.

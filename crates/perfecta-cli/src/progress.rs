@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use perfecta_jobs::Progress;
+use perfecta_server::ProgressLine;
 
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,11 +30,12 @@ impl Display {
     }
 
     /// Shows where the job is.
-    pub(crate) fn show(&self, progress: &Progress) {
+    pub(crate) fn show(&self, progress: impl FnOnce() -> ProgressLine) {
         let Some(bar) = &self.bar else { return };
+        let progress = progress();
         bar.set_length(progress.keys_total);
         bar.set_position(progress.keys_done);
-        bar.set_message(message(progress));
+        bar.set_message(message(&progress));
     }
 
     /// Prints a line above the bar.
@@ -65,18 +66,17 @@ fn bar() -> ProgressBar {
 
 /// What matters most comes first, because narrow terminals cut the rest:
 /// `9,312/13,637 tables  ETA 0:12  3 failed  2.1 M keys/s  hard: nvwgf2umx.keys 41,000 attempts`.
-fn message(progress: &Progress) -> String {
-    let ledger = &progress.ledger;
+fn message(progress: &ProgressLine) -> String {
     let mut parts = vec![format!(
         "{}/{} tables",
-        thousands(u64::from(ledger.settled())),
-        thousands(u64::from(ledger.admitted()))
+        thousands(u64::from(progress.settled())),
+        thousands(u64::from(progress.tables))
     )];
     if let Some(seconds) = progress.seconds_left() {
         parts.push(format!("ETA {}", clock(Duration::from_secs_f64(seconds))));
     }
-    if ledger.failed() > 0 {
-        parts.push(format!("{} failed", thousands(u64::from(ledger.failed()))));
+    if progress.failed > 0 {
+        parts.push(format!("{} failed", thousands(u64::from(progress.failed))));
     }
     if progress.wall_seconds > 0.0 {
         parts.push(format!("{} keys/s", rate(progress.keys_done as f64 / progress.wall_seconds)));
@@ -131,8 +131,12 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_shows_tables_and_time_to_go() {
-        let progress =
-            Progress { keys_done: 5, keys_total: 10, wall_seconds: 3.0, ..Progress::default() };
+        let progress = ProgressLine {
+            keys_done: 5,
+            keys_total: 10,
+            wall_seconds: 3.0,
+            ..ProgressLine::default()
+        };
         assert_eq!(message(&progress), "0/0 tables  ETA 0:03  2 keys/s");
     }
 

@@ -43,15 +43,8 @@ impl Signals {
 
     fn register() -> io::Result<Self> {
         let (cancel, terminated) = (CancelFlag::default(), Arc::<AtomicBool>::default());
-        let was_asked = Arc::<AtomicBool>::default();
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&was_asked))?;
-            flag::register(signal, Arc::clone(&was_asked))?;
-        }
+        second_ends_at_once()?;
         flag::register(SIGTERM, Arc::clone(&terminated))?;
-        // A file that grows past `ulimit -f` is then the error of its table, not the program's end.
-        #[cfg(unix)]
-        flag::register(SIGXFSZ, Arc::default())?;
         let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
         let (closing, asked) = (signals.handle(), cancel.clone());
         let wait = move || signals.forever().for_each(|_| asked.cancel());
@@ -71,6 +64,22 @@ impl Signals {
             class => Exit::Work(class),
         }
     }
+}
+
+/// Lets a second Ctrl-C or SIGTERM end the program, whoever waits for the first.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(crate) fn second_ends_at_once() -> io::Result<()> {
+    let was_asked = Arc::<AtomicBool>::default();
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&was_asked))?;
+        flag::register(signal, Arc::clone(&was_asked))?;
+    }
+    // A file that grows past `ulimit -f` is then the error of its table, not the program's end.
+    #[cfg(unix)]
+    flag::register(SIGXFSZ, Arc::default())?;
+    Ok(())
 }
 
 impl Drop for Signals {

@@ -1,6 +1,6 @@
 //! What people read: the facts of a table, the end of a run.
 
-use perfecta_jobs::{ItemReport, Summary};
+use perfecta_server::{SummaryLine, TableLine};
 
 use crate::failure::Failure;
 use crate::progress::thousands;
@@ -10,16 +10,16 @@ use crate::terminal::Terminal;
 ///
 /// # Errors
 /// [`Failure`] if standard output takes nothing.
-pub(crate) fn table_facts(terminal: &Terminal, report: &ItemReport) -> Result<(), Failure> {
+pub(crate) fn table_facts(terminal: &Terminal, table: &TableLine) -> Result<(), Failure> {
     let say = |name: &str, value: &str| terminal.say(&format!("{name:<18} {value}"));
-    say("table", &report.identifier)?;
-    say("status", report.status.name())?;
-    say("keys", &thousands(report.keys))?;
-    if let Some(search) = &report.search {
-        let words = search.seeds.of_family(search.hash).iter().map(|seed| format!("{seed:#010x}"));
+    say("table", &table.table)?;
+    say("status", &table.status)?;
+    say("keys", &thousands(table.keys))?;
+    if let Some(search) = &table.search {
+        let words = search.seeds.iter().map(|seed| format!("{seed:#010x}"));
         say("edge capacity", &thousands(u64::from(search.edge_capacity)))?;
         say("vertices", &thousands(u64::from(search.vertices)))?;
-        say("hash", search.hash.name())?;
+        say("hash", &search.hash)?;
         say("seeds", &words.collect::<Vec<_>>().join(", "))?;
         say("attempts", &thousands(search.attempts))?;
         if let Some(winner) = search.winning_attempt {
@@ -28,10 +28,10 @@ pub(crate) fn table_facts(terminal: &Terminal, report: &ItemReport) -> Result<()
         say("vertex collisions", &thousands(search.vertex_collisions))?;
         say("cyclic", &thousands(search.cyclic))?;
         say("grows", &search.grows.to_string())?;
-        say("solve seconds", &format!("{:.6}", search.seconds))?;
+        say("solve seconds", &format!("{:.6}", search.solve_seconds))?;
     }
-    if report.files > 0 {
-        say("written", &files_and_bytes(u64::from(report.files), report.bytes))?;
+    if table.files > 0 {
+        say("written", &files_and_bytes(u64::from(table.files), table.bytes))?;
     }
     Ok(())
 }
@@ -40,7 +40,11 @@ pub(crate) fn table_facts(terminal: &Terminal, report: &ItemReport) -> Result<()
 ///
 /// # Errors
 /// [`Failure`] if standard output takes nothing.
-pub(crate) fn summary(terminal: &Terminal, summary: &Summary, done: &str) -> Result<(), Failure> {
+pub(crate) fn summary(
+    terminal: &Terminal,
+    summary: &SummaryLine,
+    done: &str,
+) -> Result<(), Failure> {
     let mut counts = vec![format!("{} ok", thousands(u64::from(summary.ok)))];
     let others = [
         (summary.unchanged, "unchanged"),

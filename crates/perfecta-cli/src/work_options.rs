@@ -1,4 +1,4 @@
-//! The options that say who does the work: workers, nodes, what is in flight, and how searches share.
+//! The options that say who does the work, workers and nodes, and what of these a job may have.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use perfecta_io::Backend;
 use perfecta_io::pool::GuardPages;
 use perfecta_io::topology::NodeSelection;
-use perfecta_jobs::{MachineOptions, NodePolicy, Ramp};
+use perfecta_jobs::{MachineOptions, NodePolicy, Ramp, Share};
 
 use crate::{machine, options};
 
@@ -24,6 +24,18 @@ pub(crate) struct WorkOptions {
     /// Key files that a worker reads at once, where it has to wait for them
     #[arg(long, value_name = "N", default_value = "32", value_parser = parse_depth)]
     io_depth: NonZeroUsize,
+    /// NUMA nodes to work on: all, or a list such as 0,2-3
+    #[arg(long, value_name = "NODES", default_value = "all", value_parser = parse_nodes)]
+    numa: NodeSelection,
+    /// End the program on a write past the end of a buffer
+    #[arg(long)]
+    guard_pages: bool,
+}
+
+/// What a job may have of the workers.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Share")]
+pub(crate) struct ShareOptions {
     /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
     #[arg(long, value_name = "N", value_parser = parse_files)]
     max_files: Option<NonZeroUsize>,
@@ -36,15 +48,9 @@ pub(crate) struct WorkOptions {
     /// Allow one more attempt at once after every so many milliseconds; 0 allows none beyond the first
     #[arg(long, value_name = "MS", default_value = "1", value_parser = options::parse_number)]
     ramp_ms: u64,
-    /// NUMA nodes to work on: all, or a list such as 0,2-3
-    #[arg(long, value_name = "NODES", default_value = "all", value_parser = parse_nodes)]
-    numa: NodeSelection,
     /// Which node takes a key file: least-loaded, round-robin, or node:N (counted among those of --numa)
     #[arg(long, value_name = "POLICY", default_value = "least-loaded", value_parser = parse_policy)]
     node_policy: NodePolicy,
-    /// End the program on a write past the end of a buffer
-    #[arg(long)]
-    guard_pages: bool,
 }
 
 /// Who waits for disks.
@@ -119,25 +125,10 @@ impl WorkOptions {
         self.io_depth
     }
 
-    /// Key files that are in flight at once.
-    pub(crate) fn files_in_flight_max(&self) -> NonZeroUsize {
+    /// Key files that so many workers have in flight at once, where the user says nothing.
+    pub(crate) fn files_in_flight_default(&self) -> NonZeroUsize {
         let default = self.threads().saturating_mul(const { NonZeroUsize::new(2).unwrap() });
-        self.max_files.unwrap_or(default.max(const { NonZeroUsize::new(64).unwrap() }))
-    }
-
-    /// How many attempts of one search may be made at once.
-    pub(crate) fn ramp(&self) -> Ramp {
-        let threads = NonZeroU32::new(self.threads().get() as u32).expect("it is not zero");
-        Ramp {
-            initial: self.per_file_initial,
-            max: self.per_file_max.unwrap_or(threads).max(self.per_file_initial),
-            every: (self.ramp_ms > 0).then(|| Duration::from_millis(self.ramp_ms)),
-        }
-    }
-
-    /// Which nodes take items.
-    pub(crate) const fn node_policy(&self) -> NodePolicy {
-        self.node_policy
+        default.max(const { NonZeroUsize::new(64).unwrap() })
     }
 
     /// What is wanted of the machine.
@@ -154,5 +145,29 @@ impl WorkOptions {
             memory_bytes_max,
             guards: if self.guard_pages { GuardPages::On } else { GuardPages::default() },
         }
+    }
+}
+
+impl ShareOptions {
+    /// What it may have beside other jobs.
+    pub(crate) fn share(&self) -> Share {
+        let files_in_flight_max = self.max_files.unwrap_or(NonZeroUsize::MAX);
+        Share { files_in_flight_max, ..Share::default() }
+    }
+
+    /// How many attempts of one search may be made at once, by so many workers.
+    pub(crate) fn ramp(&self, threads: Option<NonZeroUsize>) -> Ramp {
+        let threads = threads.and_then(|threads| NonZeroU32::try_from(threads).ok());
+        let most = self.per_file_max.or(threads).unwrap_or(NonZeroU32::MAX);
+        Ramp {
+            initial: self.per_file_initial,
+            max: most.max(self.per_file_initial),
+            every: (self.ramp_ms > 0).then(|| Duration::from_millis(self.ramp_ms)),
+        }
+    }
+
+    /// Which nodes take items.
+    pub(crate) const fn node_policy(&self) -> NodePolicy {
+        self.node_policy
     }
 }

@@ -37,6 +37,18 @@ impl Artifacts {
         Self { kinds, self_test }
     }
 
+    /// What is emitted.
+    #[must_use]
+    pub const fn kinds(&self) -> &ArtifactKinds {
+        &self.kinds
+    }
+
+    /// Where self-tests get the keys from.
+    #[must_use]
+    pub const fn self_test(&self) -> SelfTest {
+        self.self_test
+    }
+
     const fn self_test_keys<'a>(&self, keys: &'a KeySet) -> SelfTestKeys<'a> {
         match self.self_test {
             SelfTest::WithKeys => SelfTestKeys::Included(keys),

@@ -60,15 +60,6 @@ pub struct Progress {
     pub hardest: Option<Hardest>,
 }
 
-impl Progress {
-    /// Seconds to go, by keys; `None` before anything is done.
-    #[must_use]
-    pub fn seconds_left(&self) -> Option<f64> {
-        let left = self.keys_total - self.keys_done;
-        (self.keys_done > 0).then(|| self.wall_seconds * left as f64 / self.keys_done as f64)
-    }
-}
-
 /// A running item that takes many attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hardest {

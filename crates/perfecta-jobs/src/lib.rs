@@ -52,6 +52,7 @@ mod watch;
 mod work;
 mod worker;
 
+mod crew;
 mod dry_run;
 mod run;
 mod verify;
@@ -61,6 +62,7 @@ pub use self::config::{
     Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, NodePolicy,
     Output, Ramp, Share, WidthRule,
 };
+pub use self::crew::start_workers;
 pub use self::dry_run::dry_run;
 pub use self::error::{ExitClass, ItemError, JobError, RenderError};
 pub use self::event::{

@@ -13,6 +13,14 @@ pub struct NameFilter {
     include: Patterns,
     exclude: Patterns,
     words: String,
+    given: Given,
+}
+
+/// Patterns as they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Given {
+    include: Vec<String>,
+    exclude: Vec<String>,
 }
 
 /// A pattern that is none.
@@ -32,11 +40,12 @@ impl NameFilter {
     /// # Errors
     /// [`PatternError`] with the pattern and what is wrong with it.
     pub fn new<S: AsRef<str>>(include: &[S], exclude: &[S]) -> Result<Self, PatternError> {
-        let words: Vec<&str> = include.iter().map(AsRef::as_ref).collect();
+        let given = Given { include: owned(include), exclude: owned(exclude) };
         Ok(Self {
             include: Patterns::new(include)?,
             exclude: Patterns::new(exclude)?,
-            words: words.join(", "),
+            words: given.include.join(", "),
+            given,
         })
     }
 
@@ -44,6 +53,18 @@ impl NameFilter {
     #[must_use]
     pub(crate) fn admits(&self, path: &Path) -> bool {
         self.include.match_any(path) && !self.exclude.match_any(path)
+    }
+
+    /// The patterns that a name must match one of.
+    #[must_use]
+    pub fn include(&self) -> &[String] {
+        &self.given.include
+    }
+
+    /// The patterns that a name must not match.
+    #[must_use]
+    pub fn exclude(&self) -> &[String] {
+        &self.given.exclude
     }
 
     /// The patterns as the user gave them, for messages.
@@ -74,6 +95,10 @@ impl Patterns {
         let name_matches = path.file_name().is_some_and(|name| self.of_names.is_match(name));
         name_matches || self.of_paths.is_match(path)
     }
+}
+
+fn owned<S: AsRef<str>>(patterns: &[S]) -> Vec<String> {
+    patterns.iter().map(|pattern| pattern.as_ref().to_owned()).collect()
 }
 
 fn glob(pattern: &str) -> Result<Glob, PatternError> {

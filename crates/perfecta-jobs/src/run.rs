@@ -1,6 +1,5 @@
 //! Runs one job: a session of its own, its workers on threads, and this thread to watch them.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::Job;
+use crate::crew::start_workers;
 use crate::error::JobError;
 use crate::event::{Event, Observer, Summary};
 use crate::render::Renderer;
@@ -49,21 +49,11 @@ pub fn run(
     });
     session.close();
     let notice = |notice: &str| observer.lock().observe(&Event::Notice(notice));
+    let lost = || ending.lost();
     std::thread::scope(|scope| {
-        let mut workers = 0;
-        for number in 0..job.limits.threads.get() {
-            match start(scope, &session, number, &ending, &notice) {
-                Ok(()) => workers += 1,
-                // The system has no more to give: those that are there do all of the work.
-                Err(error) if workers > 0 => {
-                    notice(&format!("only {number} worker threads could be started: {error}"));
-                    break;
-                }
-                Err(_) => {
-                    Worker::new(&session, 0).work();
-                    break;
-                }
-            }
+        if start_workers(scope, &session, &lost, &notice).is_err() {
+            // The system gives no thread: this one does all of the work.
+            Worker::new(&session, 0).work();
         }
         ending.watch(|| {
             for stuck in session.stuck_items(STUCK_AFTER) {
@@ -79,24 +69,6 @@ pub fn run(
     });
     session.assert_quiet();
     ending.outcome()
-}
-
-fn start<'scope>(
-    scope: &'scope std::thread::Scope<'scope, '_>,
-    session: &'scope Session<'_>,
-    number: usize,
-    ending: &'scope Ending,
-    notice: &'scope (dyn Fn(&str) + Sync),
-) -> io::Result<()> {
-    let builder = std::thread::Builder::new().name(format!("worker-{number}"));
-    let work = move || {
-        let _leaving = Leaving { session, ending };
-        if let Err(refused) = session.runtime.engines.place(number) {
-            notice(&refused);
-        }
-        Worker::new(session, number).work();
-    };
-    builder.spawn_scoped(scope, work).map(drop)
 }
 
 impl SessionLimits {
@@ -126,26 +98,16 @@ struct EndState {
     is_broken: bool,
 }
 
-/// Tells when a worker's thread ends by a panic: nobody should wait for it any more.
-struct Leaving<'e, 'a> {
-    session: &'e Session<'a>,
-    ending: &'e Ending,
-}
-
-impl Drop for Leaving<'_, '_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.session.break_off();
-            self.ending.state.lock().is_broken = true;
-            self.ending.changed.notify_all();
-        }
-    }
-}
-
 impl Ending {
     fn told(&self, outcome: Result<Summary, JobError>) {
         let before = self.state.lock().outcome.replace(outcome);
         assert!(before.is_none(), "a job ends twice");
+        self.changed.notify_all();
+    }
+
+    /// A worker is gone: nobody should wait for it any more.
+    fn lost(&self) {
+        self.state.lock().is_broken = true;
         self.changed.notify_all();
     }
 

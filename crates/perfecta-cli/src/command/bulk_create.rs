@@ -4,14 +4,16 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use perfecta_jobs::{DryRun, ExitClass, Inputs, NameFilter};
+use perfecta_jobs::{DryRun, ExitClass, Inputs, Job, NameFilter};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
-use crate::job_run::JobRun;
+use crate::job_run::{DirectOptions, JobRun};
 use crate::progress::thousands;
+use crate::reporter::Finished;
 use crate::terminal::Terminal;
+use crate::work_options::WorkOptions;
 use crate::{json, text};
 
 /// Build a table for every key file below a directory, and publish them below OUT.
@@ -20,6 +22,18 @@ use crate::{json, text};
 /// running it again: tables that are there and would come out the same are left alone.
 #[derive(Debug, Args)]
 pub(crate) struct BulkCreate {
+    #[command(flatten)]
+    request: BulkRequest,
+    /// Say what would be built and written, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    direct: DirectOptions,
+}
+
+/// What is asked for, of whoever does it.
+#[derive(Debug, Args)]
+pub(crate) struct BulkRequest {
     /// The directory of key files; with --files-from, just OUT is given
     #[arg(required_unless_present = "files_from")]
     keys: Option<PathBuf>,
@@ -34,11 +48,8 @@ pub(crate) struct BulkCreate {
     /// Take the key files listed in FILE, one a line; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude"])]
     files_from: Option<PathBuf>,
-    /// Say what would be built and written, and do nothing
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    options: JobOptions,
+    pub(crate) options: JobOptions,
 }
 
 impl BulkCreate {
@@ -47,13 +58,49 @@ impl BulkCreate {
     /// # Errors
     /// [`Failure`] if it could not be begun.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let (inputs, directory) = self.inputs()?;
-        let job = self.options.job(inputs, directory)?;
-        let job_run = JobRun::new(&job, &self.options);
+        let job = self.request.job(Some(&self.direct.work))?;
+        let job_run = JobRun::new(&job, &self.request.options, &self.direct);
         if self.dry_run {
             return self.say_plan(terminal, &job_run.dry_run()?);
         }
-        let finished = job_run.run(terminal)?;
+        self.request.tell(terminal, &job_run.run(terminal)?)
+    }
+
+    fn say_plan(&self, terminal: &Terminal, plan: &DryRun) -> Result<Exit, Failure> {
+        if self.request.options.display.json {
+            terminal.say(&json::dry_run_line(plan))?;
+        } else {
+            for (path, error) in &plan.refused {
+                terminal.note(&format!("{}: {error}", path.display()));
+            }
+            terminal.say(&format!(
+                "{} tables, {} keys; about {} files, {} bytes",
+                thousands(u64::from(plan.tables)),
+                thousands(plan.keys),
+                thousands(plan.files),
+                thousands(plan.bytes)
+            ))?;
+        }
+        let refused = !plan.refused.is_empty();
+        Ok(if refused { ExitClass::SomeFailed.into() } else { Exit::SUCCESS })
+    }
+}
+
+impl BulkRequest {
+    /// The job, for these workers or for a daemon.
+    ///
+    /// # Errors
+    /// [`Failure`] where options contradict each other.
+    pub(crate) fn job(&self, work: Option<&WorkOptions>) -> Result<Job, Failure> {
+        let (inputs, directory) = self.inputs()?;
+        self.options.job(inputs, directory, work)
+    }
+
+    /// Tells people of the end.
+    ///
+    /// # Errors
+    /// [`Failure`] if standard output takes nothing.
+    pub(crate) fn tell(&self, terminal: &Terminal, finished: &Finished) -> Result<Exit, Failure> {
         if self.options.display.json {
             return Ok(finished.exit);
         }
@@ -81,25 +128,6 @@ impl BulkCreate {
             NameFilter::new(&self.include, &self.exclude)
         };
         filter.map_err(|error| Failure::usage(error.to_string()))
-    }
-
-    fn say_plan(&self, terminal: &Terminal, plan: &DryRun) -> Result<Exit, Failure> {
-        if self.options.display.json {
-            terminal.say(&json::dry_run_line(plan))?;
-        } else {
-            for (path, error) in &plan.refused {
-                terminal.note(&format!("{}: {error}", path.display()));
-            }
-            terminal.say(&format!(
-                "{} tables, {} keys; about {} files, {} bytes",
-                thousands(u64::from(plan.tables)),
-                thousands(plan.keys),
-                thousands(plan.files),
-                thousands(plan.bytes)
-            ))?;
-        }
-        let refused = !plan.refused.is_empty();
-        Ok(if refused { ExitClass::SomeFailed.into() } else { Exit::SUCCESS })
     }
 }
 

@@ -3,24 +3,35 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use perfecta_jobs::Inputs;
+use perfecta_jobs::{Inputs, Job};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
-use crate::job_run::JobRun;
+use crate::job_run::{DirectOptions, JobRun};
+use crate::reporter::Finished;
 use crate::terminal::Terminal;
 use crate::text;
+use crate::work_options::WorkOptions;
 
 /// Build one table from one key file, and publish it as DIRECTORY/NAME/.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
+    #[command(flatten)]
+    request: CreateRequest,
+    #[command(flatten)]
+    direct: DirectOptions,
+}
+
+/// What is asked for, of whoever does it.
+#[derive(Debug, Args)]
+pub(crate) struct CreateRequest {
     /// The key file
     keys: PathBuf,
     /// Directory that the table's directory is made in
     directory: Option<PathBuf>,
     #[command(flatten)]
-    options: JobOptions,
+    pub(crate) options: JobOptions,
 }
 
 impl Create {
@@ -29,12 +40,29 @@ impl Create {
     /// # Errors
     /// [`Failure`] if it could not be begun, or there is no table.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let job =
-            self.options.job(Inputs::Files(vec![self.keys.clone()]), self.directory.clone())?;
-        let finished = JobRun::new(&job, &self.options).run(terminal)?;
-        match &finished.only_report {
-            Some(report) if !self.options.display.json && report.error.is_none() => {
-                finished.after(text::table_facts(terminal, report))
+        let job = self.request.job(Some(&self.direct.work))?;
+        let run = JobRun::new(&job, &self.request.options, &self.direct);
+        self.request.tell(terminal, &run.run(terminal)?)
+    }
+}
+
+impl CreateRequest {
+    /// The job, for these workers or for a daemon.
+    ///
+    /// # Errors
+    /// [`Failure`] where options contradict each other.
+    pub(crate) fn job(&self, work: Option<&WorkOptions>) -> Result<Job, Failure> {
+        self.options.job(Inputs::Files(vec![self.keys.clone()]), self.directory.clone(), work)
+    }
+
+    /// Tells people of the table, if there is one.
+    ///
+    /// # Errors
+    /// [`Failure`] if standard output takes nothing.
+    pub(crate) fn tell(&self, terminal: &Terminal, finished: &Finished) -> Result<Exit, Failure> {
+        match &finished.only_table {
+            Some(table) if !self.options.display.json && table.error.is_none() => {
+                finished.after(text::table_facts(terminal, table))
             }
             Some(_) | None => Ok(finished.exit),
         }

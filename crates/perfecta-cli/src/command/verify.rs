@@ -9,7 +9,8 @@ use perfecta_jobs::{Artifacts, Inputs, Limits, NameFilter, SelfTest, Verificatio
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
-use crate::job_run::{self, DisplayOptions, Reporter};
+use crate::job_run::{self, DisplayOptions};
+use crate::reporter::Reporter;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 use crate::{machine, text};

@@ -1,0 +1,290 @@
+//! `perfecta client`: asks a daemon for what `create` and `bulk-create` do here.
+
+mod follow;
+
+use std::env;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use perfecta_jobs::{ExitClass, Job};
+use perfecta_server::client::{AllTables, Client as Connection, ClientError};
+use perfecta_server::{JobSpec, Ping, RequestStatus};
+use serde_json::Value;
+
+use crate::command::bulk_create::BulkRequest;
+use crate::command::create::CreateRequest;
+use crate::endpoint_options::EndpointOptions;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job_options::JobOptions;
+use crate::job_run::DisplayOptions;
+use crate::options;
+use crate::progress::thousands;
+use crate::reporter::Finished;
+use crate::terminal::Terminal;
+
+/// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
+#[derive(Debug, Args)]
+pub(crate) struct Client {
+    #[command(flatten)]
+    endpoint: EndpointOptions,
+    /// Wait up to so many seconds for a daemon to be there
+    #[arg(long, value_name = "S", global = true, value_parser = options::parse_seconds)]
+    wait_for_server: Option<Duration>,
+    #[command(subcommand)]
+    command: ClientCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// As `perfecta create`, done by the daemon
+    Create {
+        #[command(flatten)]
+        request: CreateRequest,
+        #[command(flatten)]
+        submit: SubmitOptions,
+    },
+    /// As `perfecta bulk-create`, done by the daemon
+    BulkCreate {
+        #[command(flatten)]
+        request: BulkRequest,
+        #[command(flatten)]
+        submit: SubmitOptions,
+    },
+    /// Say where a request is
+    Status(OneRequest),
+    /// Follow a request to its end, and end as it does
+    Wait {
+        /// The request's id
+        id: String,
+        #[command(flatten)]
+        display: DisplayOptions,
+    },
+    /// Cancel a request: what is published stays
+    Cancel(OneRequest),
+    /// List the requests that the daemon keeps
+    List(Format),
+    /// Say what the daemon's parts do, as JSON
+    Stats,
+    /// Say whether a daemon is there
+    Ping(Format),
+    /// Let the daemon finish what it has, take nothing more, and end
+    Drain,
+    /// Let the daemon cancel what it has, and end
+    Shutdown,
+}
+
+/// How a request is handed in.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Request")]
+struct SubmitOptions {
+    /// Print the request's id, and do not wait for its end
+    #[arg(long)]
+    detach: bool,
+    /// Keys that it begins for each key of a request of weight 1
+    #[arg(long, value_name = "N", default_value = "1")]
+    weight: NonZeroU32,
+}
+
+#[derive(Debug, Args)]
+struct OneRequest {
+    /// The request's id
+    id: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct Format {
+    /// JSON objects on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+impl Client {
+    /// Asks.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no daemon, or it refuses.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Failure::new(ExitClass::Io, format!("cannot use sockets: {error}")))?;
+        let connection = Connection::new(self.endpoint.checked()?);
+        runtime.block_on(async {
+            if let Some(longest) = self.wait_for_server {
+                connection
+                    .wait_for_server(longest)
+                    .await
+                    .map_err(|error| client_failure(&error))?;
+            }
+            self.command.run(&connection, terminal).await
+        })
+    }
+}
+
+impl ClientCommand {
+    async fn run(&self, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
+        match self {
+            Self::Create { request, submit } => {
+                let id = submit.hand_in(connection, &request.options, request.job(None)?).await?;
+                let display = &request.options.display;
+                let tell = |finished: &Finished| request.tell(terminal, finished);
+                submit.wait(connection, terminal, &id, display, AllTables::Wanted, tell).await
+            }
+            Self::BulkCreate { request, submit } => {
+                let id = submit.hand_in(connection, &request.options, request.job(None)?).await?;
+                let display = &request.options.display;
+                let tell = |finished: &Finished| request.tell(terminal, finished);
+                submit.wait(connection, terminal, &id, display, tables_of(display), tell).await
+            }
+            Self::Wait { id, display } => {
+                let wanted = tables_of(display);
+                let finished =
+                    follow::to_end(connection, terminal, &checked_id(id)?, display, wanted).await?;
+                if display.json {
+                    return Ok(finished.exit);
+                }
+                finished.after(crate::text::summary(terminal, &finished.summary, "written"))
+            }
+            Self::Status(one) => {
+                let path = format!("/v1/requests/{}", checked_id(&one.id)?);
+                let status = ask(connection.get(&path).await)?;
+                say_status(terminal, &status, one.format.json)
+            }
+            Self::Cancel(one) => {
+                let path = format!("/v1/requests/{}/cancel", checked_id(&one.id)?);
+                let status = ask(connection.post(&path).await)?;
+                say_status(terminal, &status, one.format.json)
+            }
+            Self::List(format) => {
+                let all: Vec<RequestStatus> = ask(connection.get("/v1/requests").await)?;
+                for status in &all {
+                    say_status(terminal, status, format.json)?;
+                }
+                Ok(Exit::SUCCESS)
+            }
+            Self::Stats => {
+                let stats: Value = ask(connection.get("/v1/stats").await)?;
+                terminal.say(&format!("{stats:#}")).map(|()| Exit::SUCCESS)
+            }
+            Self::Ping(format) => {
+                say_ping(terminal, &ask(connection.get("/v1/ping").await)?, format.json)
+            }
+            Self::Drain => say_ping(terminal, &ask(connection.post("/v1/drain").await)?, false),
+            Self::Shutdown => {
+                say_ping(terminal, &ask(connection.post("/v1/shutdown").await)?, false)
+            }
+        }
+    }
+}
+
+impl SubmitOptions {
+    /// Hands a job in, with what this program was started with, and says its id.
+    async fn hand_in(
+        &self,
+        connection: &Connection,
+        options: &JobOptions,
+        mut job: Job,
+    ) -> Result<String, Failure> {
+        job.share.weight = self.weight;
+        let here = env::current_dir();
+        let here =
+            here.map_err(|error| Failure::io("find", PathBuf::from(".").as_path(), &error))?;
+        let spec = JobSpec::of(&job, &options.artifacts(), here);
+        if serde_json::to_value(&spec).is_err() {
+            return Err(Failure::usage("a path is not UTF-8, and cannot be sent to a daemon")
+                .with_remedy("rename it, or use the command without `client`"));
+        }
+        ask(connection.submit(&spec).await)
+    }
+
+    async fn wait(
+        &self,
+        connection: &Connection,
+        terminal: &Terminal,
+        id: &str,
+        display: &DisplayOptions,
+        wanted: AllTables,
+        tell: impl FnOnce(&Finished) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
+        if self.detach {
+            return terminal.say(id).map(|()| Exit::SUCCESS);
+        }
+        tell(&follow::to_end(connection, terminal, id, display, wanted).await?)
+    }
+}
+
+/// An id goes into a path as it is.
+fn checked_id(id: &str) -> Result<String, Failure> {
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Ok(id.to_owned());
+    }
+    Err(Failure::usage(format!("{id:?} is no id of a request"))
+        .with_remedy("`perfecta client list` lists them"))
+}
+
+const fn tables_of(display: &DisplayOptions) -> AllTables {
+    if display.json { AllTables::Wanted } else { AllTables::FailedOnly }
+}
+
+fn ask<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
+    answer.map_err(|error| client_failure(&error))
+}
+
+/// Why a daemon did not do what it was asked for, and how the program ends then.
+pub(crate) fn client_failure(error: &ClientError) -> Failure {
+    let exit = match error {
+        ClientError::NoServer { .. } => Exit::NoServer,
+        ClientError::Denied(_) => Exit::Work(ExitClass::Denied),
+        ClientError::Silent(_) => Exit::Silent,
+        ClientError::VersionMismatch { .. } => Exit::VersionMismatch,
+        ClientError::Refused(problem) => Exit::told(problem.exit_code),
+        ClientError::Nonsense(_) => Exit::Work(ExitClass::Internal),
+    };
+    let failure = Failure::new(exit, error.to_string());
+    match error.remedy() {
+        Some(remedy) => failure.with_remedy(remedy),
+        None => failure,
+    }
+}
+
+fn say_status(terminal: &Terminal, status: &RequestStatus, json: bool) -> Result<Exit, Failure> {
+    if json {
+        return terminal.say(&perfecta_server::line("request", status)).map(|()| Exit::SUCCESS);
+    }
+    let state = serde_json::to_value(status.state).expect("a state is a word");
+    let mut line = format!("{} {}", status.id, state.as_str().unwrap_or_default());
+    if let Some(progress) = &status.progress {
+        let counts = [progress.settled(), progress.tables].map(|count| thousands(u64::from(count)));
+        line += &format!(" {}/{} tables", counts[0], counts[1]);
+        if progress.failed > 0 {
+            line += &format!(" {} failed", thousands(u64::from(progress.failed)));
+        }
+    }
+    if let Some(error) = &status.error {
+        line += &format!(" {}", error.message);
+    }
+    terminal.say(&line).map(|()| Exit::SUCCESS)
+}
+
+fn say_ping(terminal: &Terminal, ping: &Ping, json: bool) -> Result<Exit, Failure> {
+    if json {
+        return terminal.say(&perfecta_server::line("ping", ping)).map(|()| Exit::SUCCESS);
+    }
+    let state = if ping.is_draining { "ends" } else { "serves" };
+    let line = format!(
+        "perfecta {} (protocol {}, {}) {state}: process {}, up {:.0} s, {} requests, {} items running, {} queued",
+        ping.version,
+        ping.protocol,
+        ping.build,
+        ping.process,
+        ping.uptime_seconds,
+        ping.requests_outstanding,
+        ping.items_running,
+        ping.items_queued
+    );
+    terminal.say(&line).map(|()| Exit::SUCCESS)
+}

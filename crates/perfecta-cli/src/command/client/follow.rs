@@ -1,0 +1,122 @@
+//! Follows a request to its end, and shows it as a run of this program would be shown.
+
+use std::pin::pin;
+
+use perfecta_jobs::ExitClass;
+use perfecta_server::client::{AllTables, Client as Connection, ClientError, Told};
+use perfecta_server::{RequestState, RequestStatus, SummaryLine, TableLine};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::command::client::client_failure;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job_run::DisplayOptions;
+use crate::reporter::{Finished, Reporter};
+use crate::terminal::Terminal;
+
+/// Follows it. The first Ctrl-C or SIGTERM cancels the request, the second leaves it to itself.
+///
+/// # Errors
+/// [`Failure`] if the request could not run, or the daemon is gone.
+pub(super) async fn to_end(
+    connection: &Connection,
+    terminal: &Terminal,
+    id: &str,
+    display: &DisplayOptions,
+    wanted: AllTables,
+) -> Result<Finished, Failure> {
+    let mut reporter = Reporter::new(terminal, display);
+    let mut interrupts = Interrupts::catch()?;
+    let mut end = None;
+    let show = |told| show(&mut reporter, display, wanted, told, &mut end);
+    let outcome = {
+        let mut following = pin!(connection.follow(id, wanted, show));
+        loop {
+            tokio::select! {
+                outcome = following.as_mut() => break outcome,
+                exit = interrupts.next() => match interrupts.first {
+                    None => {
+                        interrupts.first = Some(exit);
+                        let (connection, path) = (connection.clone(), format!("/v1/requests/{id}/cancel"));
+                        // What comes of it is told by the request that is followed.
+                        tokio::spawn(async move { drop(connection.post::<RequestStatus>(&path).await) });
+                    }
+                    Some(_) => {
+                        let message = format!("left; the daemon may still be at work on request {id}");
+                        return Err(Failure::new(exit, message));
+                    }
+                },
+            }
+        }
+    };
+    reporter.clear();
+    outcome.map_err(|error: ClientError| client_failure(&error))?;
+    let end: RequestStatus = end.expect("a request is followed to its end");
+    if let Some(error) = end.error {
+        let failure = Failure::new(Exit::told(error.exit_code), error.message);
+        return Err(match error.remedy {
+            Some(remedy) => failure.with_remedy(remedy),
+            None => failure,
+        });
+    }
+    let summary = end.summary.ok_or_else(|| {
+        Failure::new(ExitClass::Internal, "the daemon told an end without a result")
+    })?;
+    let exit = match (end.state, interrupts.first) {
+        (RequestState::Cancelled, Some(Exit::Terminated)) => Exit::Terminated,
+        _ => Exit::told(summary.exit_code),
+    };
+    reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)
+}
+
+fn show(
+    reporter: &mut Reporter<'_>,
+    display: &DisplayOptions,
+    wanted: AllTables,
+    told: Told,
+    end: &mut Option<RequestStatus>,
+) {
+    match told {
+        Told::Table(line) => {
+            if display.json {
+                reporter.say(&line);
+            }
+            // A line that a later daemon writes otherwise was still said.
+            if let Ok(table) = serde_json::from_str::<TableLine>(&line) {
+                reporter.table(table, wanted == AllTables::Wanted && !display.json);
+            }
+        }
+        Told::Notice(notice) => reporter.notice(&notice),
+        Told::Progress(progress) => reporter.progress(progress),
+        Told::End(status) => *end = Some(*status),
+    }
+}
+
+/// Ctrl-C and SIGTERM, one after another.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    /// How the program ends by the first of them.
+    first: Option<Exit>,
+}
+
+impl Interrupts {
+    fn catch() -> Result<Self, Failure> {
+        let caught = |kind| {
+            signal(kind).map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            first: None,
+        })
+    }
+
+    /// How the program ends by the next of them.
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Work(ExitClass::Cancelled),
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
+    }
+}

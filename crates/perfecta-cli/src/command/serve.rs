@@ -1,0 +1,79 @@
+//! `perfecta serve`: the daemon.
+
+use std::time::Duration;
+
+use clap::Args;
+use perfecta_jobs::ExitClass;
+use perfecta_server::{Bounds, ServeError, ServeOptions, serve};
+
+use crate::endpoint_options::{EndpointOptions, endpoint_failure};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job_run::machine_failure;
+use crate::signals::second_ends_at_once;
+use crate::terminal::Terminal;
+use crate::work_options::WorkOptions;
+use crate::{machine, options};
+
+/// Serve requests of `perfecta client` and of any HTTP client on a local socket, until SIGTERM.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    endpoint: EndpointOptions,
+    #[command(flatten)]
+    work: WorkOptions,
+    /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
+    #[arg(long, value_name = "N")]
+    max_files: Option<std::num::NonZeroUsize>,
+    /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
+    #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
+    memory: Option<u64>,
+    /// At the first SIGTERM, let requests go on for so many seconds; a second one ends at once
+    #[arg(long, value_name = "S", default_value = "30", value_parser = options::parse_seconds)]
+    grace: Duration,
+    /// Keep what came of a request for so many seconds
+    #[arg(long, value_name = "S", default_value = "3600", value_parser = options::parse_seconds)]
+    keep: Duration,
+}
+
+impl Serve {
+    /// The one that waits for orders, and the one that serves connections.
+    const THREADS_BESIDE: usize = 2;
+
+    /// Serves until it is asked to end.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot begin.
+    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let memory_bytes_max = self.memory.unwrap_or_else(machine::memory_bytes);
+        let options = ServeOptions {
+            endpoint: self.endpoint.checked()?,
+            machine: self.work.machine(memory_bytes_max),
+            bounds: Bounds {
+                threads: self.work.threads(),
+                cpus: machine::cpus(),
+                files_in_flight_max: self
+                    .max_files
+                    .unwrap_or_else(|| self.work.files_in_flight_default()),
+                io_depth: self.work.io_depth(),
+                memory_bytes_max,
+            },
+            grace: self.grace,
+            keep: self.keep,
+            threads_beside: Self::THREADS_BESIDE,
+            memory_peak_bytes: machine::memory_peak_bytes,
+        };
+        second_ends_at_once()
+            .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
+        match serve(&options, &|notice| terminal.note(notice)) {
+            Ok(()) => Ok(Exit::SUCCESS),
+            Err(ServeError::Endpoint(error)) => Err(endpoint_failure(&error)),
+            Err(ServeError::Machine(error)) => Err(machine_failure(&error)),
+            Err(error @ ServeError::Start(_)) => {
+                Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(
+                    "raise the limits of processes and open files, or give fewer --jobs",
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a daemon is: the same for those that serve and those that ask.
+
+use std::env;
+use std::path::PathBuf;
+
+use clap::Args;
+use perfecta_jobs::ExitClass;
+use perfecta_server::{Endpoint, EndpointError};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Which daemon.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Daemon")]
+pub(crate) struct EndpointOptions {
+    /// Name of the daemon
+    #[arg(long, value_name = "NAME", default_value = "default", global = true)]
+    name: String,
+    /// Socket of the daemon [default: $XDG_RUNTIME_DIR/perfecta/NAME.sock, or /tmp/perfecta-UID/NAME.sock]
+    #[arg(long, value_name = "PATH", global = true, conflicts_with = "name")]
+    endpoint: Option<PathBuf>,
+}
+
+impl EndpointOptions {
+    /// The socket.
+    ///
+    /// # Errors
+    /// [`Failure`] if the name is none.
+    pub(crate) fn checked(&self) -> Result<Endpoint, Failure> {
+        match &self.endpoint {
+            Some(path) => Ok(Endpoint::at(path)),
+            None => {
+                let directory = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+                Endpoint::named(&self.name, directory).map_err(|error| endpoint_failure(&error))
+            }
+        }
+    }
+}
+
+/// Why a daemon cannot be where it was to be.
+pub(crate) fn endpoint_failure(error: &EndpointError) -> Failure {
+    let exit = match error {
+        EndpointError::Locked(_) => Exit::Work(ExitClass::Locked),
+        EndpointError::Unsafe { .. } => Exit::Work(ExitClass::Denied),
+        EndpointError::Name(_) => Exit::Usage,
+        EndpointError::System { error, .. }
+            if error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Exit::Work(ExitClass::Denied)
+        }
+        EndpointError::System { .. } => Exit::IO,
+    };
+    Failure::new(exit, error.to_string()).with_remedy(error.remedy())
+}

@@ -1,0 +1,174 @@
+//! Shows what is told of a job, whoever does it: this program, or a daemon.
+
+use perfecta_jobs::{Event, ExitClass, JobError, Observer, Summary};
+use perfecta_server::{ErrorLine, ProgressLine, SummaryLine, TableLine};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::job_run::{DisplayOptions, job_failure};
+use crate::progress::Display;
+use crate::signals::Signals;
+use crate::terminal::Terminal;
+use crate::{json, text};
+
+/// What a run came to.
+pub(crate) struct Finished {
+    /// The whole of it.
+    pub(crate) summary: SummaryLine,
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// The item's line, if it was just one.
+    pub(crate) only_table: Option<TableLine>,
+}
+
+impl Finished {
+    /// The program's end after its result was `said`: a reader that has gone away takes nothing
+    /// from what came of the tables.
+    ///
+    /// # Errors
+    /// [`Failure`] if standard output takes nothing.
+    pub(crate) fn after(&self, said: Result<(), Failure>) -> Result<Exit, Failure> {
+        match said {
+            Err(failure) if failure.exit() != Exit::SUCCESS => Err(failure),
+            Ok(()) | Err(_) => Ok(self.exit),
+        }
+    }
+}
+
+/// Shows events as they come.
+pub(crate) struct Reporter<'a> {
+    terminal: &'a Terminal,
+    json: bool,
+    display: Display,
+    only_table: Option<TableLine>,
+    /// The error that was told last, if others may share it, and for how many tables it was not
+    /// told again.
+    shared: Option<(ErrorLine, u64)>,
+    /// Why standard output takes no more, if it does not; the job goes on all the same.
+    broken: Option<Failure>,
+}
+
+impl Observer for Reporter<'_> {
+    fn observe(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned(progress) | Event::Searching(progress) => {
+                self.display.show(|| (*progress).into());
+            }
+            Event::Started { .. } => {}
+            Event::Settled { report, progress } => {
+                let is_only = progress.ledger.admitted() == 1;
+                if self.json || is_only || report.error.is_some() {
+                    let table = TableLine::of(report, &report.keys_file);
+                    if self.json {
+                        self.say(&json::table_line(&table));
+                    }
+                    self.table(table, is_only);
+                }
+                self.display.show(|| (*progress).into());
+            }
+            Event::Notice(notice) => self.notice(notice),
+        }
+    }
+}
+
+impl<'a> Reporter<'a> {
+    /// A reporter that follows `options`.
+    pub(crate) fn new(terminal: &'a Terminal, options: &DisplayOptions) -> Self {
+        let display = Display::new(options.progress);
+        Self { terminal, json: options.json, display, only_table: None, shared: None, broken: None }
+    }
+
+    /// Shows where the job is.
+    pub(crate) fn progress(&self, progress: ProgressLine) {
+        self.display.show(|| progress);
+    }
+
+    /// Shows something that the user should know.
+    pub(crate) fn notice(&self, notice: &str) {
+        self.display.note(notice);
+    }
+
+    /// Shows what came of a table, but its line.
+    pub(crate) fn table(&mut self, table: TableLine, is_only: bool) {
+        if let Some(error) = table.error.as_ref().filter(|_| table.status == "failed") {
+            self.complain(&table.keys_file, error);
+        }
+        if is_only {
+            self.only_table = Some(table);
+        }
+    }
+
+    /// Prints an error; one that many tables share, with the first of them.
+    fn complain(&mut self, keys_file: &str, error: &ErrorLine) {
+        if self.shared.as_ref().is_some_and(|(shared, _)| shared == error) {
+            self.shared = self.shared.take().map(|(shared, count)| (shared, count + 1));
+            return;
+        }
+        self.tell_repeated();
+        if is_shared(error) {
+            self.shared = Some((error.clone(), 0));
+        }
+        let names_file = error.message.contains(&format!(" {keys_file}: "));
+        let subject = if names_file { String::new() } else { format!("{keys_file}: ") };
+        let remedy = error.remedy.as_ref().map(|remedy| format!("\n  help: {remedy}"));
+        let message = &error.message;
+        self.display.note(&format!("error: {subject}{message}{}", remedy.unwrap_or_default()));
+    }
+
+    /// Says how many tables more failed for the reason that was told last.
+    fn tell_repeated(&mut self) {
+        if let Some((_, count @ 1..)) = self.shared.take() {
+            let tables = text::counted(count, "table");
+            self.display.note(&format!("error: {tables} more for the same reason"));
+        }
+    }
+
+    /// Prints a line of the result.
+    pub(crate) fn say(&mut self, line: &str) {
+        if self.broken.is_none() {
+            self.broken = self.terminal.say(line).err();
+        }
+    }
+
+    /// Ends the display, and the lines of a run that came to its end.
+    ///
+    /// # Errors
+    /// [`Failure`] if the job could not run, or standard output did not take all lines.
+    pub(crate) fn finish(
+        mut self,
+        outcome: Result<Summary, JobError>,
+        threads_max: usize,
+        signals: &Signals,
+    ) -> Result<Finished, Failure> {
+        self.clear();
+        let summary = outcome.map_err(|error| job_failure(&error))?;
+        let exit = signals.exit(summary.exit_class());
+        self.end(SummaryLine::of(&summary, json::process_use(threads_max), exit.code()), exit)
+    }
+
+    /// Takes the display away, and tells what is left.
+    pub(crate) fn clear(&mut self) {
+        self.tell_repeated();
+        self.display.clear();
+    }
+
+    /// Says the last line.
+    ///
+    /// # Errors
+    /// [`Failure`] if standard output did not take all lines.
+    pub(crate) fn end(mut self, summary: SummaryLine, exit: Exit) -> Result<Finished, Failure> {
+        if self.json {
+            self.say(&json::summary_line(&summary));
+        }
+        let finished = Finished { summary, exit, only_table: self.only_table };
+        finished.after(self.broken.map_or(Ok(()), Err))?;
+        Ok(finished)
+    }
+}
+
+/// Whether an error can be the output's, not the key file's: then others may have it word by word.
+fn is_shared(error: &ErrorLine) -> bool {
+    [ExitClass::Io, ExitClass::Denied, ExitClass::Verification]
+        .iter()
+        .any(|class| class.name() == error.class)
+}

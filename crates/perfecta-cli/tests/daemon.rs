@@ -1,0 +1,394 @@
+//! The daemon and its client, as the real binary: what they do is what the direct commands do.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use support::{Place, Run, generated_keys};
+
+/// A daemon in a place of its own; it ends with the test, whatever comes.
+struct Daemon {
+    place: Place,
+    child: Child,
+}
+
+impl Daemon {
+    fn start(place: Place, arguments: &[&str]) -> Self {
+        fs::create_dir_all(place.path("run")).unwrap();
+        let child = command(&place, &[&["serve"], arguments].concat()).spawn().unwrap();
+        let daemon = Self { place, child };
+        daemon.ok(&["ping", "--wait-for-server", "60"]);
+        daemon
+    }
+
+    fn client(&self, arguments: &[&str]) -> Command {
+        command(&self.place, &[&["client"], arguments].concat())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(&self.client(arguments).output().unwrap())
+    }
+
+    fn ok(&self, arguments: &[&str]) -> Run {
+        let run = self.run(arguments);
+        assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.out, run.err);
+        run
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        self.ok(&[arguments, &["--json"]].concat()).lines().pop().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn socket(&self) -> UnixStream {
+        UnixStream::connect(self.place.path("run/perfecta/default.sock")).unwrap()
+    }
+
+    /// What a stock client is answered: the status line's number, and the body.
+    fn http(&self, head: &str, body: &str) -> (u16, String) {
+        let mut stream = self.socket();
+        let length = body.len();
+        let message = format!(
+            "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(message.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = place.command(arguments);
+    command.env("XDG_RUNTIME_DIR", place.path("run"));
+    command
+}
+
+/// A key file that has no table by the hash of [`ENDLESS`].
+fn endless(place: &Place) {
+    let hopeless: Vec<u32> = (1..200).map(|key| key << 20).collect();
+    place.write_keys("endless/hopeless.keys", &hopeless);
+}
+
+/// A search that goes on until it is told to stop.
+const ENDLESS: [&str; 6] =
+    ["endless", "--no-output", "--hash", "Multiply", "--max-attempts", "0xffff_ffff_ffff"];
+
+/// A client at work on an endless request, and the request's id.
+fn endless_client(daemon: &Daemon) -> (Child, String) {
+    let mut client = daemon.client(&[&["bulk-create"], &ENDLESS[..]].concat());
+    let child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The list of the daemon says when it was accepted.
+    let id = loop {
+        let list = daemon.ok(&["list", "--json"]);
+        if let Some(running) = list.lines().iter().find(|request| request["state"] == "running") {
+            break running["id"].as_str().unwrap().to_owned();
+        }
+    };
+    (child, id)
+}
+
+fn ended(child: Child) -> Run {
+    let output: Output = child.wait_with_output().unwrap();
+    Run::of(&output)
+}
+
+#[test]
+fn a_daemon_publishes_the_same_tree_as_the_command_and_tells_the_same_lines() {
+    let place = Place::new();
+    generated_keys(&place);
+    let daemon = Daemon::start(place, &[]);
+    for layout in ["dirs", "packed"] {
+        let options = ["--key-size", "auto", "--emit", "all", "--layout", layout, "--json"];
+        let (direct, served) = (format!("direct-{layout}"), format!("served-{layout}"));
+        let here = daemon.place.ok(&[&["bulk-create", "keys", &direct], &options[..]].concat());
+        let there = daemon.ok(&[&["bulk-create", "keys", &served], &options[..]].concat());
+        let tree = daemon.place.tree(&direct);
+        assert!(tree.len() > 1);
+        assert!(tree == daemon.place.tree(&served), "{layout}");
+        assert_eq!(tables(&here), tables(&there), "{layout}");
+        let counts = |run: &Run| {
+            let summary = run.summary();
+            ["tables", "ok", "keys", "bytes", "files", "exit_code"]
+                .map(|name| summary[name].clone())
+        };
+        assert_eq!(counts(&here), counts(&there));
+    }
+    let name = daemon.place.tree("keys").into_keys().find(|name| name.ends_with(".keys")).unwrap();
+    let file = format!("keys/{name}");
+    let here = daemon.place.ok(&["create", &file, "direct-one"]);
+    let there = daemon.ok(&["create", &file, "served-one"]);
+    assert!(daemon.place.tree("direct-one") == daemon.place.tree("served-one"));
+    let facts = |run: &Run| {
+        run.out.lines().filter(|line| !line.starts_with("solve")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(facts(&here), facts(&there));
+    let stats = daemon.ok(&["stats"]);
+    let stats: Value = serde_json::from_str(&stats.out).unwrap();
+    assert_eq!(stats["ledger_difference"], 0);
+    assert_eq!(stats["machine"]["jobs"], 0);
+}
+
+/// The lines of tables, in the order of their files, without times.
+fn tables(run: &Run) -> Vec<Value> {
+    let mut lines = run.lines();
+    lines.retain(|line| line["type"] == "table");
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("solve_seconds");
+    }
+    lines.sort_by_key(|line| line["keys_file"].as_str().unwrap().to_owned());
+    lines
+}
+
+#[test]
+fn a_bad_file_is_told_as_by_the_command_and_ends_with_its_code() {
+    let place = Place::new();
+    place.write_keys("keys/good.keys", &[1, 2, 3]);
+    place.write_keys("keys/twice.keys", &[1, 2, 2]);
+    let daemon = Daemon::start(place, &[]);
+    let check = |arguments: &[&str], code: i32| {
+        let here = daemon.place.run(&[arguments, &["here"]].concat());
+        let there = daemon.run(&[arguments, &["there"]].concat());
+        assert_eq!((here.code, there.code), (code, code), "{arguments:?} {}", there.err);
+        assert_eq!(here.err, there.err, "{arguments:?}");
+    };
+    check(&["bulk-create", "keys"], 3);
+    check(&["create", "keys/twice.keys"], 5);
+    let absent = daemon.run(&["bulk-create", "absent", "there"]);
+    assert_eq!(absent.code, 8, "{}", absent.err);
+    assert!(absent.err.contains("absent"), "{}", absent.err);
+    assert_eq!(daemon.run(&["bulk-create", "keys", "there", "--include", "*.no"]).code, 4);
+}
+
+#[test]
+fn requests_that_are_sent_at_once_all_end() {
+    let place = Place::new();
+    generated_keys(&place);
+    let daemon = Daemon::start(place, &[]);
+    let clients: Vec<Child> = (0..4)
+        .map(|number| {
+            let out = format!("out{number}");
+            let arguments = ["bulk-create", "keys", &out, "--key-size", "auto"];
+            daemon.client(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for client in clients {
+        let run = ended(client);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    let first = daemon.place.tree("out0");
+    assert!((1..4).all(|number| first == daemon.place.tree(&format!("out{number}"))));
+}
+
+#[test]
+fn a_request_is_cancelled_by_its_id_and_its_client_ends_so() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    let (client, id) = endless_client(&daemon);
+    let running = daemon.json(&["status", &id]);
+    assert_eq!(running["state"], "running");
+    assert_eq!(daemon.http(&format!("DELETE /v1/requests/{id}"), "").0, 409);
+    daemon.ok(&["cancel", &id]);
+    assert_eq!(ended(client).code, 130);
+    assert_eq!(daemon.run(&["wait", &id]).code, 130);
+    assert_eq!(daemon.json(&["status", &id])["state"], "cancelled");
+    assert_eq!(daemon.http(&format!("DELETE /v1/requests/{id}"), "").0, 204);
+    assert_eq!(daemon.run(&["status", &id]).code, 4);
+}
+
+#[test]
+fn a_client_that_is_interrupted_cancels_its_request() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (client, id) = endless_client(&daemon);
+        kill_process(Pid::from_child(&client), signal).unwrap();
+        assert_eq!(ended(client).code, code);
+        assert_eq!(daemon.json(&["status", &id])["state"], "cancelled");
+    }
+}
+
+#[test]
+fn a_detached_request_is_found_by_its_id() {
+    let place = Place::new();
+    generated_keys(&place);
+    let daemon = Daemon::start(place, &[]);
+    let arguments = ["bulk-create", "keys", "out", "--key-size", "auto", "--detach"];
+    let id = daemon.ok(&arguments).out.trim().to_owned();
+    let waited = daemon.ok(&["wait", &id, "--json"]);
+    assert_eq!(waited.summary()["failed"], 0);
+    let (status, page) = daemon.http(&format!("GET /v1/requests/{id}/items?offset=1&limit=2"), "");
+    let page: Value = serde_json::from_str(&page).unwrap();
+    assert_eq!((status, page["items"].as_array().unwrap().len()), (200, 2));
+    assert_eq!(page["settled"], waited.summary()["tables"]);
+    assert_eq!(page["items"][0]["keys_file"], waited.lines()[1]["keys_file"]);
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_a_killed_ones_place_is_taken() {
+    let mut daemon = Daemon::start(Place::new(), &[]);
+    let second = Run::of(&command(&daemon.place, &["serve"]).output().unwrap());
+    assert_eq!(second.code, 11, "{}", second.err);
+    assert!(second.err.contains("already"), "{}", second.err);
+    let before = daemon.json(&["ping"])["process"].clone();
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+    assert!(daemon.place.path("run/perfecta/default.sock").exists());
+    assert_eq!(daemon.run(&["ping"]).code, 10);
+    daemon.child = command(&daemon.place, &["serve"]).spawn().unwrap();
+    daemon.ok(&["ping", "--wait-for-server", "60"]);
+    assert_ne!(daemon.json(&["ping"])["process"], before);
+}
+
+#[test]
+fn a_place_that_others_may_use_is_refused() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("run/perfecta")).unwrap();
+    fs::set_permissions(place.path("run/perfecta"), fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = Run::of(&command(&place, &["serve"]).output().unwrap());
+    assert_eq!(refused.code, 12, "{}", refused.err);
+    assert!(refused.err.contains("0755"), "{}", refused.err);
+}
+
+#[test]
+fn a_client_ends_when_its_daemon_is_killed_and_when_it_is_stopped() {
+    for (signal, code) in [(Signal::KILL, 10), (Signal::STOP, 14)] {
+        let place = Place::new();
+        endless(&place);
+        let daemon = Daemon::start(place, &[]);
+        let (client, _) = endless_client(&daemon);
+        daemon.signal(signal);
+        let run = ended(client);
+        assert_eq!(run.code, code, "{}", run.err);
+        assert_eq!(daemon.run(&["ping"]).code, code);
+    }
+}
+
+#[test]
+fn a_daemon_of_another_protocol_is_refused_and_refuses() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let head = "GET /v1/ping HTTP/1.1\r\nperfecta-protocol: 7";
+    let mut stream = daemon.socket();
+    write!(stream, "{head}\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("version_mismatch"), "{answer}");
+
+    let listener = UnixListener::bind(daemon.place.path("other.sock")).unwrap();
+    let other = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(&stream).lines();
+        assert!(lines.any(|line| line.unwrap().is_empty()));
+        let answer = "HTTP/1.1 200 OK\r\nperfecta-protocol: 7\r\ncontent-length: 2\r\n\r\n{}";
+        (&stream).write_all(answer.as_bytes()).unwrap();
+    });
+    let run = daemon.run(&["ping", "--endpoint", "other.sock"]);
+    assert_eq!(run.code, 13, "{}", run.err);
+    other.join().unwrap();
+}
+
+#[test]
+fn a_daemon_that_is_asked_to_end_finishes_what_it_has_within_its_grace() {
+    let place = Place::new();
+    endless(&place);
+    let mut daemon = Daemon::start(place, &["--grace", "0.2"]);
+    let (client, _) = endless_client(&daemon);
+    daemon.signal(Signal::TERM);
+    assert_eq!(ended(client).code, 130);
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+    assert!(!daemon.place.path("run/perfecta/default.sock").exists());
+}
+
+#[test]
+fn a_daemon_that_drains_takes_nothing_more_and_waits_for_what_it_has() {
+    let place = Place::new();
+    endless(&place);
+    let mut daemon = Daemon::start(place, &[]);
+    let (client, id) = endless_client(&daemon);
+    daemon.ok(&["drain"]);
+    let refused = daemon.run(&[&["bulk-create"], &ENDLESS[..]].concat());
+    assert_eq!(refused.code, 11, "{}", refused.err);
+    assert_eq!(daemon.http("GET /readyz", "").0, 503);
+    assert_eq!(daemon.http("GET /healthz", "").0, 200);
+    assert_eq!(daemon.json(&["status", &id])["state"], "running");
+    daemon.ok(&["cancel", &id]);
+    assert_eq!(ended(client).code, 130);
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_daemon_at_once() {
+    let place = Place::new();
+    endless(&place);
+    let mut daemon = Daemon::start(place, &["--grace", "1000000"]);
+    let (client, _) = endless_client(&daemon);
+    daemon.signal(Signal::TERM);
+    // The first one was heard when the daemon says so.
+    while daemon.json(&["ping"])["is_draining"] == false {}
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(143));
+    assert_eq!(ended(client).code, 10);
+}
+
+#[test]
+fn what_is_no_request_is_answered_with_field_and_remedy() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let check = |body: &str, status: u16, field: &str| {
+        let (answered, problem) = daemon.http("POST /v1/requests", body);
+        let problem: Value = serde_json::from_str(&problem).unwrap();
+        assert_eq!((answered, problem["field"].as_str()), (status, Some(field)), "{problem}");
+        assert!(problem["remedy"].is_string(), "{problem}");
+    };
+    check(
+        r#"{"inputs": {"files": ["/a"]}, "output": null, "keys": {"bits": 32}}"#,
+        400,
+        "keys.bits",
+    );
+    check(r#"{"inputs": {"files": ["a"]}, "output": null}"#, 422, "inputs.files");
+    check(
+        r#"{"inputs": {"files": ["/a"]}, "output": {"directory": "/o", "emit": "go"}}"#,
+        422,
+        "output.emit",
+    );
+    assert_eq!(daemon.http("GET /v1/requests/none/wait", "").0, 404);
+    assert_eq!(daemon.http("GET /v2", "").0, 404);
+    assert_eq!(daemon.http("GET /v1/requests/none/items?page=1", "").0, 400);
+    assert!(daemon.ok(&["list"]).out.is_empty());
+}
+
+#[test]
+fn a_repeated_request_with_its_key_is_run_once() {
+    let place = Place::new();
+    place.write_keys("a.keys", &[1, 2, 3]);
+    let daemon = Daemon::start(place, &[]);
+    let file = daemon.place.path("a.keys");
+    let body = format!(r#"{{"inputs": {{"files": ["{}"]}}, "output": null}}"#, file.display());
+    let keyed = "POST /v1/requests HTTP/1.1\r\nidempotency-key: k\r\nx:";
+    let first = daemon.http(keyed, &body);
+    assert_eq!(first.0, 202);
+    assert_eq!(first, daemon.http(keyed, &body));
+    assert_eq!(daemon.http(keyed, &body.replace("a.keys", "b.keys")).0, 409);
+    assert_eq!(daemon.ok(&["list"]).out.lines().count(), 1);
+    assert_ne!(first, daemon.http("POST /v1/requests", &body));
+}

@@ -1,0 +1,363 @@
+//! A client of the daemon: plain HTTP on its socket, and what silence means.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::endpoint::Endpoint;
+use crate::follow::HEARTBEAT;
+use crate::problem::{Problem, ProblemKind};
+use crate::spec::JobSpec;
+use crate::wire::{Accepted, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus};
+
+/// After so long without a sign of life a daemon is silent.
+const PATIENCE: Duration = HEARTBEAT.saturating_mul(3);
+
+/// Between two looks whether a daemon is there yet.
+const RETRY_EVERY: Duration = Duration::from_millis(20);
+
+/// The longest line of an event stream.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Why a daemon did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// There is none, or it went away.
+    #[error("no daemon at {endpoint}: {reason}")]
+    NoServer {
+        /// The socket.
+        endpoint: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The socket is not for us.
+    #[error("permission denied: {0}")]
+    Denied(String),
+    /// It says nothing.
+    #[error("the daemon at {0} is silent")]
+    Silent(String),
+    /// It speaks another protocol.
+    #[error("the daemon at {endpoint} speaks another protocol ({theirs}), this program {PROTOCOL}")]
+    VersionMismatch {
+        /// The socket.
+        endpoint: String,
+        /// What it speaks.
+        theirs: String,
+    },
+    /// It refused.
+    #[error("{}", .0.detail)]
+    Refused(Box<Problem>),
+    /// It said something that is none of its answers.
+    #[error("the daemon's answer makes no sense: {0}")]
+    Nonsense(String),
+}
+
+impl ClientError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::NoServer { .. } => Some("start one with `perfecta serve`"),
+            Self::Denied(_) => Some("use an endpoint of your own"),
+            Self::Silent(_) => {
+                Some("see whether it is stopped or overloaded; its tables are whole")
+            }
+            Self::VersionMismatch { .. } => Some("use programs of one version"),
+            Self::Refused(problem) => problem.remedy.as_deref(),
+            Self::Nonsense(_) => None,
+        }
+    }
+}
+
+/// What a daemon tells of a request that is followed.
+#[derive(Debug)]
+pub enum Told {
+    /// A table, as the line that it was sent as.
+    Table(String),
+    /// Something that the user should know.
+    Notice(String),
+    /// Where it is.
+    Progress(ProgressLine),
+    /// It has ended.
+    End(Box<RequestStatus>),
+}
+
+/// A client of one daemon.
+#[derive(Debug, Clone)]
+pub struct Client {
+    endpoint: Endpoint,
+}
+
+impl Client {
+    /// Of the daemon at an endpoint.
+    #[must_use]
+    pub const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+
+    /// Waits until a daemon answers.
+    ///
+    /// # Errors
+    /// [`ClientError`] if none does in time.
+    pub async fn wait_for_server(&self, longest: Duration) -> Result<(), ClientError> {
+        let until = Instant::now() + longest;
+        loop {
+            match self.get::<serde_json::Value>("/v1/ping").await {
+                Ok(_) => return Ok(()),
+                Err(ClientError::NoServer { .. }) if Instant::now() < until => {
+                    sleep(RETRY_EVERY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Hands a request in, and says its id.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn submit(&self, spec: &JobSpec) -> Result<String, ClientError> {
+        let body =
+            serde_json::to_vec(spec).map_err(|error| ClientError::Nonsense(error.to_string()))?;
+        let accepted: Accepted = self.ask(Method::POST, "/v1/requests", body, PATIENCE).await?;
+        Ok(accepted.id)
+    }
+
+    /// Asks for a page.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask(Method::GET, path, Vec::new(), PATIENCE).await
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask(Method::POST, path, Vec::new(), PATIENCE).await
+    }
+
+    /// Follows a request: tells of it until it has ended.
+    ///
+    /// # Errors
+    /// [`ClientError`], also if the daemon dies or falls silent meanwhile.
+    pub async fn follow(
+        &self,
+        id: &str,
+        all_tables: AllTables,
+        mut tell: impl FnMut(Told),
+    ) -> Result<(), ClientError> {
+        let wanted = match all_tables {
+            AllTables::Wanted => "all",
+            AllTables::FailedOnly => "failed",
+        };
+        let path = format!("/v1/requests/{id}/events?tables={wanted}");
+        let (response, _connection) = self.send(Method::GET, &path, Vec::new(), PATIENCE).await?;
+        if !response.status().is_success() {
+            let body = timeout(PATIENCE, response.into_body().collect()).await;
+            let body = body.map_err(|_| self.silent())?.map_err(|error| self.gone(&error))?;
+            return Err(refusal(&body.to_bytes()));
+        }
+        let mut body = response.into_body();
+        let mut lines = Lines::default();
+        loop {
+            let frame = timeout(PATIENCE, body.frame()).await.map_err(|_| self.silent())?;
+            let frame = frame.transpose().map_err(|error| self.gone(&error))?;
+            let Some(frame) = frame else { return Err(self.gone(&"it ended the answer")) };
+            let Ok(data) = frame.into_data() else { continue };
+            for told in lines.take(&data)? {
+                let is_end = matches!(told, Told::End(_));
+                tell(told);
+                if is_end {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
+        let (response, _connection) = self.send(method, path, body, patience).await?;
+        let is_success = response.status().is_success();
+        let body = timeout(patience, response.into_body().collect()).await;
+        let body = body.map_err(|_| self.silent())?.map_err(|error| self.gone(&error))?.to_bytes();
+        if !is_success {
+            return Err(refusal(&body));
+        }
+        serde_json::from_slice(&body).map_err(|error| ClientError::Nonsense(error.to_string()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> Result<(Response<Incoming>, Connected), ClientError> {
+        let sending = async {
+            let stream = UnixStream::connect(self.endpoint.path()).await;
+            let stream = stream.map_err(|error| self.unreachable(&error))?;
+            let (mut sender, connection) =
+                http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.gone(&error))?;
+            let connection = Connected(tokio::spawn(async move { drop(connection.await) }));
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header("host", "localhost")
+                .header("content-type", "application/json")
+                .header(PROTOCOL_HEADER, PROTOCOL)
+                .body(Full::new(Bytes::from(body)))
+                .expect("the parts are valid");
+            let response = sender.send_request(request).await.map_err(|error| self.gone(&error))?;
+            Ok((response, connection))
+        };
+        let (response, connection) =
+            timeout(patience, sending).await.map_err(|_| self.silent())??;
+        let theirs = response.headers().get(PROTOCOL_HEADER);
+        if theirs.is_none_or(|version| version.as_bytes() != PROTOCOL.to_string().as_bytes()) {
+            let theirs = theirs.and_then(|version| version.to_str().ok()).unwrap_or("none");
+            let endpoint = self.name();
+            return Err(ClientError::VersionMismatch { endpoint, theirs: theirs.to_owned() });
+        }
+        Ok((response, connection))
+    }
+
+    fn name(&self) -> String {
+        self.endpoint.path().display().to_string()
+    }
+
+    fn silent(&self) -> ClientError {
+        ClientError::Silent(self.name())
+    }
+
+    fn gone(&self, reason: &dyn std::fmt::Display) -> ClientError {
+        ClientError::NoServer { endpoint: self.name(), reason: reason.to_string() }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ClientError {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Denied(self.name()),
+            // Its queue of connections is full: it does not take them.
+            io::ErrorKind::WouldBlock => self.silent(),
+            _ => self.gone(error),
+        }
+    }
+}
+
+/// Whether a follower is told of every table, or of those that there are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllTables {
+    /// Every one.
+    Wanted,
+    /// Those that failed.
+    FailedOnly,
+}
+
+/// A connection that ends with its use.
+struct Connected(tokio::task::JoinHandle<()>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn refusal(body: &[u8]) -> ClientError {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) if problem.kind == ProblemKind::VersionMismatch => {
+            ClientError::VersionMismatch {
+                endpoint: "its endpoint".to_owned(),
+                theirs: problem.detail,
+            }
+        }
+        Ok(problem) => ClientError::Refused(Box::new(problem)),
+        Err(_) => ClientError::Nonsense(String::from_utf8_lossy(body).into_owned()),
+    }
+}
+
+/// Lines of an event stream, as their bytes come.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+    event: String,
+}
+
+impl Lines {
+    /// The events that are complete with these bytes.
+    fn take(&mut self, bytes: &[u8]) -> Result<Vec<Told>, ClientError> {
+        let mut events = Vec::new();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.rest.extend_from_slice(part);
+            if self.rest.len() > LINE_BYTES_MAX {
+                return Err(ClientError::Nonsense("a line without an end".to_owned()));
+            }
+            if self.rest.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.rest);
+                let line = str::from_utf8(&line)
+                    .map_err(|error| ClientError::Nonsense(error.to_string()))?;
+                events.extend(self.line(line.trim_end())?);
+            }
+        }
+        Ok(events)
+    }
+
+    fn line(&mut self, line: &str) -> Result<Option<Told>, ClientError> {
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut self.event);
+            return Ok(None);
+        }
+        let Some(data) = line.strip_prefix("data: ") else { return Ok(None) };
+        let told = match self.event.as_str() {
+            "table" => Ok(Told::Table(data.to_owned())),
+            "notice" => serde_json::from_str(data).map(Told::Notice),
+            "progress" => serde_json::from_str(data).map(Told::Progress),
+            "end" => serde_json::from_str(data).map(|status| Told::End(Box::new(status))),
+            // A later daemon of this protocol may tell more.
+            _ => return Ok(None),
+        };
+        told.map(Some).map_err(|error| ClientError::Nonsense(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_out_whole_however_their_bytes_are_cut() {
+        let stream = b": alive\n\nevent: notice\ndata: \"a\"\n\nevent: later\ndata: {}\n\nevent: table\ndata: {\"b\":1}\n\n";
+        for cut in 0..stream.len() {
+            let mut lines = Lines::default();
+            let (head, tail) = stream.split_at(cut);
+            let mut told = lines.take(head).unwrap();
+            told.extend(lines.take(tail).unwrap());
+            let [Told::Notice(notice), Told::Table(table)] = told.as_slice() else {
+                panic!("{told:?}");
+            };
+            assert_eq!((notice.as_str(), table.as_str()), ("a", "{\"b\":1}"));
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_refused() {
+        let mut lines = Lines::default();
+        let mut take = || lines.take(&[b'x'; 1 << 16]);
+        assert!((0..16).all(|_| take().is_ok()));
+        assert!(matches!(take(), Err(ClientError::Nonsense(_))));
+    }
+}

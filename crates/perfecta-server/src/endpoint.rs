@@ -1,0 +1,231 @@
+//! The socket's place: one daemon at each, and nobody else's hands in it.
+//!
+//! The directory is ours alone (mode 0700), so nobody can put another socket in our place. A lock
+//! file beside the socket is locked as long as the daemon lives: a socket whose lock is free is a dead
+//! daemon's, and is replaced.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
+
+/// The place of a daemon's socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(PathBuf);
+
+/// Why a daemon cannot listen at its endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Another daemon does.
+    #[error("a daemon runs at {} already", .0.display())]
+    Locked(PathBuf),
+    /// The directory is not ours alone.
+    #[error("{}: {reason}", .directory.display())]
+    Unsafe {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name has a slash, or is no name.
+    #[error("{0:?} is no name of a daemon")]
+    Name(String),
+    /// The system refused.
+    #[error("{}: cannot {action}: {error}", .path.display())]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+impl EndpointError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Locked(_) => "use it, or name another endpoint",
+            Self::Unsafe { .. } => "choose a directory of your own with mode 0700",
+            Self::Name(_) => "use letters, digits, - and _",
+            Self::System { .. } => "choose another endpoint with --endpoint",
+        }
+    }
+}
+
+impl Endpoint {
+    /// The socket of a path.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The socket of a name, below the user's directory for such things where there is one.
+    ///
+    /// # Errors
+    /// [`EndpointError::Name`].
+    pub fn named(name: &str, runtime_directory: Option<PathBuf>) -> Result<Self, EndpointError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            return Err(EndpointError::Name(name.to_owned()));
+        }
+        let directory = match runtime_directory.filter(|directory| directory.is_absolute()) {
+            Some(directory) => directory.join("perfecta"),
+            None => format!("/tmp/perfecta-{}", rustix::process::geteuid().as_raw()).into(),
+        };
+        Ok(Self(directory.join(format!("{name}.sock"))))
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Takes the place.
+    ///
+    /// # Errors
+    /// [`EndpointError`] if it is another's, or not safe.
+    pub(crate) fn listen(&self) -> Result<Listening, EndpointError> {
+        self.prepare_directory()?;
+        let lock = self.lock()?;
+        let failed = |action, error| EndpointError::System { action, path: self.0.clone(), error };
+        match fs::remove_file(&self.0) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("remove a dead daemon's socket", error)),
+        }
+        let listener = UnixListener::bind(&self.0).map_err(|error| failed("listen", error))?;
+        // Until here the directory's mode keeps others out.
+        fs::set_permissions(&self.0, Permissions::from_mode(0o600))
+            .and_then(|()| listener.set_nonblocking(true))
+            .map_err(|error| failed("restrict the socket", error))?;
+        Ok(Listening { listener: Some(listener), path: self.0.clone(), _lock: lock })
+    }
+
+    fn directory(&self) -> &Path {
+        match self.0.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    fn prepare_directory(&self) -> Result<(), EndpointError> {
+        let directory = self.directory().to_owned();
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let action = "make the directory";
+                return Err(EndpointError::System { action, path: directory, error });
+            }
+        }
+        let found = fs::symlink_metadata(&directory).map_err(|error| EndpointError::System {
+            action: "inspect",
+            path: directory.clone(),
+            error,
+        })?;
+        let user = rustix::process::geteuid().as_raw();
+        let mode = found.mode() & 0o777;
+        let reason = if !found.is_dir() {
+            "is no directory".to_owned()
+        } else if found.uid() != user {
+            format!("belongs to user {}, not to {user}", found.uid())
+        } else if mode & 0o077 != 0 {
+            format!("others may use it (mode {mode:04o})")
+        } else {
+            return Ok(());
+        };
+        Err(EndpointError::Unsafe { directory, reason })
+    }
+
+    fn lock(&self) -> Result<File, EndpointError> {
+        let path = self.0.with_extension("lock");
+        let failed = |error: Errno| EndpointError::System {
+            action: "lock",
+            path: path.clone(),
+            error: error.into(),
+        };
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file.into()),
+            Err(Errno::WOULDBLOCK) => Err(EndpointError::Locked(self.0.clone())),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// A place that is taken; leaving it takes the socket away.
+pub(crate) struct Listening {
+    listener: Option<UnixListener>,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Listening {
+    /// The socket that listens.
+    ///
+    /// # Panics
+    /// If it was taken before.
+    pub(crate) fn take_listener(&mut self) -> UnixListener {
+        self.listener.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // The lock says who is there; a socket that stays is replaced by the next.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_once_and_a_dead_daemons_socket_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::at(directory.path().join("own/a.sock"));
+        let first = endpoint.listen().unwrap();
+        assert!(matches!(endpoint.listen(), Err(EndpointError::Locked(_))));
+        drop(first);
+        assert!(!endpoint.path().exists());
+        drop(UnixListener::bind(endpoint.path()).unwrap());
+        let second = endpoint.listen().unwrap();
+        let mode = fs::metadata(endpoint.path()).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        drop(second);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_use_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = directory.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        let refused = Endpoint::at(open.join("a.sock")).listen().map(drop).unwrap_err();
+        assert!(refused.to_string().contains("0755"), "{refused}");
+        let own = directory.path().join("own");
+        DirBuilder::new().mode(0o700).create(&own).unwrap();
+        std::os::unix::fs::symlink(&own, directory.path().join("link")).unwrap();
+        let linked = Endpoint::at(directory.path().join("link/a.sock"));
+        assert!(matches!(linked.listen(), Err(EndpointError::Unsafe { .. })));
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        for name in ["", "../a", "a/b", "a b", "."] {
+            assert!(matches!(Endpoint::named(name, None), Err(EndpointError::Name(_))), "{name}");
+        }
+        let named = Endpoint::named("default", Some("/run/user/7".into())).unwrap();
+        assert_eq!(named.path(), Path::new("/run/user/7/perfecta/default.sock"));
+    }
+}

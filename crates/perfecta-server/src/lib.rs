@@ -1,0 +1,42 @@
+//! The daemon: jobs over HTTP on a local socket; and the client of it.
+//!
+//! ```text
+//!  client ---HTTP---> control thread ---orders---> data thread ---jobs---> Session, workers
+//!                      |   records  <---events----------------------------------'
+//!                      `---> answers, event streams
+//! ```
+//!
+//! The control thread serves all connections and never computes; workers never wait for a client.
+//! What was told of a request lies in its record, and whoever asks reads it from there: a slow reader
+//! holds nothing back, and no queue grows.
+
+// What is said on the wire.
+mod problem;
+mod report;
+mod spec;
+mod wire;
+
+// The daemon.
+mod api;
+mod daemon;
+mod endpoint;
+mod follow;
+mod metrics;
+mod record;
+mod registry;
+
+pub mod client;
+
+pub use self::daemon::{ServeError, ServeOptions, serve};
+pub use self::endpoint::{Endpoint, EndpointError};
+pub use self::problem::{Problem, ProblemKind};
+pub use self::report::{
+    ErrorLine, Line, ProcessUse, SCHEMA, SearchLine, SummaryLine, TableLine, line,
+};
+pub use self::spec::{
+    Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec, SearchSpec,
+    ShareSpec,
+};
+pub use self::wire::{
+    Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, ProgressLine, RequestState, RequestStatus,
+};

@@ -1,0 +1,230 @@
+//! All requests that are kept, and how many there may be.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::record::Record;
+use crate::spec::JobSpec;
+
+/// Bounds of what is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RegistryLimits {
+    /// Requests that have not ended.
+    pub(crate) outstanding_max: usize,
+    /// Requests that have.
+    pub(crate) ended_max: usize,
+    /// How long these are kept.
+    pub(crate) keep: Duration,
+}
+
+/// Requests by their ids, in the order in which they came.
+pub(crate) struct Registry {
+    limits: RegistryLimits,
+    /// Tells this daemon's ids from an earlier one's.
+    incarnation: u32,
+    next_number: u64,
+    records: BTreeMap<u64, Arc<Record>>,
+    numbers: HashMap<String, u64>,
+    by_idempotency_key: HashMap<String, u64>,
+}
+
+/// What came of asking for a record.
+pub(crate) enum Admission {
+    /// It is to be run.
+    Fresh(Arc<Record>),
+    /// The same was asked for before, by the same idempotency key.
+    Repeated(Arc<Record>),
+}
+
+impl Registry {
+    pub(crate) fn new(limits: RegistryLimits, incarnation: u32) -> Self {
+        Self {
+            limits,
+            incarnation,
+            next_number: 1,
+            records: BTreeMap::new(),
+            numbers: HashMap::new(),
+            by_idempotency_key: HashMap::new(),
+        }
+    }
+
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// [`Problem`] if there are too many, or another one has the same idempotency key.
+    pub(crate) fn admit(
+        &mut self,
+        spec: JobSpec,
+        idempotency_key: Option<String>,
+        now: Duration,
+    ) -> Result<Admission, Problem> {
+        self.sweep(now);
+        let known = idempotency_key.as_ref().and_then(|key| self.by_idempotency_key.get(key));
+        if let Some(number) = known {
+            let record = &self.records[number];
+            if record.spec != spec {
+                let detail = "another request was sent with this idempotency key";
+                return Err(Problem::new(ProblemKind::Conflict, detail, "send a key of its own"));
+            }
+            return Ok(Admission::Repeated(Arc::clone(record)));
+        }
+        let outstanding = self.outstanding().count();
+        if outstanding >= self.limits.outstanding_max {
+            let detail = format!("{outstanding} requests have not ended");
+            return Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"));
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        let id = format!("{:08x}-{number}", self.incarnation);
+        self.numbers.insert(id.clone(), number);
+        if let Some(key) = idempotency_key {
+            self.by_idempotency_key.insert(key, number);
+        }
+        let record = Arc::new(Record::new(id, spec));
+        self.records.insert(number, Arc::clone(&record));
+        Ok(Admission::Fresh(record))
+    }
+
+    /// The request of an id.
+    ///
+    /// # Errors
+    /// [`Problem`] if there is none.
+    pub(crate) fn find(&self, id: &str) -> Result<Arc<Record>, Problem> {
+        let number = self.numbers.get(id).ok_or_else(|| Problem::no_such_request(id))?;
+        Ok(Arc::clone(&self.records[number]))
+    }
+
+    /// Forgets a request that has ended.
+    ///
+    /// # Errors
+    /// [`Problem`] if there is none, or it has not.
+    pub(crate) fn forget(&mut self, id: &str) -> Result<(), Problem> {
+        if self.find(id)?.ended_at().is_none() {
+            let detail = format!("request {id} has not ended");
+            return Err(Problem::new(ProblemKind::Conflict, detail, "cancel it first"));
+        }
+        let number = self.numbers[id];
+        self.remove(number);
+        Ok(())
+    }
+
+    /// All requests, in the order in which they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.records.values()
+    }
+
+    /// Those that have not ended.
+    pub(crate) fn outstanding(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.iter().filter(|record| record.ended_at().is_none())
+    }
+
+    /// Forgets what was kept long enough, and the oldest of what is too much.
+    pub(crate) fn sweep(&mut self, now: Duration) {
+        let ended =
+            self.records.iter().filter_map(|(number, record)| Some((*number, record.ended_at()?)));
+        let ended: Vec<(u64, Duration)> = ended.collect();
+        let excess = ended.len().saturating_sub(self.limits.ended_max);
+        for (place, (number, at)) in ended.into_iter().enumerate() {
+            if place < excess || now.saturating_sub(at) > self.limits.keep {
+                self.remove(number);
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some(record) = self.records.remove(&number) {
+            self.numbers.remove(&record.id);
+            self.by_idempotency_key.retain(|_, other| *other != number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perfecta_jobs::Summary;
+
+    use super::*;
+    use crate::report::ProcessUse;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn registry() -> Registry {
+        let limits = RegistryLimits { outstanding_max: 2, ended_max: 2, keep: 10 * SECOND };
+        Registry::new(limits, 0xabc)
+    }
+
+    fn spec(file: &str) -> JobSpec {
+        let json = format!(r#"{{"inputs": {{"files": ["{file}"]}}, "output": null}}"#);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn admit(registry: &mut Registry, at: Duration) -> Arc<Record> {
+        match registry.admit(spec("/a"), None, at).unwrap() {
+            Admission::Fresh(record) => record,
+            Admission::Repeated(_) => panic!("no key was sent"),
+        }
+    }
+
+    fn end(record: &Record, at: Duration) {
+        let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
+        record.end(Ok(Summary::default()), process, at);
+    }
+
+    #[test]
+    fn more_requests_than_allowed_are_told_to_come_again() {
+        let mut registry = registry();
+        let first = admit(&mut registry, SECOND);
+        admit(&mut registry, SECOND);
+        let refused = registry.admit(spec("/a"), None, SECOND).map(drop).unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::Busy);
+        end(&first, SECOND);
+        admit(&mut registry, SECOND);
+    }
+
+    #[test]
+    fn a_repeated_request_is_the_same_one_and_another_with_its_key_is_refused() {
+        let mut registry = registry();
+        let key = || Some("k".to_owned());
+        let Ok(Admission::Fresh(record)) = registry.admit(spec("/a"), key(), SECOND) else {
+            panic!("it is the first");
+        };
+        let Ok(Admission::Repeated(again)) = registry.admit(spec("/a"), key(), SECOND) else {
+            panic!("it is the same");
+        };
+        assert_eq!(record.id, again.id);
+        let refused = registry.admit(spec("/b"), key(), SECOND).map(drop).unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::Conflict);
+    }
+
+    #[test]
+    fn requests_that_ended_are_kept_for_a_time_and_up_to_a_number() {
+        let mut registry = registry();
+        let ids: Vec<String> = (1..=3)
+            .map(|at| {
+                let record = admit(&mut registry, at * SECOND);
+                end(&record, at * SECOND);
+                record.id.clone()
+            })
+            .collect();
+        registry.sweep(4 * SECOND);
+        let kept = |registry: &Registry| registry.iter().map(|record| record.id.clone()).collect();
+        let both: Vec<String> = kept(&registry);
+        assert_eq!(both, ids[1..]);
+        registry.sweep(12 * SECOND + SECOND / 2);
+        let last: Vec<String> = kept(&registry);
+        assert_eq!(last, ids[2..]);
+        assert!(registry.find(&ids[1]).is_err());
+    }
+
+    #[test]
+    fn a_request_that_has_not_ended_is_not_forgotten() {
+        let mut registry = registry();
+        let record = admit(&mut registry, SECOND);
+        assert_eq!(registry.forget(&record.id).unwrap_err().kind, ProblemKind::Conflict);
+        end(&record, SECOND);
+        registry.forget(&record.id).unwrap();
+        assert_eq!(registry.forget(&record.id).unwrap_err().kind, ProblemKind::NotFound);
+    }
+}

@@ -1,0 +1,578 @@
+//! What a client asks for: a job as neutral fields, made from a [`Job`] and turned into one again.
+//!
+//! The command line makes the same [`Job`] for its own runs and for the daemon, so both mean the
+//! same by the same options. What belongs to the machine (workers, backend, nodes) is the daemon's
+//! and is no part of a request.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use perfecta_core::family::Family;
+use perfecta_core::key::{KeyWidth, Repair};
+use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_core::seeds::{SEEDS_MAX, SeedSource};
+use perfecta_emit::ArtifactKinds;
+use perfecta_jobs::{
+    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits,
+    NameFilter, NodePolicy, Output, Ramp, SelfTest, Share, WidthRule,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+
+/// A request: key files in, tables out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// The client's directory: relative paths are resolved against it.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
+    /// The key files.
+    pub inputs: InputSpec,
+    /// Where tables go; `null`, which has to be said, builds and verifies them in memory only.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub output: Option<OutputSpec>,
+    /// How a key file is read.
+    #[serde(default)]
+    pub keys: KeySpec,
+    /// What is searched.
+    #[serde(default)]
+    pub search: SearchSpec,
+    /// What it may have beside other requests.
+    #[serde(default)]
+    pub share: ShareSpec,
+    /// How far it may go.
+    #[serde(default)]
+    pub limits: LimitSpec,
+}
+
+/// Which key files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum InputSpec {
+    /// These; one of them is what `create` asks for.
+    Files(Vec<PathBuf>),
+    /// All below a directory.
+    Tree {
+        /// The directory.
+        root: PathBuf,
+        /// Patterns of names; by default those of key files.
+        #[serde(default)]
+        include: Vec<String>,
+        /// Patterns of names that are left out.
+        #[serde(default)]
+        exclude: Vec<String>,
+    },
+}
+
+/// Where tables go and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// The directory; made if missing.
+    pub directory: PathBuf,
+    /// `dirs` or `packed`.
+    #[serde(default)]
+    pub layout: LayoutSpec,
+    /// Whether published tables survive a power cut.
+    #[serde(default)]
+    pub durable: bool,
+    /// Whether what is in a table's place is replaced, though it is none of perfecta's.
+    #[serde(default)]
+    pub force: bool,
+    /// Artifacts, comma-separated: `pht`, `c`, `rust`, or `all`.
+    #[serde(default = "default_emit")]
+    pub emit: String,
+    /// Whether the keys are put into emitted sources, for their self-tests.
+    #[serde(default)]
+    pub include_keys: bool,
+}
+
+/// How tables lie in the output directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayoutSpec {
+    /// A directory for each.
+    #[default]
+    Dirs,
+    /// One file for all.
+    Packed,
+}
+
+/// How a key file is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeySpec {
+    /// Bits of a key; `auto` reads them off the name.
+    pub size: KeySize,
+    /// One number a line.
+    pub text: bool,
+    /// Keys that are not in order are sorted.
+    pub sort: bool,
+    /// One of several equal keys is kept.
+    pub dedupe: bool,
+}
+
+/// Bits of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum KeySize {
+    /// 32 bits.
+    #[default]
+    #[serde(rename = "32")]
+    Bits32,
+    /// 64 bits.
+    #[serde(rename = "64")]
+    Bits64,
+    /// As the name says.
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+/// What is searched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSpec {
+    /// `auto`, or the name of a hash family.
+    pub hash: String,
+    /// Exactly so many attempts.
+    pub fixed_attempts: Option<u64>,
+    /// At most so many attempts.
+    pub max_attempts: u64,
+    /// Doubles the table after so many attempts in vain.
+    pub grow_after: Option<u64>,
+    /// At most so often.
+    pub max_grows: u8,
+    /// So often before the first attempt.
+    pub initial_grows: u8,
+    /// Fixed seed words; 0 leaves a word to the generator.
+    pub seeds: [u32; SEEDS_MAX],
+    /// Seed of the generator, as 64 bits.
+    pub rng_seed: u64,
+    /// Subsequence that attempts count from.
+    pub rng_subsequence: u64,
+}
+
+/// What a request may have beside others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareSpec {
+    /// Keys that it begins for each key of a request of weight 1.
+    pub weight: NonZeroU32,
+    /// Key files of it in flight at once.
+    pub max_files: Option<NonZeroUsize>,
+    /// Attempts of one search made at once, at first.
+    pub per_file_initial: NonZeroU32,
+    /// The same, at most.
+    pub per_file_max: Option<NonZeroU32>,
+    /// One more at once after so many milliseconds; 0 allows none beyond the first.
+    pub ramp_ms: u64,
+    /// `least-loaded`, `round-robin` or `node:N`.
+    pub node_policy: String,
+}
+
+/// How far a request may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSpec {
+    /// Bytes of memory; never more than the daemon has.
+    pub memory_bytes: Option<u64>,
+    /// Milliseconds for one key file.
+    pub max_milliseconds: u64,
+    /// Bytes written in all.
+    pub max_output_bytes: Option<u64>,
+}
+
+/// What a daemon gives to a job.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Worker threads.
+    pub threads: NonZeroUsize,
+    /// CPUs that they run on.
+    pub cpus: NonZeroUsize,
+    /// Key files in flight at once.
+    pub files_in_flight_max: NonZeroUsize,
+    /// Reads of a worker at once.
+    pub io_depth: NonZeroUsize,
+    /// Bytes of memory.
+    pub memory_bytes_max: u64,
+}
+
+fn default_emit() -> String {
+    ArtifactKinds::default().to_string()
+}
+
+impl Default for SearchSpec {
+    fn default() -> Self {
+        Self::of(&Plan::default())
+    }
+}
+
+impl Default for ShareSpec {
+    fn default() -> Self {
+        Self::of(Ramp::default(), Share::default(), NodePolicy::default())
+    }
+}
+
+impl Default for LimitSpec {
+    fn default() -> Self {
+        Self { memory_bytes: None, max_milliseconds: 600_000, max_output_bytes: None }
+    }
+}
+
+impl JobSpec {
+    /// The request for a job whose relative paths are meant from `directory`.
+    #[must_use]
+    pub fn of(job: &Job, artifacts: &Artifacts, directory: PathBuf) -> Self {
+        let unbounded = Limits::default().output_bytes_max;
+        let limits = &job.limits;
+        Self {
+            directory: Some(directory),
+            inputs: InputSpec::of(&job.inputs),
+            output: job.output.as_ref().map(|output| OutputSpec::of(output, artifacts)),
+            keys: KeySpec::of(job.keys),
+            search: SearchSpec::of(&job.search),
+            share: ShareSpec::of(job.ramp, job.share, job.nodes),
+            limits: LimitSpec {
+                memory_bytes: Some(limits.memory_bytes_max),
+                max_milliseconds: limits
+                    .item_time_max
+                    .map_or(u64::MAX, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                max_output_bytes: Some(limits.output_bytes_max).filter(|max| *max != unbounded),
+            },
+        }
+    }
+
+    /// The job, and what it emits.
+    ///
+    /// # Errors
+    /// [`Problem`] that names the field.
+    pub fn checked(&self, bounds: &Bounds) -> Result<(Job, Artifacts), Problem> {
+        let memory_bytes_max =
+            self.limits.memory_bytes.unwrap_or(u64::MAX).min(bounds.memory_bytes_max);
+        let defaults = Limits::default();
+        let (ramp, share, nodes) = self.share.checked()?;
+        let job = Job {
+            inputs: self.checked_inputs()?,
+            keys: self.keys.checked(),
+            search: self.search.checked(memory_bytes_max)?,
+            output: self.output.as_ref().map(|output| self.checked_output(output)).transpose()?,
+            ramp,
+            share,
+            nodes,
+            limits: Limits {
+                threads: bounds.threads,
+                cpus: bounds.cpus,
+                files_in_flight_max: bounds.files_in_flight_max,
+                io_depth: bounds.io_depth,
+                memory_bytes_max,
+                item_time_max: Some(Duration::from_millis(self.limits.max_milliseconds)),
+                output_bytes_max: self.limits.max_output_bytes.unwrap_or(defaults.output_bytes_max),
+                ..defaults
+            },
+        };
+        Ok((job, self.output.as_ref().map_or_else(default_artifacts, OutputSpec::artifacts)?))
+    }
+
+    fn checked_inputs(&self) -> Result<Inputs, Problem> {
+        match &self.inputs {
+            InputSpec::Files(files) if files.is_empty() => {
+                Err(Problem::field("inputs.files", "names no key file", "name one at least"))
+            }
+            InputSpec::Files(files) => {
+                let files = files.iter().map(|file| self.resolved("inputs.files", file));
+                Ok(Inputs::Files(files.collect::<Result<_, _>>()?))
+            }
+            InputSpec::Tree { root, include, exclude } => {
+                let defaults: Vec<String> =
+                    self.keys.width().default_patterns().iter().map(ToString::to_string).collect();
+                let include = if include.is_empty() { &defaults } else { include };
+                let names = NameFilter::new(include, exclude).map_err(|error| {
+                    Problem::field("inputs.tree", error.to_string(), "mend the pattern")
+                })?;
+                Ok(Inputs::Tree { root: self.resolved("inputs.tree.root", root)?, names })
+            }
+        }
+    }
+
+    fn checked_output(&self, output: &OutputSpec) -> Result<Output, Problem> {
+        Ok(Output {
+            directory: self.resolved("output.directory", &output.directory)?,
+            layout: match output.layout {
+                LayoutSpec::Dirs => Layout::Dirs,
+                LayoutSpec::Packed => Layout::Packed,
+            },
+            durability: if output.durable { Durability::Power } else { Durability::Process },
+            conflicts: if output.force { Conflicts::Replace } else { Conflicts::Refuse },
+        })
+    }
+
+    /// A path as the daemon finds it.
+    fn resolved(&self, field: &str, path: &Path) -> Result<PathBuf, Problem> {
+        if path.as_os_str().is_empty() {
+            return Err(Problem::field(field, "is empty", "name a path"));
+        }
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
+        match self.directory.as_deref().filter(|directory| directory.is_absolute()) {
+            Some(directory) => Ok(directory.join(path)),
+            None => Err(Problem::field(
+                field,
+                "is a relative path, and the request names no absolute directory to resolve it from",
+                "send an absolute path, or `directory`",
+            )),
+        }
+    }
+
+    /// A path as the client named it, of one that [`Self::checked`] resolved.
+    pub(crate) fn as_named<'p>(&self, path: &'p Path) -> &'p Path {
+        let named = match &self.inputs {
+            InputSpec::Files(files) => files.first(),
+            InputSpec::Tree { root, .. } => Some(root),
+        };
+        match (&self.directory, named) {
+            (Some(directory), Some(named)) if named.is_relative() => {
+                path.strip_prefix(directory).unwrap_or(path)
+            }
+            _ => path,
+        }
+    }
+}
+
+impl InputSpec {
+    fn of(inputs: &Inputs) -> Self {
+        match inputs {
+            Inputs::Files(files) => Self::Files(files.clone()),
+            Inputs::Tree { root, names } => Self::Tree {
+                root: root.clone(),
+                include: names.include().to_vec(),
+                exclude: names.exclude().to_vec(),
+            },
+        }
+    }
+}
+
+impl OutputSpec {
+    fn of(output: &Output, artifacts: &Artifacts) -> Self {
+        Self {
+            directory: output.directory.clone(),
+            layout: match output.layout {
+                Layout::Dirs => LayoutSpec::Dirs,
+                Layout::Packed => LayoutSpec::Packed,
+            },
+            durable: output.durability == Durability::Power,
+            force: output.conflicts == Conflicts::Replace,
+            emit: artifacts.kinds().to_string(),
+            include_keys: artifacts.self_test() == SelfTest::WithKeys,
+        }
+    }
+
+    fn artifacts(&self) -> Result<Artifacts, Problem> {
+        let kinds = self.emit.parse().map_err(|error: perfecta_emit::UnknownArtifact| {
+            Problem::field("output.emit", error.to_string(), "name some of these, or all")
+        })?;
+        let self_test = if self.include_keys { SelfTest::WithKeys } else { SelfTest::FromFile };
+        Ok(Artifacts::new(kinds, self_test))
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "stands in for what an output says, which may be wrong"
+)]
+fn default_artifacts() -> Result<Artifacts, Problem> {
+    Ok(Artifacts::new(ArtifactKinds::default(), SelfTest::FromFile))
+}
+
+impl KeySpec {
+    fn of(keys: KeyOptions) -> Self {
+        Self {
+            size: match keys.width {
+                WidthRule::Fixed(KeyWidth::Bits32) => KeySize::Bits32,
+                WidthRule::Fixed(KeyWidth::Bits64) => KeySize::Bits64,
+                WidthRule::FromName => KeySize::Auto,
+            },
+            text: keys.encoding == KeyEncoding::Text,
+            sort: keys.repair.sort,
+            dedupe: keys.repair.dedupe,
+        }
+    }
+
+    const fn width(&self) -> WidthRule {
+        match self.size {
+            KeySize::Bits32 => WidthRule::Fixed(KeyWidth::Bits32),
+            KeySize::Bits64 => WidthRule::Fixed(KeyWidth::Bits64),
+            KeySize::Auto => WidthRule::FromName,
+        }
+    }
+
+    const fn checked(&self) -> KeyOptions {
+        KeyOptions {
+            width: self.width(),
+            encoding: if self.text { KeyEncoding::Text } else { KeyEncoding::Binary },
+            repair: Repair { sort: self.sort, dedupe: self.dedupe },
+        }
+    }
+}
+
+impl SearchSpec {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            hash: match plan.family {
+                FamilyChoice::Auto => "auto".to_owned(),
+                FamilyChoice::Named(family) => family.name().to_owned(),
+            },
+            fixed_attempts: plan.fixed_attempts,
+            max_attempts: plan.attempts_max,
+            grow_after: plan.grow_after,
+            max_grows: plan.grows_max,
+            initial_grows: plan.grows_initial,
+            seeds: plan.seeds.fixed,
+            rng_seed: plan.seeds.rng_seed,
+            rng_subsequence: plan.seeds.rng_subsequence,
+        }
+    }
+
+    fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Problem> {
+        let family = match self.hash.as_str() {
+            "auto" => FamilyChoice::Auto,
+            name => FamilyChoice::Named(Family::from_name(name).ok_or_else(|| {
+                let reason = format!("there is no hash family {name:?}");
+                Problem::field("search.hash", reason, "`perfecta hashes` lists them; or auto")
+            })?),
+        };
+        let counts = [
+            ("search.max_attempts", Some(self.max_attempts)),
+            ("search.fixed_attempts", self.fixed_attempts),
+            ("search.grow_after", self.grow_after),
+        ];
+        if let Some((field, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
+            return Err(Problem::field(*field, "is 0", "at least 1"));
+        }
+        Ok(Plan {
+            family,
+            seeds: SeedSource {
+                rng_seed: self.rng_seed,
+                rng_subsequence: self.rng_subsequence,
+                fixed: self.seeds,
+                ..SeedSource::default()
+            },
+            fixed_attempts: self.fixed_attempts,
+            attempts_max: self.max_attempts,
+            grow_after: self.grow_after,
+            grows_max: self.max_grows,
+            grows_initial: self.initial_grows,
+            memory_bytes_max,
+        })
+    }
+}
+
+impl ShareSpec {
+    fn of(ramp: Ramp, share: Share, nodes: NodePolicy) -> Self {
+        Self {
+            weight: share.weight,
+            max_files: Some(share.files_in_flight_max).filter(|max| *max != NonZeroUsize::MAX),
+            per_file_initial: ramp.initial,
+            per_file_max: Some(ramp.max).filter(|max| *max != NonZeroU32::MAX),
+            ramp_ms: ramp
+                .every
+                .map_or(0, |every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX)),
+            node_policy: match nodes {
+                NodePolicy::LeastLoaded => "least-loaded".to_owned(),
+                NodePolicy::RoundRobin => "round-robin".to_owned(),
+                NodePolicy::Fixed(node) => format!("node:{node}"),
+            },
+        }
+    }
+
+    fn checked(&self) -> Result<(Ramp, Share, NodePolicy), Problem> {
+        let nodes = match self.node_policy.as_str() {
+            "least-loaded" => NodePolicy::LeastLoaded,
+            "round-robin" => NodePolicy::RoundRobin,
+            other => {
+                let node = other.strip_prefix("node:").and_then(|node| node.parse().ok());
+                NodePolicy::Fixed(node.ok_or_else(|| {
+                    let reason = format!("{other:?} is no policy");
+                    Problem::field(
+                        "share.node_policy",
+                        reason,
+                        "least-loaded, round-robin or node:N",
+                    )
+                })?)
+            }
+        };
+        let ramp = Ramp {
+            initial: self.per_file_initial,
+            max: self.per_file_max.unwrap_or(NonZeroU32::MAX).max(self.per_file_initial),
+            every: (self.ramp_ms > 0).then(|| Duration::from_millis(self.ramp_ms)),
+        };
+        let files_in_flight_max = self.max_files.unwrap_or(NonZeroUsize::MAX);
+        Ok((ramp, Share { weight: self.weight, files_in_flight_max }, nodes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        threads: NonZeroUsize::MIN,
+        cpus: NonZeroUsize::MIN,
+        files_in_flight_max: NonZeroUsize::MIN,
+        io_depth: NonZeroUsize::MIN,
+        memory_bytes_max: 1 << 30,
+    };
+
+    fn spec(json: &str) -> JobSpec {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn every_field_survives_the_way_to_a_job_and_back() {
+        let sent = spec(
+            r#"{"directory": "/d", "inputs": {"tree": {"root": "/k", "include": ["*.a"], "exclude": ["b"]}},
+            "output": {"directory": "/o", "layout": "packed", "durable": true, "force": true, "emit": "c,rust",
+                "include_keys": true},
+            "keys": {"size": "auto", "text": true, "sort": true, "dedupe": true},
+            "search": {"hash": "MultiplyShiftR", "fixed_attempts": 3, "max_attempts": 4, "grow_after": 5,
+                "max_grows": 2, "initial_grows": 1, "seeds": [1, 2, 3, 4, 5, 6, 7, 8], "rng_seed": 18446744073709551615,
+                "rng_subsequence": 9},
+            "share": {"weight": 7, "max_files": 3, "per_file_initial": 2, "per_file_max": 5, "ramp_ms": 11,
+                "node_policy": "node:0"},
+            "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13}}"#,
+        );
+        let (job, artifacts) = sent.checked(&BOUNDS).unwrap();
+        assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
+        assert_eq!(job.search.memory_bytes_max, 1_000_000);
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_by_its_field() {
+        let check = |change: &str, field: &str| {
+            let json = format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {change}}}"#);
+            let problem = spec(&json).checked(&BOUNDS).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some(field), "{problem:?}");
+            assert!(problem.remedy.is_some());
+        };
+        check(r#""search": {"hash": "Murmur"}"#, "search.hash");
+        check(r#""search": {"max_attempts": 0}"#, "search.max_attempts");
+        check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
+    }
+
+    #[test]
+    fn a_relative_path_wants_a_directory() {
+        let relative = spec(r#"{"inputs": {"files": ["a"]}, "output": null}"#);
+        let problem = relative.checked(&BOUNDS).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("inputs.files"));
+        let based = JobSpec { directory: Some("/d".into()), ..relative };
+        let (job, _) = based.checked(&BOUNDS).unwrap();
+        assert!(matches!(job.inputs, Inputs::Files(files) if files == [PathBuf::from("/d/a")]));
+    }
+
+    #[test]
+    fn no_output_has_to_be_said() {
+        let silent = serde_json::from_str::<JobSpec>(r#"{"inputs": {"files": ["/a"]}}"#);
+        assert!(silent.unwrap_err().to_string().contains("output"));
+    }
+}

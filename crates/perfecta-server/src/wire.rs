@@ -1,0 +1,178 @@
+//! Answers of the daemon.
+
+use std::path::PathBuf;
+
+use perfecta_jobs::Progress;
+use serde::{Deserialize, Serialize};
+
+use crate::report::{ErrorLine, SummaryLine, TableLine};
+
+/// The version of the protocol; a client and a daemon of different versions do not talk.
+pub const PROTOCOL: u32 = 1;
+
+/// The header that carries [`PROTOCOL`], both ways. A client that sends none is taken for a current
+/// one.
+pub const PROTOCOL_HEADER: &str = "perfecta-protocol";
+
+/// A request was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Its id.
+    pub id: String,
+}
+
+/// Where a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// Its key files are not known yet.
+    Queued,
+    /// Its items run, or wait.
+    Running,
+    /// Everything that could be done was done; single tables may have failed.
+    Done,
+    /// It was cancelled before all was done.
+    Cancelled,
+    /// It could not run.
+    Failed,
+}
+
+impl RequestState {
+    /// Whether nothing will change any more.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Running => false,
+            Self::Done | Self::Cancelled | Self::Failed => true,
+        }
+    }
+}
+
+/// A request: where it is, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestStatus {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub state: RequestState,
+    /// Counts of its items, once they are known.
+    pub progress: Option<ProgressLine>,
+    /// What it came to, if it ran.
+    pub summary: Option<SummaryLine>,
+    /// Why it could not run.
+    pub error: Option<ErrorLine>,
+}
+
+/// Where the items of a request are.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ProgressLine {
+    /// Items.
+    pub tables: u32,
+    /// Not begun.
+    pub queued: u32,
+    /// Begun.
+    pub running: u32,
+    /// Built.
+    pub ok: u32,
+    /// Published already.
+    pub unchanged: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Cancelled.
+    pub cancelled: u32,
+    /// Keys of settled items.
+    pub keys_done: u64,
+    /// Keys of all items.
+    pub keys_total: u64,
+    /// Seconds since it began.
+    pub wall_seconds: f64,
+    /// The running item with the most attempts.
+    pub hardest: Option<HardestLine>,
+}
+
+/// A running item that takes many attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardestLine {
+    /// The key file.
+    pub keys_file: PathBuf,
+    /// Attempts so far.
+    pub attempts: u64,
+}
+
+impl From<&Progress> for ProgressLine {
+    fn from(progress: &Progress) -> Self {
+        let ledger = &progress.ledger;
+        Self {
+            tables: ledger.admitted(),
+            queued: ledger.queued(),
+            running: ledger.running(),
+            ok: ledger.ok(),
+            unchanged: ledger.unchanged(),
+            failed: ledger.failed(),
+            cancelled: ledger.cancelled(),
+            keys_done: progress.keys_done,
+            keys_total: progress.keys_total,
+            wall_seconds: progress.wall_seconds,
+            hardest: progress.hardest.as_ref().map(|hardest| HardestLine {
+                keys_file: hardest.keys_file.clone(),
+                attempts: hardest.attempts,
+            }),
+        }
+    }
+}
+
+impl ProgressLine {
+    /// Items in a final state.
+    #[must_use]
+    pub const fn settled(&self) -> u32 {
+        self.ok + self.unchanged + self.failed + self.cancelled
+    }
+
+    /// Items that are in no state, or in two: 0, or the counts are wrong.
+    #[must_use]
+    pub fn difference(&self) -> i64 {
+        let placed = self.queued + self.running + self.settled();
+        i64::from(self.tables) - i64::from(placed)
+    }
+
+    /// Seconds to go, by keys; `None` before anything is done.
+    #[must_use]
+    pub fn seconds_left(&self) -> Option<f64> {
+        let left = self.keys_total - self.keys_done;
+        (self.keys_done > 0).then(|| self.wall_seconds * left as f64 / self.keys_done as f64)
+    }
+}
+
+/// A page of a request's items, in the order in which they settled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Items {
+    /// Items that have settled so far.
+    pub settled: usize,
+    /// The number of the first of these.
+    pub offset: usize,
+    /// The items.
+    pub items: Vec<TableLine>,
+}
+
+/// A daemon that is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Of the program.
+    pub version: String,
+    /// Of the wire.
+    pub protocol: u32,
+    /// How it was built.
+    pub build: String,
+    /// Its process.
+    pub process: u32,
+    /// Seconds since it began.
+    pub uptime_seconds: f64,
+    /// Requests that have not ended.
+    pub requests_outstanding: usize,
+    /// Key files in hand.
+    pub items_running: u64,
+    /// Key files that wait.
+    pub items_queued: u64,
+    /// Whether it ends, and takes no request any more.
+    pub is_draining: bool,
+}
