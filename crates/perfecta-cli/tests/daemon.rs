@@ -93,17 +93,18 @@ fn endless(place: &Place) {
 const ENDLESS: [&str; 6] =
     ["endless", "--no-output", "--hash", "Multiply", "--max-attempts", "0xffff_ffff_ffff"];
 
-/// A client at work on an endless request, and the request's id.
+/// A client at work on an endless request, which its caller waits for, and the request's id.
 fn endless_client(daemon: &Daemon) -> (Child, String) {
     let mut client = daemon.client(&[&["bulk-create"], &ENDLESS[..]].concat());
     let child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The list of the daemon says when it was accepted.
-    loop {
+    let id = loop {
         let list = daemon.ok(&["list", "--json"]);
         if let Some(running) = list.lines().iter().find(|request| request["state"] == "running") {
-            return (child, running["id"].as_str().unwrap().to_owned());
+            break running["id"].as_str().unwrap().to_owned();
         }
-    }
+    };
+    (child, id)
 }
 
 fn ended(child: Child) -> Run {
