@@ -93,7 +93,7 @@ fn endless(place: &Place) {
 const ENDLESS: [&str; 6] =
     ["endless", "--no-output", "--hash", "Multiply", "--max-attempts", "0xffff_ffff_ffff"];
 
-/// A client at work on an endless request, and the request's id.
+/// A client at work on an endless request, which its caller waits for, and the request's id.
 fn endless_client(daemon: &Daemon) -> (Child, String) {
     let mut client = daemon.client(&[&["bulk-create"], &ENDLESS[..]].concat());
     let child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

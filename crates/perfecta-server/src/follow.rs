@@ -114,3 +114,63 @@ fn push(part: &mut String, event: &str, data: &str) {
     part.push_str(data);
     part.push_str("\n\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use perfecta_jobs::{Event, Summary};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::report::ProcessUse;
+
+    fn reader(record: &Arc<Record>) -> Reader {
+        Reader {
+            record: Arc::clone(record),
+            wanted: TablesWanted::All,
+            cursor: Cursor::default(),
+            changes: record.changes(),
+            has_begun: false,
+            is_over: false,
+        }
+    }
+
+    /// Runs under a clock that goes on when everybody waits.
+    fn check(scenario: impl AsyncFnOnce(Arc<Record>)) {
+        let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
+        let record = Arc::new(Record::new("1".to_owned(), serde_json::from_str(json).unwrap()));
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(scenario(record));
+    }
+
+    #[test]
+    fn a_reader_hears_something_every_second_though_nothing_happens() {
+        check(async |record| {
+            let mut reader = reader(&record);
+            for _ in 0..5 {
+                let before = Instant::now();
+                assert_eq!(reader.next_part().await, ": alive\n\n");
+                assert!(before.elapsed() <= HEARTBEAT);
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_told_between_two_parts_is_in_the_next_and_the_end_is_told_at_once() {
+        check(async |record| {
+            let mut reader = reader(&record);
+            reader.next_part().await;
+            record.observe(&Event::Notice("n"));
+            let before = Instant::now();
+            assert_eq!(reader.next_part().await, "event: notice\ndata: \"n\"\n\n");
+            assert!(before.elapsed() < 2 * PACE);
+            let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
+            record.end(Ok(Summary::default()), process, Duration::ZERO);
+            let before = Instant::now();
+            let end = reader.next_part().await;
+            assert!(end.starts_with(b"event: end\n"), "{end:?}");
+            assert!(reader.is_over);
+            assert!(before.elapsed() < PACE);
+        });
+    }
+}
