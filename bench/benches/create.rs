@@ -1,10 +1,11 @@
 //! `cargo bench -p perfecta-bench --bench create -- KEYS SCRATCH [ROUNDS]`: what the files of a bulk run
 //! cost to create, by a bare program that has them in memory, and what the whole run costs.
 //!
-//! Both make the same tree from `KEYS` below `SCRATCH`, in turn and always under fresh names: file
+//! All but solving make the same tree from `KEYS` below `SCRATCH`, in turn and always under fresh names: file
 //! systems without a journal are slow for minutes where files were removed, so remove `SCRATCH`
 //! afterwards, not between rounds. The bare program verifies nothing, stages nothing and publishes
-//! nothing: it is the least that any program pays.
+//! nothing: it is the least that any program pays. Two more of them rename, and read back, as every table that appears
+//! whole must: with solving alone they are the floor of a bulk run.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -17,7 +18,8 @@ use perfecta_jobs::{
     Artifacts, CancelFlag, Clock, Durability, Event, Inputs, Job, Output, Runtime, SelfTest,
     SystemClock, run,
 };
-use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::fd::AsFd;
+use rustix::fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
 
 /// Makes the tree at a place.
 type Contest<'a> = &'a dyn Fn(&Path);
@@ -35,10 +37,16 @@ fn main() {
     bulk_create(keys, &first, threads, Durability::Process);
     let tree = read_tree(&first);
     println!("{} directories, {} files, {threads} threads", tree.len(), num_files(&tree));
-    let contestants: [(&str, Contest<'_>); 5] = [
-        ("bare, 1 thread", &|place| create(&tree, place, 1, Share::Dealt)),
-        ("bare, dealt out", &|place| create(&tree, place, threads.get(), Share::Dealt)),
-        ("bare, in parts", &|place| create(&tree, place, threads.get(), Share::Parts)),
+    let dealt = |place: &Path, finish| create(&tree, place, threads.get(), Share::Dealt, finish);
+    let contestants: [(&str, Contest<'_>); 8] = [
+        ("bare, 1 thread", &|place| create(&tree, place, 1, Share::Dealt, Finish::Close)),
+        ("bare, dealt out", &|place| dealt(place, Finish::Close)),
+        ("bare, in parts", &|place| {
+            create(&tree, place, threads.get(), Share::Parts, Finish::Close);
+        }),
+        ("bare, renamed", &|place| dealt(place, Finish::Rename)),
+        ("and read back", &|place| dealt(place, Finish::ReadBackAndRename)),
+        ("solving alone", &|_| bulk_solve(keys, threads)),
         ("perfecta", &|place| bulk_create(keys, place, threads, Durability::Process)),
         ("perfecta, durable", &|place| bulk_create(keys, place, threads, Durability::Power)),
     ];
@@ -103,6 +111,16 @@ impl std::fmt::Display for Spread {
     }
 }
 
+/// Read, solve, verify; render and write nothing.
+fn bulk_solve(keys: &str, threads: NonZeroUsize) {
+    let mut job = Job::new(Inputs::tree(keys));
+    job.limits.threads = threads;
+    job.limits.cpus = threads;
+    let runtime = Runtime::new(None, CancelFlag::default());
+    let summary = run(&job, &runtime, &mut |_: &Event<'_>| {}).expect("the job runs");
+    assert_eq!(summary.ok, summary.tables, "every table is solved");
+}
+
 /// The whole of it: solve, verify, write, read back, publish.
 fn bulk_create(keys: &str, place: &Path, threads: NonZeroUsize, durability: Durability) {
     let mut job = Job::new(Inputs::tree(keys));
@@ -159,10 +177,22 @@ enum Share {
     Parts,
 }
 
+/// What is done to a directory after its files were written.
+#[derive(Clone, Copy)]
+enum Finish {
+    /// It was made in its place.
+    Close,
+    /// It was made in a stage and is renamed into its place.
+    Rename,
+    /// Each file is read back by the descriptor that wrote it, too.
+    ReadBackAndRename,
+}
+
 /// Creates the tree by the fewest calls: mkdir, openat of the directory; openat, write, close of
 /// each file, relative to it.
-fn create(tree: &[Directory], place: &Path, threads: usize, share: Share) {
+fn create(tree: &[Directory], place: &Path, threads: usize, share: Share, finish: Finish) {
     std::fs::create_dir(place).expect("the place is new");
+    std::fs::create_dir(place.join(STAGE)).expect("the place is new");
     for parent in parents(tree) {
         std::fs::create_dir_all(place.join(parent)).expect("it can be made");
     }
@@ -177,8 +207,13 @@ fn create(tree: &[Directory], place: &Path, threads: usize, share: Share) {
                     Share::Dealt => (thread, threads, tree.len()),
                     Share::Parts => (thread * part, 1, part),
                 };
-                for directory in tree.iter().skip(skipped).step_by(step).take(taken) {
-                    create_directory(root, directory);
+                let mine = tree.iter().enumerate().skip(skipped).step_by(step).take(taken);
+                for (number, directory) in mine {
+                    match finish {
+                        Finish::Close => create_directory(root, &directory.path, directory, false),
+                        Finish::Rename => create_staged(root, number, directory, false),
+                        Finish::ReadBackAndRename => create_staged(root, number, directory, true),
+                    }
                 }
             });
         }
@@ -193,15 +228,31 @@ fn parents(tree: &[Directory]) -> Vec<&Path> {
     parents
 }
 
-fn create_directory(root: &impl std::os::fd::AsFd, directory: &Directory) {
+/// Where directories are made that are renamed afterwards.
+const STAGE: &str = ".stage";
+
+fn create_staged(root: &impl AsFd, number: usize, directory: &Directory, read_back: bool) {
+    let stage = Path::new(STAGE).join(number.to_string());
+    create_directory(root, &stage, directory, read_back);
+    let flags = RenameFlags::NOREPLACE;
+    renameat_with(root, &stage, root, &directory.path, flags).expect("the name is free");
+}
+
+fn create_directory(root: &impl AsFd, path: &Path, directory: &Directory, read_back: bool) {
     let (make, new) = (Mode::from_raw_mode(0o755), Mode::from_raw_mode(0o644));
-    mkdirat(root, &directory.path, make).expect("it is new");
+    mkdirat(root, path, make).expect("it is new");
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = openat(root, &directory.path, flags, Mode::empty()).expect("it was just made");
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let opened = openat(root, path, flags, Mode::empty()).expect("it was just made");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut back = Vec::new();
     for (name, bytes) in &directory.files {
         let file = openat(&opened, name, flags, new).expect("the file is new");
         let written = rustix::io::write(&file, bytes).expect("it can be written");
         assert_eq!(written, bytes.len(), "the disk is full");
+        if read_back {
+            back.resize(bytes.len(), 0);
+            let read = rustix::io::pread(&file, &mut back, 0).expect("it can be read");
+            assert!(back[..read] == bytes[..], "the file holds what was written");
+        }
     }
 }
