@@ -222,9 +222,9 @@ struct Stats {
 async fn stats(State(control): Shared) -> Json<Stats> {
     let machine = control.machine_report().await;
     let registry = control.registry.lock();
-    let progress = registry.iter().filter_map(|record| record.status().progress);
+    let progress = registry.iter().filter_map(|record| record.progress());
     let ledger_difference = progress.map(|progress| progress.difference().abs()).sum();
-    let requests_kept = registry.iter().count();
+    let requests_kept = registry.len();
     drop(registry);
     Json(Stats { load: control.ping(), requests_kept, ledger_difference, machine })
 }

@@ -40,8 +40,11 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Requests that have not ended.
 const OUTSTANDING_MAX: usize = 10_000;
 
-/// Requests that have, and are kept: their reports take some 300 bytes a table.
-const ENDED_MAX: usize = 1_000;
+/// Requests that have, and are kept: twice as many, so that each is kept when all end at once.
+const ENDED_MAX: usize = 2 * OUTSTANDING_MAX;
+
+/// Tables that these tell of, together, at some 300 bytes each.
+const TABLES_MAX: usize = 250_000;
 
 /// Requests whose items are known at once; others wait to be listed.
 const JOBS_ACTIVE_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -239,6 +242,7 @@ impl Control {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
             ended_max: ENDED_MAX,
+            tables_max: TABLES_MAX,
             keep: options.keep,
         };
         let mut incarnation = [0; 4];
@@ -302,6 +306,7 @@ impl Control {
             observer: Box::new(move |event: &Event<'_>| observed.observe(event)),
             on_end: Box::new(move |outcome| {
                 ended.end(outcome, control.process_use(), SystemClock.now());
+                control.registry.lock().note_end(&ended.id);
                 control.counts.ended(&ended.status());
                 control.num_ended.send_modify(|count| *count += 1);
             }),
@@ -323,10 +328,9 @@ impl Control {
 
     pub(crate) fn ping(&self) -> Ping {
         let registry = self.registry.lock();
-        let (mut running, mut queued, mut outstanding) = (0, 0, 0);
+        let (mut running, mut queued) = (0, 0);
         for record in registry.outstanding() {
-            outstanding += 1;
-            if let Some(progress) = record.status().progress {
+            if let Some(progress) = record.progress() {
                 running += u64::from(progress.running);
                 queued += u64::from(progress.queued);
             }
@@ -337,7 +341,7 @@ impl Control {
             build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
             process: std::process::id(),
             uptime_seconds: (SystemClock.now() - self.begun).as_secs_f64(),
-            requests_outstanding: outstanding,
+            requests_outstanding: registry.num_outstanding(),
             items_running: running,
             items_queued: queued,
             is_draining: self.phase() != Phase::Serving,
@@ -366,8 +370,10 @@ impl Control {
     /// A worker is gone by a bug: nothing will be done any more, and nobody should wait for it.
     fn lost(&self) {
         self.advance(Phase::Ending);
-        for record in self.registry.lock().iter() {
+        let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
+        for record in records {
             record.end_lost(SystemClock.now());
+            self.registry.lock().note_end(&record.id);
         }
         self.num_ended.send_modify(|count| *count += 1);
     }
@@ -378,7 +384,7 @@ impl Control {
     }
 
     async fn until_idle(&self) {
-        let is_idle = |_: &u64| self.registry.lock().outstanding().next().is_none();
+        let is_idle = |_: &u64| self.registry.lock().num_outstanding() == 0;
         let _ = self.num_ended.subscribe().wait_for(is_idle).await;
     }
 

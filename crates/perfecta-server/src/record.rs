@@ -159,6 +159,16 @@ impl Record {
         self.told.lock().status(&self.id)
     }
 
+    /// How many tables it tells of.
+    pub(crate) fn num_tables(&self) -> usize {
+        self.told.lock().reports.len()
+    }
+
+    /// How far it is, once its items are known.
+    pub(crate) fn progress(&self) -> Option<ProgressLine> {
+        self.told.lock().progress.clone()
+    }
+
     /// A page of the items that have settled.
     pub(crate) fn items(&self, offset: usize, limit: usize) -> Items {
         let told = self.told.lock();

@@ -1,6 +1,6 @@
 //! All requests that are kept, and how many there may be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ pub(crate) struct RegistryLimits {
     pub(crate) outstanding_max: usize,
     /// Requests that have.
     pub(crate) ended_max: usize,
+    /// What these tell of tables, together.
+    pub(crate) tables_max: usize,
     /// How long these are kept.
     pub(crate) keep: Duration,
 }
@@ -25,9 +27,20 @@ pub(crate) struct Registry {
     /// Tells this daemon's ids from an earlier one's.
     incarnation: u32,
     next_number: u64,
-    records: BTreeMap<u64, Arc<Record>>,
+    entries: BTreeMap<u64, Entry>,
     numbers: HashMap<String, u64>,
     by_idempotency_key: HashMap<String, u64>,
+    /// Numbers of those that have not ended.
+    outstanding: BTreeSet<u64>,
+    /// Numbers of those that have, in the order of their ends; some may be forgotten by now.
+    ended: VecDeque<u64>,
+    /// What these tell of tables, together.
+    num_tables: usize,
+}
+
+struct Entry {
+    record: Arc<Record>,
+    idempotency_key: Option<String>,
 }
 
 /// What came of asking for a record.
@@ -44,9 +57,12 @@ impl Registry {
             limits,
             incarnation,
             next_number: 1,
-            records: BTreeMap::new(),
+            entries: BTreeMap::new(),
             numbers: HashMap::new(),
             by_idempotency_key: HashMap::new(),
+            outstanding: BTreeSet::new(),
+            ended: VecDeque::new(),
+            num_tables: 0,
         }
     }
 
@@ -63,14 +79,14 @@ impl Registry {
         self.sweep(now);
         let known = idempotency_key.as_ref().and_then(|key| self.by_idempotency_key.get(key));
         if let Some(number) = known {
-            let record = &self.records[number];
+            let record = &self.entries[number].record;
             if record.spec != spec {
                 let detail = "another request was sent with this idempotency key";
                 return Err(Problem::new(ProblemKind::Conflict, detail, "send a key of its own"));
             }
             return Ok(Admission::Repeated(Arc::clone(record)));
         }
-        let outstanding = self.outstanding().count();
+        let outstanding = self.num_outstanding();
         if outstanding >= self.limits.outstanding_max {
             let detail = format!("{outstanding} requests have not ended");
             return Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"));
@@ -79,12 +95,22 @@ impl Registry {
         self.next_number += 1;
         let id = format!("{:08x}-{number}", self.incarnation);
         self.numbers.insert(id.clone(), number);
-        if let Some(key) = idempotency_key {
-            self.by_idempotency_key.insert(key, number);
+        if let Some(key) = &idempotency_key {
+            self.by_idempotency_key.insert(key.clone(), number);
         }
         let record = Arc::new(Record::new(id, spec));
-        self.records.insert(number, Arc::clone(&record));
+        self.entries.insert(number, Entry { record: Arc::clone(&record), idempotency_key });
+        self.outstanding.insert(number);
         Ok(Admission::Fresh(record))
+    }
+
+    /// Takes in that a request has ended.
+    pub(crate) fn note_end(&mut self, id: &str) {
+        let number = self.numbers.get(id).copied();
+        if let Some(number) = number.filter(|number| self.outstanding.remove(number)) {
+            self.ended.push_back(number);
+            self.num_tables += self.entries[&number].record.num_tables();
+        }
     }
 
     /// The request of an id.
@@ -93,7 +119,7 @@ impl Registry {
     /// [`Problem`] if there is none.
     pub(crate) fn find(&self, id: &str) -> Result<Arc<Record>, Problem> {
         let number = self.numbers.get(id).ok_or_else(|| Problem::no_such_request(id))?;
-        Ok(Arc::clone(&self.records[number]))
+        Ok(Arc::clone(&self.entries[number].record))
     }
 
     /// Forgets a request that has ended.
@@ -112,38 +138,55 @@ impl Registry {
 
     /// All requests, in the order in which they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.records.values()
+        self.entries.values().map(|entry| &entry.record)
+    }
+
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Those that have not ended.
     pub(crate) fn outstanding(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.iter().filter(|record| record.ended_at().is_none())
+        self.outstanding.iter().map(|number| &self.entries[number].record)
     }
 
-    /// Forgets what was kept long enough, and the oldest of what is too much.
+    /// How many these are.
+    pub(crate) fn num_outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// Forgets what was kept long enough, and of what is too much, what ended first.
     pub(crate) fn sweep(&mut self, now: Duration) {
-        let ended =
-            self.records.iter().filter_map(|(number, record)| Some((*number, record.ended_at()?)));
-        let ended: Vec<(u64, Duration)> = ended.collect();
-        let excess = ended.len().saturating_sub(self.limits.ended_max);
-        for (place, (number, at)) in ended.into_iter().enumerate() {
-            if place < excess || now.saturating_sub(at) > self.limits.keep {
-                self.remove(number);
+        while let Some(&number) = self.ended.front() {
+            let at = self.entries.get(&number).and_then(|entry| entry.record.ended_at());
+            let is_old = at.is_none_or(|at| now.saturating_sub(at) > self.limits.keep);
+            let is_much = self.ended.len() > self.limits.ended_max
+                || (self.num_tables > self.limits.tables_max && self.ended.len() > 1);
+            if !is_old && !is_much {
+                break;
             }
+            self.ended.pop_front();
+            self.remove(number);
         }
     }
 
     fn remove(&mut self, number: u64) {
-        if let Some(record) = self.records.remove(&number) {
+        if let Some(Entry { record, idempotency_key }) = self.entries.remove(&number) {
             self.numbers.remove(&record.id);
-            self.by_idempotency_key.retain(|_, other| *other != number);
+            if !self.outstanding.remove(&number) {
+                self.num_tables -= record.num_tables();
+            }
+            if let Some(key) = idempotency_key {
+                self.by_idempotency_key.remove(&key);
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use perfecta_jobs::Summary;
+    use perfecta_jobs::{Event, ItemReport, Progress, Status, Summary};
 
     use super::*;
     use crate::report::ProcessUse;
@@ -151,7 +194,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn registry() -> Registry {
-        let limits = RegistryLimits { outstanding_max: 2, ended_max: 2, keep: 10 * SECOND };
+        let limits =
+            RegistryLimits { outstanding_max: 2, ended_max: 2, tables_max: 3, keep: 10 * SECOND };
         Registry::new(limits, 0xabc)
     }
 
@@ -167,9 +211,10 @@ mod tests {
         }
     }
 
-    fn end(record: &Record, at: Duration) {
+    fn end(registry: &mut Registry, record: &Record, at: Duration) {
         let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
         record.end(Ok(Summary::default()), process, at);
+        registry.note_end(&record.id);
     }
 
     #[test]
@@ -179,7 +224,7 @@ mod tests {
         admit(&mut registry, SECOND);
         let refused = registry.admit(spec("/a"), None, SECOND).map(drop).unwrap_err();
         assert_eq!(refused.kind, ProblemKind::Busy);
-        end(&first, SECOND);
+        end(&mut registry, &first, SECOND);
         admit(&mut registry, SECOND);
     }
 
@@ -204,7 +249,7 @@ mod tests {
         let ids: Vec<String> = (1..=3)
             .map(|at| {
                 let record = admit(&mut registry, at * SECOND);
-                end(&record, at * SECOND);
+                end(&mut registry, &record, at * SECOND);
                 record.id.clone()
             })
             .collect();
@@ -219,11 +264,40 @@ mod tests {
     }
 
     #[test]
+    fn of_requests_that_ended_so_many_are_kept_as_tell_of_so_many_tables() {
+        let mut registry = registry();
+        let mut with_tables = |count: usize| {
+            let record = admit(&mut registry, SECOND);
+            let report = ItemReport {
+                keys_file: "a.keys".into(),
+                identifier: "a".to_owned(),
+                status: Status::Ok,
+                keys: 1,
+                search: None,
+                bytes: 0,
+                files: 0,
+                error: None,
+            };
+            let progress = Progress::default();
+            let settled = Event::Settled { report: &report, progress: &progress };
+            (0..count).for_each(|_| record.observe(&settled));
+            end(&mut registry, &record, SECOND);
+            registry.sweep(SECOND);
+            registry.iter().map(|record| record.num_tables()).collect::<Vec<_>>()
+        };
+        assert_eq!(with_tables(2), [2]);
+        assert_eq!(with_tables(1), [2, 1]);
+        assert_eq!(with_tables(2), [1, 2]);
+        // The last one can be asked for, however large it is.
+        assert_eq!(with_tables(9), [9]);
+    }
+
+    #[test]
     fn a_request_that_has_not_ended_is_not_forgotten() {
         let mut registry = registry();
         let record = admit(&mut registry, SECOND);
         assert_eq!(registry.forget(&record.id).unwrap_err().kind, ProblemKind::Conflict);
-        end(&record, SECOND);
+        end(&mut registry, &record, SECOND);
         registry.forget(&record.id).unwrap();
         assert_eq!(registry.forget(&record.id).unwrap_err().kind, ProblemKind::NotFound);
     }
