@@ -28,6 +28,8 @@ pub(crate) struct Registry {
     records: BTreeMap<u64, Arc<Record>>,
     numbers: HashMap<String, u64>,
     by_idempotency_key: HashMap<String, u64>,
+    /// Requests that are not kept any more, and the journal has not been told.
+    forgotten: Vec<String>,
 }
 
 /// What came of asking for a record.
@@ -47,6 +49,7 @@ impl Registry {
             records: BTreeMap::new(),
             numbers: HashMap::new(),
             by_idempotency_key: HashMap::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -75,16 +78,38 @@ impl Registry {
             let detail = format!("{outstanding} requests have not ended");
             return Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"));
         }
+        let record = Arc::new(Record::new(self.fresh_id(), spec));
+        self.insert(Arc::clone(&record), idempotency_key);
+        Ok(Admission::Fresh(record))
+    }
+
+    /// An id that no request has, also none of an earlier daemon.
+    fn fresh_id(&mut self) -> String {
+        loop {
+            let id = format!("{:08x}-{}", self.incarnation, self.next_number);
+            if !self.numbers.contains_key(&id) {
+                return id;
+            }
+            self.next_number += 1;
+        }
+    }
+
+    /// Takes a request in that was accepted.
+    pub(crate) fn insert(&mut self, record: Arc<Record>, idempotency_key: Option<String>) {
         let number = self.next_number;
         self.next_number += 1;
-        let id = format!("{:08x}-{number}", self.incarnation);
-        self.numbers.insert(id.clone(), number);
+        self.numbers.insert(record.id.clone(), number);
         if let Some(key) = idempotency_key {
             self.by_idempotency_key.insert(key, number);
         }
-        let record = Arc::new(Record::new(id, spec));
-        self.records.insert(number, Arc::clone(&record));
-        Ok(Admission::Fresh(record))
+        self.records.insert(number, record);
+    }
+
+    /// Takes a request out that was not accepted after all.
+    pub(crate) fn withdraw(&mut self, id: &str) {
+        if let Some(number) = self.numbers.get(id).copied() {
+            self.remove(number);
+        }
     }
 
     /// The request of an id.
@@ -128,9 +153,15 @@ impl Registry {
         let excess = ended.len().saturating_sub(self.limits.ended_max);
         for (place, (number, at)) in ended.into_iter().enumerate() {
             if place < excess || now.saturating_sub(at) > self.limits.keep {
+                self.forgotten.push(self.records[&number].id.clone());
                 self.remove(number);
             }
         }
+    }
+
+    /// What was swept since this was asked for last.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn remove(&mut self, number: u64) {
