@@ -1,6 +1,7 @@
 //! Where a daemon is: the same for those that serve and those that ask.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -35,6 +36,17 @@ impl EndpointOptions {
                 Endpoint::named(&self.name, directory).map_err(|error| endpoint_failure(&error))
             }
         }
+    }
+
+    /// The options of a command that is to mean the same daemon.
+    ///
+    /// # Errors
+    /// If a relative path has nothing to be resolved from.
+    pub(crate) fn arguments(&self) -> std::io::Result<[OsString; 2]> {
+        Ok(match &self.endpoint {
+            Some(path) => ["--endpoint".into(), std::path::absolute(path)?.into_os_string()],
+            None => ["--name".into(), self.name.clone().into()],
+        })
     }
 }
 

@@ -87,6 +87,7 @@ async fn submit(
         })
     });
     let record = control.submit(spec, key.transpose()?)?;
+    record.until_kept().await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: record.id.clone() })))
 }
 
@@ -119,7 +120,7 @@ async fn status(
 }
 
 async fn forget(State(control): Shared, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    control.registry.lock().forget(&id)?;
+    control.forget(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -201,7 +202,7 @@ async fn cancel(
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<RequestStatus>), Problem> {
     let record = control.registry.lock().find(&id)?;
-    record.cancel.cancel();
+    control.cancel(&record).await;
     Ok((StatusCode::ACCEPTED, Json(record.status())))
 }
 

@@ -1,7 +1,7 @@
 //! A client of the daemon: plain HTTP on its socket, and what silence means.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -120,14 +120,26 @@ impl Client {
         }
     }
 
-    /// Hands a request in, and says its id.
+    /// An idempotency key that nobody else has.
+    #[must_use]
+    pub fn fresh_key() -> String {
+        let mut random = [0; 16];
+        // Where the system has none, process and time tell it from others.
+        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::NONBLOCK);
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        format!("{}-{time:x}-{:032x}", std::process::id(), u128::from_le_bytes(random))
+    }
+
+    /// Hands a request in, and says its id. With the same key it is the same request, whether or not
+    /// an answer was heard before.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn submit(&self, spec: &JobSpec) -> Result<String, ClientError> {
+    pub async fn submit(&self, spec: &JobSpec, key: &str) -> Result<String, ClientError> {
         let body =
             serde_json::to_vec(spec).map_err(|error| ClientError::Nonsense(error.to_string()))?;
-        let accepted: Accepted = self.ask(Method::POST, "/v1/requests", body, PATIENCE).await?;
+        let asked = Asked { method: Method::POST, path: "/v1/requests", body, key: Some(key) };
+        let accepted: Accepted = self.ask(asked).await?;
         Ok(accepted.id)
     }
 
@@ -136,7 +148,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.ask(Method::GET, path, Vec::new(), PATIENCE).await
+        self.ask(Asked { method: Method::GET, path, body: Vec::new(), key: None }).await
     }
 
     /// Asks for something to be done.
@@ -144,7 +156,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.ask(Method::POST, path, Vec::new(), PATIENCE).await
+        self.ask(Asked { method: Method::POST, path, body: Vec::new(), key: None }).await
     }
 
     /// Follows a request: tells of it until it has ended.
@@ -162,7 +174,8 @@ impl Client {
             AllTables::FailedOnly => "failed",
         };
         let path = format!("/v1/requests/{id}/events?tables={wanted}");
-        let (response, _connection) = self.send(Method::GET, &path, Vec::new(), PATIENCE).await?;
+        let asked = Asked { method: Method::GET, path: &path, body: Vec::new(), key: None };
+        let (response, _connection) = self.send(asked).await?;
         if !response.status().is_success() {
             let body = timeout(PATIENCE, response.into_body().collect()).await;
             let body = body.map_err(|_| self.silent())?.map_err(|error| self.gone(&error))?;
@@ -185,16 +198,10 @@ impl Client {
         }
     }
 
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-        patience: Duration,
-    ) -> Result<T, ClientError> {
-        let (response, _connection) = self.send(method, path, body, patience).await?;
+    async fn ask<T: DeserializeOwned>(&self, asked: Asked<'_>) -> Result<T, ClientError> {
+        let (response, _connection) = self.send(asked).await?;
         let is_success = response.status().is_success();
-        let body = timeout(patience, response.into_body().collect()).await;
+        let body = timeout(PATIENCE, response.into_body().collect()).await;
         let body = body.map_err(|_| self.silent())?.map_err(|error| self.gone(&error))?.to_bytes();
         if !is_success {
             return Err(refusal(&body));
@@ -202,32 +209,19 @@ impl Client {
         serde_json::from_slice(&body).map_err(|error| ClientError::Nonsense(error.to_string()))
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Vec<u8>,
-        patience: Duration,
-    ) -> Result<(Response<Incoming>, Connected), ClientError> {
+    async fn send(&self, asked: Asked<'_>) -> Result<(Response<Incoming>, Connected), ClientError> {
         let sending = async {
             let stream = UnixStream::connect(self.endpoint.path()).await;
             let stream = stream.map_err(|error| self.unreachable(&error))?;
             let (mut sender, connection) =
                 http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.gone(&error))?;
             let connection = Connected(tokio::spawn(async move { drop(connection.await) }));
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header("host", "localhost")
-                .header("content-type", "application/json")
-                .header(PROTOCOL_HEADER, PROTOCOL)
-                .body(Full::new(Bytes::from(body)))
-                .expect("the parts are valid");
-            let response = sender.send_request(request).await.map_err(|error| self.gone(&error))?;
+            let response =
+                sender.send_request(asked.request()).await.map_err(|error| self.gone(&error))?;
             Ok((response, connection))
         };
         let (response, connection) =
-            timeout(patience, sending).await.map_err(|_| self.silent())??;
+            timeout(PATIENCE, sending).await.map_err(|_| self.silent())??;
         let theirs = response.headers().get(PROTOCOL_HEADER);
         if theirs.is_none_or(|version| version.as_bytes() != PROTOCOL.to_string().as_bytes()) {
             let theirs = theirs.and_then(|version| version.to_str().ok()).unwrap_or("none");
@@ -256,6 +250,30 @@ impl Client {
             io::ErrorKind::WouldBlock => self.silent(),
             _ => self.gone(error),
         }
+    }
+}
+
+/// What is asked for.
+struct Asked<'a> {
+    method: Method,
+    path: &'a str,
+    body: Vec<u8>,
+    /// The idempotency key.
+    key: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    fn request(self) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(self.path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header(PROTOCOL_HEADER, PROTOCOL);
+        if let Some(key) = self.key {
+            request = request.header("idempotency-key", key);
+        }
+        request.body(Full::new(Bytes::from(self.body))).expect("the parts are valid")
     }
 }
 

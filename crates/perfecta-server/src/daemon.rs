@@ -20,16 +20,24 @@ use perfecta_jobs::{
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
-use crate::endpoint::{Endpoint, EndpointError};
+use crate::endpoint::{Endpoint, EndpointError, Listening};
+use crate::journal::{Entry, Journal, JournalError};
 use crate::metrics::SharedCounts;
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
 use crate::registry::{Admission, Registry, RegistryLimits};
 use crate::report::ProcessUse;
 use crate::spec::{Bounds, JobSpec};
+use crate::state::{StateDirectory, StateError};
 use crate::wire::{PROTOCOL, Ping};
 
 mod control;
+mod keep;
+mod supervise;
+
+use self::control::Ends;
+use self::keep::{ClosingJournal, Keeping};
+pub use self::supervise::{News, Supervisor};
 
 /// After so long without anything happening to it, an item is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -60,8 +68,12 @@ pub struct ServeOptions {
     pub bounds: Bounds,
     /// How long requests may go on when it is asked to end.
     pub grace: Duration,
+    /// After how long without anything to do it ends.
+    pub idle_exit: Option<Duration>,
     /// How long requests that have ended are kept.
     pub keep: Duration,
+    /// Where requests are kept that outlive it.
+    pub state: Option<StateDirectory>,
     /// The most threads that the process has beside those for the work.
     pub threads_beside: usize,
     /// Says how much memory the process ever had resident.
@@ -74,6 +86,12 @@ pub enum ServeError {
     /// Its place cannot be had.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// What it keeps cannot be where it was to be.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What it keeps cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The machine is not as it was wanted.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -82,20 +100,33 @@ pub enum ServeError {
     Start(io::Error),
 }
 
-/// Serves until it is asked to end, and everything has.
+/// Serves until it is asked to end, and everything has; on a socket of its own, or on one that it
+/// was started for.
 ///
 /// # Errors
 /// [`ServeError`] if it cannot begin.
 ///
 /// # Panics
 /// If a worker was lost by a bug, or the accounts do not add up at the end.
-pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(), ServeError> {
-    let mut place = options.endpoint.listen()?;
+pub fn serve(
+    options: &ServeOptions,
+    activation: Option<UnixListener>,
+    supervisor: &dyn Supervisor,
+    notice: &(dyn Fn(&str) + Sync),
+) -> Result<(), ServeError> {
+    let mut place = match activation {
+        Some(listener) => Listening::adopt(listener)?,
+        None => options.endpoint.listen()?,
+    };
+    let Keeping { journal, writer, left, lock: _lock } =
+        Keeping::open(options.state.as_ref(), options.keep)?;
     let machine = Machine::start(&options.machine)?;
     machine.notices().iter().for_each(|told| notice(told));
     let (orders, incoming) = mpsc::channel();
-    let threads_max = options.threads_beside + machine.threads_max(options.bounds.threads.get());
-    let control = Arc::new(Control::new(options, threads_max, orders));
+    let threads_beside = options.threads_beside + usize::from(writer.is_some());
+    let threads_max = threads_beside + machine.threads_max(options.bounds.threads.get());
+    let control = Arc::new(Control::new(options, threads_max, orders, journal));
+    control.restore(left, notice);
     let session = Session::new(
         SessionRuntime { engines: &machine, clock: &SystemClock, tracer: None },
         SessionLimits {
@@ -109,10 +140,16 @@ pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(
     let lost = || control.lost();
     let listener = place.take_listener();
     std::thread::scope(|scope| {
+        let _closing = ClosingJournal(&control.journal);
         let control_thread = start_workers(scope, &session, &lost, notice).and_then(|_| {
+            if let Some(writer) = writer {
+                let builder = std::thread::Builder::new().name("journal".to_owned());
+                builder.spawn_scoped(scope, || writer.run(notice))?;
+            }
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);
-            builder.spawn_scoped(scope, move || control_thread(listener, &control, options.grace))
+            let ends = Ends { grace: options.grace, idle: options.idle_exit };
+            builder.spawn_scoped(scope, move || control::run(listener, &control, ends, supervisor))
         });
         let control_thread = control_thread.map_err(|error| {
             session.close();
@@ -121,29 +158,11 @@ pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(
         take_orders(&session, &machine, &incoming, notice);
         session.close();
         let ended = control_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        control.journal.note(&Entry::Stopped {});
         ended.map_err(ServeError::Start)
     })?;
     session.assert_quiet();
     Ok(())
-}
-
-fn control_thread(
-    listener: UnixListener,
-    control: &Arc<Control>,
-    grace: Duration,
-) -> io::Result<()> {
-    // Whatever becomes of this thread, the one that takes orders is not to wait for it.
-    let _closing = Closing(control);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(control::serve(listener, control, grace))
-}
-
-struct Closing<'c>(&'c Control);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.orders.lock().take();
-    }
 }
 
 /// What the control thread asks of the one that has the session.
@@ -228,9 +247,12 @@ pub(crate) struct Control {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) counts: SharedCounts,
     pub(crate) bounds: Bounds,
+    journal: Journal,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
     num_ended: watch::Sender<u64>,
+    /// Connections so far.
+    visits: watch::Sender<u64>,
     orders: Mutex<Option<Sender<Order>>>,
     begun: Duration,
     threads_max: usize,
@@ -238,7 +260,12 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn new(options: &ServeOptions, threads_max: usize, orders: Sender<Order>) -> Self {
+    fn new(
+        options: &ServeOptions,
+        threads_max: usize,
+        orders: Sender<Order>,
+        journal: Journal,
+    ) -> Self {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
             ended_max: ENDED_MAX,
@@ -252,8 +279,10 @@ impl Control {
             registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
             counts: SharedCounts::default(),
             bounds: options.bounds,
+            journal,
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
+            visits: watch::Sender::new(0),
             orders: Mutex::new(Some(orders)),
             begun: SystemClock.now(),
             threads_max,
@@ -261,13 +290,14 @@ impl Control {
         }
     }
 
-    /// Takes a request, or finds it.
+    /// Takes a request, or finds it. It is accepted when it is kept.
     pub(crate) fn submit(
         self: &Arc<Self>,
         spec: JobSpec,
         idempotency_key: Option<String>,
     ) -> Result<Arc<Record>, Problem> {
         let (job, artifacts) = spec.checked(&self.bounds)?;
+        let key = idempotency_key.clone();
         let admission = {
             let mut registry = self.registry.lock();
             // Under this lock, so that a drain waits for all that were admitted.
@@ -284,8 +314,7 @@ impl Control {
         match admission {
             Admission::Repeated(record) => Ok(record),
             Admission::Fresh(record) => {
-                self.counts.accepted();
-                self.order(Order::Submit(Box::new(self.request(job, artifacts, &record))));
+                self.keep(self.request(job, artifacts, &record), &record, key);
                 Ok(record)
             }
         }
@@ -306,7 +335,7 @@ impl Control {
             observer: Box::new(move |event: &Event<'_>| observed.observe(event)),
             on_end: Box::new(move |outcome| {
                 ended.end(outcome, control.process_use(), SystemClock.now());
-                control.registry.lock().note_end(&ended.id);
+                control.note_end(&ended);
                 control.counts.ended(&ended.status());
                 control.num_ended.send_modify(|count| *count += 1);
             }),
@@ -367,25 +396,17 @@ impl Control {
         });
     }
 
-    /// A worker is gone by a bug: nothing will be done any more, and nobody should wait for it.
-    fn lost(&self) {
-        self.advance(Phase::Ending);
-        let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
-        for record in records {
-            record.end_lost(SystemClock.now());
-            self.registry.lock().note_end(&record.id);
-        }
-        self.num_ended.send_modify(|count| *count += 1);
-    }
-
     async fn until_phase(&self, phase: Phase) {
         // The sender is ours, so there is no error.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 
     async fn until_idle(&self) {
-        let is_idle = |_: &u64| self.registry.lock().num_outstanding() == 0;
-        let _ = self.num_ended.subscribe().wait_for(is_idle).await;
+        let _ = self.num_ended.subscribe().wait_for(|_| self.is_idle()).await;
+    }
+
+    fn is_idle(&self) -> bool {
+        self.registry.lock().num_outstanding() == 0
     }
 
     fn cancel_all(&self) {

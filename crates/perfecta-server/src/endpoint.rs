@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,11 @@ use rustix::io::Errno;
 
 /// The place of a daemon's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint(PathBuf);
+pub struct Endpoint {
+    path: PathBuf,
+    /// Under which it keeps its state.
+    state_name: String,
+}
 
 /// Why a daemon cannot listen at its endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +68,10 @@ impl Endpoint {
     /// The socket of a path.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        let path = path.into();
+        // A name has no percent sign, so no two endpoints share a state.
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        Self { state_name: escaped(absolute.as_os_str().as_bytes()), path }
     }
 
     /// The socket of a name, below the user's directory for such things where there is one.
@@ -79,13 +87,18 @@ impl Endpoint {
             Some(directory) => directory.join("perfecta"),
             None => format!("/tmp/perfecta-{}", rustix::process::geteuid().as_raw()).into(),
         };
-        Ok(Self(directory.join(format!("{name}.sock"))))
+        Ok(Self { path: directory.join(format!("{name}.sock")), state_name: name.to_owned() })
     }
 
     /// The socket.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// What its state is kept under.
+    pub(crate) fn state_name(&self) -> &str {
+        &self.state_name
     }
 
     /// Takes the place.
@@ -93,83 +106,118 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError`] if it is another's, or not safe.
     pub(crate) fn listen(&self) -> Result<Listening, EndpointError> {
-        self.prepare_directory()?;
-        let lock = self.lock()?;
-        let failed = |action, error| EndpointError::System { action, path: self.0.clone(), error };
-        match fs::remove_file(&self.0) {
+        own_directory(self.directory())?;
+        let lock = lock_file(&self.path.with_extension("lock"))?
+            .ok_or_else(|| EndpointError::Locked(self.path.clone()))?;
+        let failed =
+            |action, error| EndpointError::System { action, path: self.path.clone(), error };
+        match fs::remove_file(&self.path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("remove a dead daemon's socket", error)),
         }
-        let listener = UnixListener::bind(&self.0).map_err(|error| failed("listen", error))?;
+        let listener = UnixListener::bind(&self.path).map_err(|error| failed("listen", error))?;
         // Until here the directory's mode keeps others out.
-        fs::set_permissions(&self.0, Permissions::from_mode(0o600))
+        fs::set_permissions(&self.path, Permissions::from_mode(0o600))
             .and_then(|()| listener.set_nonblocking(true))
             .map_err(|error| failed("restrict the socket", error))?;
-        Ok(Listening { listener: Some(listener), path: self.0.clone(), _lock: lock })
+        Ok(Listening { listener: Some(listener), own: Some((self.path.clone(), lock)) })
+    }
+
+    /// The lock of whoever starts a daemon here; `None` while somebody else does.
+    ///
+    /// # Errors
+    /// [`EndpointError`] if the place is not safe.
+    pub fn lock_start(&self) -> Result<Option<File>, EndpointError> {
+        own_directory(self.directory())?;
+        lock_file(&self.path.with_extension("starting"))
     }
 
     fn directory(&self) -> &Path {
-        match self.0.parent() {
+        match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         }
     }
+}
 
-    fn prepare_directory(&self) -> Result<(), EndpointError> {
-        let directory = self.directory().to_owned();
-        match DirBuilder::new().mode(0o700).create(&directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                let action = "make the directory";
-                return Err(EndpointError::System { action, path: directory, error });
-            }
-        }
-        let found = fs::symlink_metadata(&directory).map_err(|error| EndpointError::System {
-            action: "inspect",
-            path: directory.clone(),
-            error,
-        })?;
-        let user = rustix::process::geteuid().as_raw();
-        let mode = found.mode() & 0o777;
-        let reason = if !found.is_dir() {
-            "is no directory".to_owned()
-        } else if found.uid() != user {
-            format!("belongs to user {}, not to {user}", found.uid())
-        } else if mode & 0o077 != 0 {
-            format!("others may use it (mode {mode:04o})")
-        } else {
-            return Ok(());
-        };
-        Err(EndpointError::Unsafe { directory, reason })
+/// Makes a directory that is nobody else's, or finds that it is one.
+///
+/// # Errors
+/// [`EndpointError`] if it is not.
+pub(crate) fn own_directory(directory: &Path) -> Result<(), EndpointError> {
+    let failed =
+        |action, error| Err(EndpointError::System { action, path: directory.to_owned(), error });
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return failed("make the directory", error),
     }
+    let found = match fs::symlink_metadata(directory) {
+        Ok(found) => found,
+        Err(error) => return failed("inspect", error),
+    };
+    let user = rustix::process::geteuid().as_raw();
+    let mode = found.mode() & 0o777;
+    let reason = if !found.is_dir() {
+        "is no directory".to_owned()
+    } else if found.uid() != user {
+        format!("belongs to user {}, not to {user}", found.uid())
+    } else if mode & 0o077 != 0 {
+        format!("others may use it (mode {mode:04o})")
+    } else {
+        return Ok(());
+    };
+    Err(EndpointError::Unsafe { directory: directory.to_owned(), reason })
+}
 
-    fn lock(&self) -> Result<File, EndpointError> {
-        let path = self.0.with_extension("lock");
-        let failed = |error: Errno| EndpointError::System {
-            action: "lock",
-            path: path.clone(),
-            error: error.into(),
-        };
-        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file.into()),
-            Err(Errno::WOULDBLOCK) => Err(EndpointError::Locked(self.0.clone())),
-            Err(error) => Err(failed(error)),
-        }
+/// A file that is locked until it is closed; `None` if somebody else has it.
+///
+/// # Errors
+/// [`EndpointError::System`].
+pub(crate) fn lock_file(path: &Path) -> Result<Option<File>, EndpointError> {
+    let failed = |error: Errno| EndpointError::System {
+        action: "lock",
+        path: path.to_owned(),
+        error: error.into(),
+    };
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file.into())),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(failed(error)),
     }
 }
 
-/// A place that is taken; leaving it takes the socket away.
+/// A path as one name.
+fn escaped(path: &[u8]) -> String {
+    let escape = |byte: &u8| match byte {
+        b'-' | b'_' | b'.' => char::from(*byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    path.iter().map(escape).collect()
+}
+
+/// A place that is taken; leaving it takes the socket away, unless it is somebody else's.
 pub(crate) struct Listening {
     listener: Option<UnixListener>,
-    path: PathBuf,
-    _lock: File,
+    own: Option<(PathBuf, File)>,
 }
 
 impl Listening {
+    /// Listens on a socket of whoever started this daemon. Its place is that one's business, and so is
+    /// it that there is one daemon; who connects is looked at all the same.
+    pub(crate) fn adopt(listener: UnixListener) -> Result<Self, EndpointError> {
+        listener.set_nonblocking(true).map_err(|error| EndpointError::System {
+            action: "listen",
+            path: "the socket that was passed".into(),
+            error,
+        })?;
+        Ok(Self { listener: Some(listener), own: None })
+    }
+
     /// The socket that listens.
     ///
     /// # Panics
@@ -181,8 +229,10 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // The lock says who is there; a socket that stays is replaced by the next.
-        let _ = fs::remove_file(&self.path);
+        if let Some((path, _lock)) = &self.own {
+            // The lock says who is there; a socket that stays is replaced by the next.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

@@ -21,14 +21,17 @@ mod api;
 mod daemon;
 mod endpoint;
 mod follow;
+mod journal;
 mod metrics;
 mod record;
 mod registry;
+mod state;
 
 pub mod client;
 
-pub use self::daemon::{ServeError, ServeOptions, serve};
+pub use self::daemon::{News, ServeError, ServeOptions, Supervisor, serve};
 pub use self::endpoint::{Endpoint, EndpointError};
+pub use self::journal::JournalError;
 pub use self::problem::{Problem, ProblemKind};
 pub use self::report::{
     ErrorLine, Line, ProcessUse, SCHEMA, SearchLine, SummaryLine, TableLine, line,
@@ -37,6 +40,7 @@ pub use self::spec::{
     Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec, SearchSpec,
     ShareSpec,
 };
+pub use self::state::{StateDirectory, StateError, own_session, private_file};
 pub use self::wire::{
     Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, ProgressLine, RequestState, RequestStatus,
 };

@@ -21,6 +21,8 @@ pub enum ProblemKind {
     Busy,
     /// The daemon takes no more requests: it ends.
     Draining,
+    /// The journal has no room for it.
+    Storage,
     /// The client speaks another version of the protocol.
     VersionMismatch,
 }
@@ -83,6 +85,7 @@ impl ProblemKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Storage => StatusCode::INSUFFICIENT_STORAGE,
             Self::VersionMismatch => StatusCode::BAD_REQUEST,
         }
     }
@@ -92,6 +95,7 @@ impl ProblemKind {
             Self::Malformed | Self::InvalidField => 2,
             Self::NotFound => 4,
             Self::Conflict => 7,
+            Self::Storage => 8,
             Self::Busy | Self::Draining => 11,
             Self::VersionMismatch => 13,
         }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, JobError, Status, Summary};
 use tokio::sync::watch;
 
+use crate::problem::Problem;
 use crate::report::{ErrorLine, ProcessUse, SummaryLine, TableLine};
 use crate::spec::JobSpec;
 use crate::wire::{Items, ProgressLine, RequestState, RequestStatus};
@@ -25,6 +26,8 @@ pub(crate) struct Record {
     changed: watch::Sender<()>,
     /// The end was told, and when.
     ended: watch::Sender<Option<Duration>>,
+    /// Whether it is in the journal, or why it cannot be.
+    kept: watch::Sender<Option<Result<(), Problem>>>,
 }
 
 #[derive(Default)]
@@ -41,6 +44,8 @@ struct Told {
 enum Outcome {
     Ran(SummaryLine, ExitClass),
     Refused(ErrorLine),
+    /// What an earlier daemon told of it.
+    Earlier(Box<RequestStatus>),
 }
 
 /// Which tables a reader wants to be told of.
@@ -79,7 +84,16 @@ impl Record {
             told: Mutex::default(),
             changed: watch::Sender::new(()),
             ended: watch::Sender::new(None),
+            kept: watch::Sender::new(None),
         }
+    }
+
+    /// A request of an earlier daemon that ended there, so long ago as `ended_at` says.
+    pub(crate) fn earlier(spec: JobSpec, status: RequestStatus, ended_at: Duration) -> Self {
+        let record = Self::new(status.id.clone(), spec);
+        record.told.lock().outcome = Some(Outcome::Earlier(Box::new(status)));
+        record.ended.send_replace(Some(ended_at));
+        record
     }
 
     /// Takes in what a worker tells.
@@ -127,17 +141,31 @@ impl Record {
         self.ended.send_replace(Some(now));
     }
 
-    /// The end of a request that nobody works on any more, because of a bug; nothing if it has ended.
-    pub(crate) fn end_lost(&self, now: Duration) {
-        let message = "the daemon lost a worker by a bug".to_owned();
-        let remedy = "please report it, with what the daemon printed";
-        let error = ErrorLine::new(ExitClass::Internal, message, Some(remedy));
+    /// The end of a request that nobody works on, and whether it was told: not if it has ended.
+    pub(crate) fn end_unworked(&self, error: ErrorLine, now: Duration) -> bool {
         let mut told = self.told.lock();
-        if told.outcome.is_none() {
-            told.outcome = Some(Outcome::Refused(error));
-            drop(told);
-            self.ended.send_replace(Some(now));
+        if told.outcome.is_some() {
+            return false;
         }
+        told.outcome = Some(Outcome::Refused(error));
+        drop(told);
+        self.ended.send_replace(Some(now));
+        true
+    }
+
+    /// Tells whether it is in the journal.
+    pub(crate) fn keep(&self, kept: Result<(), Problem>) {
+        self.kept.send_replace(Some(kept));
+    }
+
+    /// Returns when it is in the journal.
+    ///
+    /// # Errors
+    /// [`Problem`] if it cannot be; it is not run then.
+    pub(crate) async fn until_kept(&self) -> Result<(), Problem> {
+        let mut kept = self.kept.subscribe();
+        let kept = kept.wait_for(Option::is_some).await.expect("the sender is ours");
+        kept.clone().expect("it was waited for")
     }
 
     pub(crate) fn ended_at(&self) -> Option<Duration> {
@@ -205,6 +233,7 @@ impl Record {
 impl Told {
     fn status(&self, id: &str) -> RequestStatus {
         let (state, summary, error) = match &self.outcome {
+            Some(Outcome::Earlier(status)) => return (**status).clone(),
             None if self.progress.is_none() => (RequestState::Queued, None, None),
             None => (RequestState::Running, None, None),
             Some(Outcome::Ran(summary, ExitClass::Cancelled)) => {

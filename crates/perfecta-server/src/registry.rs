@@ -36,6 +36,8 @@ pub(crate) struct Registry {
     ended: VecDeque<u64>,
     /// What these tell of tables, together.
     num_tables: usize,
+    /// Requests that are not kept any more, and the journal has not been told.
+    forgotten: Vec<String>,
 }
 
 struct Entry {
@@ -63,6 +65,7 @@ impl Registry {
             outstanding: BTreeSet::new(),
             ended: VecDeque::new(),
             num_tables: 0,
+            forgotten: Vec::new(),
         }
     }
 
@@ -91,17 +94,44 @@ impl Registry {
             let detail = format!("{outstanding} requests have not ended");
             return Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"));
         }
+        let record = Arc::new(Record::new(self.fresh_id(), spec));
+        self.insert(Arc::clone(&record), idempotency_key);
+        Ok(Admission::Fresh(record))
+    }
+
+    /// An id that no request has, also none of an earlier daemon.
+    fn fresh_id(&mut self) -> String {
+        loop {
+            let id = format!("{:08x}-{}", self.incarnation, self.next_number);
+            if !self.numbers.contains_key(&id) {
+                return id;
+            }
+            self.next_number += 1;
+        }
+    }
+
+    /// Takes a request in that was accepted.
+    pub(crate) fn insert(&mut self, record: Arc<Record>, idempotency_key: Option<String>) {
         let number = self.next_number;
         self.next_number += 1;
-        let id = format!("{:08x}-{number}", self.incarnation);
-        self.numbers.insert(id.clone(), number);
+        self.numbers.insert(record.id.clone(), number);
         if let Some(key) = &idempotency_key {
             self.by_idempotency_key.insert(key.clone(), number);
         }
-        let record = Arc::new(Record::new(id, spec));
-        self.entries.insert(number, Entry { record: Arc::clone(&record), idempotency_key });
-        self.outstanding.insert(number);
-        Ok(Admission::Fresh(record))
+        if record.ended_at().is_some() {
+            self.ended.push_back(number);
+            self.num_tables += record.num_tables();
+        } else {
+            self.outstanding.insert(number);
+        }
+        self.entries.insert(number, Entry { record, idempotency_key });
+    }
+
+    /// Takes a request out that was not accepted after all.
+    pub(crate) fn withdraw(&mut self, id: &str) {
+        if let Some(number) = self.numbers.get(id).copied() {
+            self.remove(number);
+        }
     }
 
     /// Takes in that a request has ended.
@@ -167,20 +197,27 @@ impl Registry {
                 break;
             }
             self.ended.pop_front();
-            self.remove(number);
+            let id = self.remove(number);
+            self.forgotten.extend(id);
         }
     }
 
-    fn remove(&mut self, number: u64) {
-        if let Some(Entry { record, idempotency_key }) = self.entries.remove(&number) {
-            self.numbers.remove(&record.id);
-            if !self.outstanding.remove(&number) {
-                self.num_tables -= record.num_tables();
-            }
-            if let Some(key) = idempotency_key {
-                self.by_idempotency_key.remove(&key);
-            }
+    /// What was swept since this was asked for last.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Takes a request out, and gives its id.
+    fn remove(&mut self, number: u64) -> Option<String> {
+        let Entry { record, idempotency_key } = self.entries.remove(&number)?;
+        self.numbers.remove(&record.id);
+        if !self.outstanding.remove(&number) {
+            self.num_tables -= record.num_tables();
         }
+        if let Some(key) = idempotency_key {
+            self.by_idempotency_key.remove(&key);
+        }
+        Some(record.id.clone())
     }
 }
 

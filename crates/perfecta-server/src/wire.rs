@@ -1,9 +1,9 @@
 //! Answers of the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use perfecta_jobs::Progress;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::report::{ErrorLine, SummaryLine, TableLine};
 
@@ -93,10 +93,15 @@ pub struct ProgressLine {
 /// A running item that takes many attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HardestLine {
-    /// The key file.
+    /// The key file; what of its name is not UTF-8 is replaced where it is sent.
+    #[serde(serialize_with = "shown")]
     pub keys_file: PathBuf,
     /// Attempts so far.
     pub attempts: u64,
+}
+
+fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl From<&Progress> for ProgressLine {
@@ -175,4 +180,19 @@ pub struct Ping {
     pub items_queued: u64,
     /// Whether it ends, and takes no request any more.
     pub is_draining: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_no_text_is_told_all_the_same() {
+        let keys_file = OsStr::from_bytes(b"k\xff.keys").into();
+        let line = serde_json::to_string(&HardestLine { keys_file, attempts: 1 }).unwrap();
+        assert_eq!(line, "{\"keys_file\":\"k\u{fffd}.keys\",\"attempts\":1}");
+    }
 }

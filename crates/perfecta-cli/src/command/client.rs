@@ -1,5 +1,6 @@
 //! `perfecta client`: asks a daemon for what `create` and `bulk-create` do here.
 
+mod ensure;
 mod follow;
 
 use std::env;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use perfecta_jobs::{ExitClass, Job};
 use perfecta_server::client::{AllTables, Client as Connection, ClientError};
-use perfecta_server::{JobSpec, Ping, RequestStatus};
+use perfecta_server::{JobSpec, Ping, ProblemKind, RequestStatus};
 use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
+use crate::command::client::ensure::EnsureOptions;
 use crate::command::create::CreateRequest;
 use crate::endpoint_options::EndpointOptions;
 use crate::exit::Exit;
@@ -33,6 +35,8 @@ pub(crate) struct Client {
     /// Wait up to so many seconds for a daemon to be there
     #[arg(long, value_name = "S", global = true, value_parser = options::parse_seconds)]
     wait_for_server: Option<Duration>,
+    #[command(flatten)]
+    ensure: EnsureOptions,
     #[command(subcommand)]
     command: ClientCommand,
 }
@@ -120,22 +124,34 @@ impl Client {
                     .await
                     .map_err(|error| client_failure(&error))?;
             }
-            self.command.run(&connection, terminal).await
+            if self.ensure.is_wanted() {
+                self.ensure.ensure(&connection, &self.endpoint).await?;
+            }
+            self.command.run(&connection, self, terminal).await
         })
     }
 }
 
 impl ClientCommand {
-    async fn run(&self, connection: &Connection, terminal: &Terminal) -> Result<Exit, Failure> {
+    async fn run(
+        &self,
+        connection: &Connection,
+        client: &Client,
+        terminal: &Terminal,
+    ) -> Result<Exit, Failure> {
         match self {
             Self::Create { request, submit } => {
-                let id = submit.hand_in(connection, &request.options, request.job(None)?).await?;
+                let id = submit
+                    .hand_in(connection, client, &request.options, request.job(None)?)
+                    .await?;
                 let display = &request.options.display;
                 let tell = |finished: &Finished| request.tell(terminal, finished);
                 submit.wait(connection, terminal, &id, display, AllTables::Wanted, tell).await
             }
             Self::BulkCreate { request, submit } => {
-                let id = submit.hand_in(connection, &request.options, request.job(None)?).await?;
+                let id = submit
+                    .hand_in(connection, client, &request.options, request.job(None)?)
+                    .await?;
                 let display = &request.options.display;
                 let tell = |finished: &Finished| request.tell(terminal, finished);
                 submit.wait(connection, terminal, &id, display, tables_of(display), tell).await
@@ -186,6 +202,7 @@ impl SubmitOptions {
     async fn hand_in(
         &self,
         connection: &Connection,
+        client: &Client,
         options: &JobOptions,
         mut job: Job,
     ) -> Result<String, Failure> {
@@ -198,7 +215,16 @@ impl SubmitOptions {
             return Err(Failure::usage("a path is not UTF-8, and cannot be sent to a daemon")
                 .with_remedy("rename it, or use the command without `client`"));
         }
-        ask(connection.submit(&spec).await)
+        // The key makes it one request, however often it is sent.
+        let key = Connection::fresh_key();
+        loop {
+            match connection.submit(&spec, &key).await {
+                Err(error) if client.ensure.is_wanted() && is_of_an_ending_daemon(&error) => {
+                    client.ensure.ensure(connection, &client.endpoint).await?;
+                }
+                answer => return ask(answer),
+            }
+        }
     }
 
     async fn wait(
@@ -214,6 +240,18 @@ impl SubmitOptions {
             return terminal.say(id).map(|()| Exit::SUCCESS);
         }
         tell(&follow::to_end(connection, terminal, id, display, wanted).await?)
+    }
+}
+
+/// Whether another daemon may take what this one did not.
+fn is_of_an_ending_daemon(error: &ClientError) -> bool {
+    match error {
+        ClientError::NoServer { .. } => true,
+        ClientError::Refused(problem) => problem.kind == ProblemKind::Draining,
+        ClientError::Denied(_)
+        | ClientError::Silent(_)
+        | ClientError::VersionMismatch { .. }
+        | ClientError::Nonsense(_) => false,
     }
 }
 

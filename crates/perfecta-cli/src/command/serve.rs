@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 use perfecta_jobs::ExitClass;
-use perfecta_server::{Bounds, ServeError, ServeOptions, serve};
+use perfecta_server::{Bounds, ServeError, ServeOptions, own_session, serve};
 
 use crate::endpoint_options::{EndpointOptions, endpoint_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_run::machine_failure;
+use crate::life_options::{LifeOptions, journal_failure, state_failure};
 use crate::signals::second_ends_at_once;
+use crate::supervisor::{ServiceManager, passed_socket};
 use crate::terminal::Terminal;
 use crate::work_options::WorkOptions;
 use crate::{machine, options};
@@ -20,6 +22,8 @@ use crate::{machine, options};
 pub(crate) struct Serve {
     #[command(flatten)]
     endpoint: EndpointOptions,
+    #[command(flatten)]
+    life: LifeOptions,
     #[command(flatten)]
     work: WorkOptions,
     /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
@@ -31,6 +35,12 @@ pub(crate) struct Serve {
     /// At the first SIGTERM, let requests go on for so many seconds; a second one ends at once
     #[arg(long, value_name = "S", default_value = "30", value_parser = options::parse_seconds)]
     grace: Duration,
+    /// End after so many seconds without a connection and without anything to do
+    #[arg(long, value_name = "S", value_parser = options::parse_seconds)]
+    idle_exit: Option<Duration>,
+    /// Leave the session of whoever starts it
+    #[arg(long, hide = true)]
+    own_session: bool,
     /// Keep what came of a request for so many seconds
     #[arg(long, value_name = "S", default_value = "3600", value_parser = options::parse_seconds)]
     keep: Duration,
@@ -46,8 +56,15 @@ impl Serve {
     /// [`Failure`] if it cannot begin.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let memory_bytes_max = self.memory.unwrap_or_else(machine::memory_bytes);
+        if self.own_session {
+            own_session()
+                .map_err(|error| Failure::new(ExitClass::Io, format!("a session: {error}")))?;
+        }
+        let activation = passed_socket()?;
+        let endpoint = self.endpoint.checked()?;
         let options = ServeOptions {
-            endpoint: self.endpoint.checked()?,
+            state: self.life.state(&endpoint, terminal),
+            endpoint,
             machine: self.work.machine(memory_bytes_max),
             bounds: Bounds {
                 threads: self.work.threads(),
@@ -59,15 +76,19 @@ impl Serve {
                 memory_bytes_max,
             },
             grace: self.grace,
+            idle_exit: self.idle_exit,
             keep: self.keep,
             threads_beside: Self::THREADS_BESIDE,
             memory_peak_bytes: machine::memory_peak_bytes,
         };
         second_ends_at_once()
             .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
-        match serve(&options, &|notice| terminal.note(notice)) {
+        let supervisor = ServiceManager::of_this_process();
+        match serve(&options, activation, &supervisor, &|notice| terminal.note(notice)) {
             Ok(()) => Ok(Exit::SUCCESS),
             Err(ServeError::Endpoint(error)) => Err(endpoint_failure(&error)),
+            Err(ServeError::State(error)) => Err(state_failure(&error)),
+            Err(ServeError::Journal(error)) => Err(journal_failure(&error)),
             Err(ServeError::Machine(error)) => Err(machine_failure(&error)),
             Err(error @ ServeError::Start(_)) => {
                 Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(

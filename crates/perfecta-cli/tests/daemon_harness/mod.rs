@@ -28,6 +28,18 @@ impl Daemon {
         daemon
     }
 
+    /// Another daemon in the place of one that has ended, or ends now.
+    pub fn restart(&mut self, arguments: &[&str]) {
+        self.child.wait().unwrap();
+        self.child = command(&self.place, &[&["serve"], arguments].concat()).spawn().unwrap();
+        self.ok(&["ping", "--wait-for-server", "60"]);
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn client(&self, arguments: &[&str]) -> Command {
         command(&self.place, &[&["client"], arguments].concat())
     }

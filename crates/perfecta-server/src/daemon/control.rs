@@ -14,11 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::supervise::{self, Supervisor, until_unneeded};
 use super::{Control, Phase};
 use crate::api;
 
 /// Connections at once; further ones wait in the system's queue.
-const CONNECTIONS_MAX: u32 = 1_024;
+pub(super) const CONNECTIONS_MAX: u32 = 1_024;
 
 /// A client that sends its head more slowly is not one, and one that is silent for so long goes.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -29,12 +30,47 @@ const CONNECTION_BYTES_MAX: usize = 64 << 10;
 /// How long answers may take to leave when the daemon goes.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
+/// When a daemon ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    /// So long after it was asked to, at the latest.
+    pub(super) grace: Duration,
+    /// After so long without anything to do.
+    pub(super) idle: Option<Duration>,
+}
+
 /// Serves until the daemon is asked to end, and everything has.
-pub(super) async fn serve(
+pub(super) fn run(
     listener: std::os::unix::net::UnixListener,
     control: &Arc<Control>,
-    grace: Duration,
+    ends: Ends,
+    supervisor: &dyn Supervisor,
 ) -> io::Result<()> {
+    // Whatever becomes of this thread, the one that takes orders is not to wait for it.
+    let _closing = Closing(control);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            ended = serve(listener, control, ends) => ended,
+            never = supervise::tell(control, supervisor) => match never {},
+        }
+    })
+}
+
+struct Closing<'c>(&'c Control);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.orders.lock().take();
+    }
+}
+
+async fn serve(
+    listener: std::os::unix::net::UnixListener,
+    control: &Arc<Control>,
+    ends: Ends,
+) -> io::Result<()> {
+    let Ends { grace, idle } = ends;
     let listener = UnixListener::from_std(listener)?;
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -44,6 +80,7 @@ pub(super) async fn serve(
         _ = terminate.recv() => Some(grace),
         _ = interrupt.recv() => Some(grace),
         () = control.until_phase(Phase::Draining) => None,
+        () = until_unneeded(control, &permits, idle) => None,
     };
     control.advance(Phase::Draining);
     let grace_is_over = async {
@@ -85,6 +122,7 @@ async fn accept(listener: UnixListener, control: Arc<Control>, permits: Arc<Sema
         if !is_ours {
             continue;
         }
+        control.visits.send_modify(|count| *count += 1);
         let (router, control) = (router.clone(), Arc::clone(&control));
         tokio::spawn(async move {
             converse(stream, router, &control).await;

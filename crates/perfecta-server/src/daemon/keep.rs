@@ -1,0 +1,233 @@
+//! Requests that outlive the daemon: none is accepted before it is in the journal, and what an earlier
+//! daemon left is taken over before anybody is answered.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use perfecta_jobs::{Clock, ExitClass, Request, SystemClock};
+use tokio::sync::oneshot;
+
+use super::{Control, ENDED_MAX, Order, Phase, ServeError};
+use crate::journal::{
+    Accepted, Bounds, Earlier, Entry, Journal, JournalFile, Left, Survives, Writer,
+    seconds_since_1970,
+};
+use crate::problem::{Problem, ProblemKind};
+use crate::record::Record;
+use crate::report::ErrorLine;
+use crate::state::StateDirectory;
+
+/// A request that more daemons died with is not begun once more: they may have died of it.
+const DEATHS_MAX: u32 = 10;
+
+/// What there is of earlier daemons, and where this one keeps its own.
+pub(super) struct Keeping {
+    pub(super) journal: Journal,
+    pub(super) writer: Option<Writer>,
+    pub(super) left: Left,
+    /// Held as long as the daemon lives.
+    pub(super) lock: Option<File>,
+}
+
+impl Keeping {
+    /// Takes the directory over, if there is one.
+    pub(super) fn open(state: Option<&StateDirectory>, keep: Duration) -> Result<Self, ServeError> {
+        let Some(state) = state else {
+            let (journal, left) = (Journal::none(), Left::default());
+            return Ok(Self { journal, writer: None, left, lock: None });
+        };
+        let lock = state.take()?;
+        let ended_since = seconds_since_1970().saturating_sub(keep.as_secs());
+        let bounds = Bounds { ended_since, ended_max: ENDED_MAX };
+        let (file, left) = JournalFile::open(state.path(), bounds)?;
+        let (journal, writer) = Journal::of(file);
+        Ok(Self { journal, writer: Some(writer), left, lock: Some(lock) })
+    }
+}
+
+impl Control {
+    /// Has a request begin when it is in the journal, or end where it cannot be.
+    pub(super) fn keep(
+        self: &Arc<Self>,
+        request: Request<'static>,
+        record: &Arc<Record>,
+        idempotency_key: Option<String>,
+    ) {
+        for id in self.registry.lock().take_forgotten() {
+            self.journal.note(&Entry::Forgotten { id });
+        }
+        let is_durable = record.spec.output.as_ref().is_some_and(|output| output.durable);
+        let survives = if is_durable { Survives::PowerCut } else { Survives::Death };
+        let entry = Entry::Accepted(Accepted {
+            id: record.id.clone(),
+            key: idempotency_key,
+            deaths: 0,
+            spec: Cow::Borrowed(&record.spec),
+        });
+        let (control, kept) = (Arc::clone(self), Arc::clone(record));
+        self.journal.append(&entry, survives, move |written| match written {
+            Ok(()) => {
+                control.counts.accepted();
+                control.begin(request, &kept);
+                kept.keep(Ok(()));
+            }
+            Err(error) => {
+                let detail = format!("the request cannot be kept: {error}");
+                let remedy = "make room in the daemon's state directory, and send it again";
+                control.registry.lock().withdraw(&kept.id);
+                control.end_unworked(&kept, ErrorLine::new(ExitClass::Io, detail.clone(), None));
+                kept.keep(Err(Problem::new(ProblemKind::Storage, detail, remedy)));
+            }
+        });
+    }
+
+    fn begin(&self, request: Request<'static>, record: &Record) {
+        let order = Order::Submit(Box::new(request));
+        let orders = self.orders.lock().clone();
+        if orders.is_none_or(|orders| orders.send(order).is_err()) {
+            self.end_unworked(record, lost());
+        }
+    }
+
+    /// Ends a request that nobody works on, and says whether it had not ended before.
+    pub(super) fn end_unworked(&self, record: &Record, error: ErrorLine) -> bool {
+        let has_ended = record.end_unworked(error, SystemClock.now());
+        self.registry.lock().note_end(&record.id);
+        self.num_ended.send_modify(|count| *count += 1);
+        has_ended
+    }
+
+    /// A worker is gone by a bug: nothing will be done any more, and nobody should wait for it.
+    pub(super) fn lost(&self) {
+        self.advance(Phase::Ending);
+        let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
+        for record in records {
+            if self.end_unworked(&record, lost()) {
+                self.note_end(&record);
+            }
+        }
+        self.journal.close();
+    }
+
+    /// Puts a request's end into the journal, and among those that have ended. A daemon that dies before it is there runs the request
+    /// again, which finds its tables unchanged.
+    pub(super) fn note_end(&self, record: &Record) {
+        self.registry.lock().note_end(&record.id);
+        self.journal.note(&Entry::Ended { at: seconds_since_1970(), status: record.status() });
+    }
+
+    /// Cancels a request, also for daemons to come.
+    pub(crate) async fn cancel(&self, record: &Record) {
+        record.cancel.cancel();
+        if record.ended_at().is_none() {
+            self.write(&Entry::Cancelled { id: record.id.clone() }).await;
+        }
+    }
+
+    /// Forgets a request that has ended.
+    ///
+    /// # Errors
+    /// [`Problem`] if there is none, or it has not.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), Problem> {
+        self.registry.lock().forget(id)?;
+        self.write(&Entry::Forgotten { id: id.to_owned() }).await;
+        Ok(())
+    }
+
+    /// Returns when the line is written, or cannot be, which the journal tells of.
+    async fn write(&self, entry: &Entry<'_>) {
+        let (written, waiting) = oneshot::channel();
+        // Who waited may be gone.
+        self.journal.append(entry, Survives::Death, move |_| {
+            let _ = written.send(());
+        });
+        let _ = waiting.await;
+    }
+
+    /// Takes over what an earlier daemon left: what had not ended is run again.
+    pub(super) fn restore(self: &Arc<Self>, left: Left, notice: &(dyn Fn(&str) + Sync)) {
+        let mut num_resumed = 0;
+        for earlier in left.requests {
+            num_resumed += u32::from(earlier.ended.is_none());
+            self.take_over(earlier);
+        }
+        if left.died {
+            notice(&format!(
+                "the daemon before this one died; requests that are run again: {num_resumed}"
+            ));
+        }
+        if !left.damaged.is_empty() {
+            notice(&format!(
+                "the journal was damaged in {} lines, the first of them line {}; they were skipped, and \
+                 the file is kept as journal.damaged",
+                left.damaged.len(),
+                left.damaged[0]
+            ));
+        }
+    }
+
+    fn take_over(self: &Arc<Self>, earlier: Earlier) {
+        let Accepted { id, key, deaths, spec } = earlier.accepted;
+        let (spec, now) = (spec.into_owned(), SystemClock.now());
+        let record = match earlier.ended {
+            Some((at, status)) => {
+                let age = Duration::from_secs(seconds_since_1970().saturating_sub(at));
+                Record::earlier(spec, status, now.saturating_sub(age))
+            }
+            None => Record::new(id, spec),
+        };
+        let record = Arc::new(record);
+        record.keep(Ok(()));
+        self.registry.lock().insert(Arc::clone(&record), key);
+        if record.ended_at().is_some() {
+            return;
+        }
+        if earlier.is_cancelled {
+            record.cancel.cancel();
+        }
+        if let Err(error) = self.resume(&record, deaths)
+            && self.end_unworked(&record, error)
+        {
+            self.note_end(&record);
+        }
+    }
+
+    fn resume(self: &Arc<Self>, record: &Arc<Record>, deaths: u32) -> Result<(), ErrorLine> {
+        if deaths > DEATHS_MAX {
+            return Err(interrupted(format!("{deaths} daemons died before it had ended")));
+        }
+        let (job, artifacts) =
+            record.spec.checked(&self.bounds).map_err(|problem| interrupted(problem.detail))?;
+        self.counts.accepted();
+        self.begin(self.request(job, artifacts, record), record);
+        Ok(())
+    }
+}
+
+/// Whatever becomes of the threads, the journal's is not to wait for more.
+pub(super) struct ClosingJournal<'j>(pub(super) &'j Journal);
+
+impl Drop for ClosingJournal<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Why a request of an earlier daemon is not gone on with.
+fn interrupted(reason: String) -> ErrorLine {
+    ErrorLine {
+        class: "interrupted".to_owned(),
+        exit_code: 10,
+        message: format!("the daemon died meanwhile, and the request is not run again: {reason}"),
+        remedy: Some("ask for it again: tables that are published are found unchanged".to_owned()),
+    }
+}
+
+/// Nobody works any more, because of a bug.
+fn lost() -> ErrorLine {
+    let message = "the daemon lost a worker by a bug".to_owned();
+    let remedy = "please report it, with what the daemon printed";
+    ErrorLine::new(ExitClass::Internal, message, Some(remedy))
+}

@@ -1,0 +1,213 @@
+//! What a daemon has promised, on disk: requests that were accepted, and how they ended.
+//!
+//! ```text
+//!  control, workers ---lines---> journal thread ---one write a line---> DIR/journal
+//!                                     `---then(written or not)
+//! ```
+//!
+//! A request is promised when its line is written, which a death of the daemon does not undo. One whose
+//! tables are to survive a power cut is promised when its line does: lines that wait are synced
+//! together. Only this thread waits for the disk.
+
+mod entry;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+pub(crate) use self::entry::{Accepted, Entry};
+pub(crate) use self::file::{Bounds, Earlier, JournalFile, Left};
+
+/// Lines that are synced together, at most.
+const BATCH_MAX: usize = 1_024;
+
+/// Why there is no journal, or a line of it was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// It was written by another version.
+    #[error("{}: a journal of another version", .path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("{}: {error}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl JournalError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Version { .. } => {
+                "let the daemon that wrote it end what it has, or move the file away"
+            }
+            Self::Io { .. } => "make room, or choose another --state-dir, or give --no-journal",
+        }
+    }
+}
+
+/// Whether a line has to survive a power cut before it counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Survives {
+    Death,
+    PowerCut,
+}
+
+/// Is told, on the journal's thread, what came of a line.
+type Then = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
+
+struct Line {
+    text: String,
+    /// The request that it belongs to; the line that forgets it belongs to none.
+    effect: Effect,
+    survives: Survives,
+    then: Then,
+}
+
+enum Effect {
+    Adds(String),
+    Forgets(String),
+    Stops,
+}
+
+/// Where lines are handed in. Without a file behind it, every line counts as written.
+pub(crate) struct Journal(Mutex<Option<Sender<Line>>>);
+
+impl Journal {
+    /// A journal that keeps nothing.
+    pub(crate) const fn none() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// A journal, and what is to run on a thread of its own.
+    pub(crate) fn of(file: JournalFile) -> (Self, Writer) {
+        let (sender, lines) = channel();
+        (Self(Mutex::new(Some(sender))), Writer { file, lines, was_full: false })
+    }
+
+    /// Hands a line in. `then` is called once, here or on the journal's thread.
+    pub(crate) fn append(
+        &self,
+        entry: &Entry<'_>,
+        survives: Survives,
+        then: impl FnOnce(Result<(), io::Error>) + Send + 'static,
+    ) {
+        let effect = match entry {
+            Entry::Accepted(Accepted { id, .. }) | Entry::Cancelled { id } => {
+                Effect::Adds(id.clone())
+            }
+            Entry::Ended { status, .. } => Effect::Adds(status.id.clone()),
+            Entry::Forgotten { id } => Effect::Forgets(id.clone()),
+            Entry::Stopped {} => Effect::Stops,
+            Entry::Journal { .. } => panic!("the first line is written with the file"),
+        };
+        let sender = self.0.lock().clone();
+        let Some(sender) = sender else { return then(Ok(())) };
+        let line = Line { text: entry.to_line(), effect, survives, then: Box::new(then) };
+        // The thread is gone only where the daemon is lost by a bug.
+        if let Err(unsent) = sender.send(line) {
+            (unsent.0.then)(Err(io::Error::other("its thread is gone")));
+        }
+    }
+
+    /// Hands a line in of which nobody waits to be told.
+    pub(crate) fn note(&self, entry: &Entry<'_>) {
+        self.append(entry, Survives::Death, drop);
+    }
+
+    /// Takes no more lines.
+    pub(crate) fn close(&self) {
+        self.0.lock().take();
+    }
+}
+
+/// Writes lines to a file.
+pub(crate) struct Writer {
+    file: JournalFile,
+    lines: Receiver<Line>,
+    /// Whether it was told that there is no room.
+    was_full: bool,
+}
+
+impl Writer {
+    /// Until nobody hands lines in any more.
+    pub(crate) fn run(mut self, notice: &(dyn Fn(&str) + Sync)) {
+        while let Ok(first) = self.lines.recv() {
+            let further = self.lines.try_iter().take(BATCH_MAX - 1);
+            let batch: Vec<Line> = std::iter::once(first).chain(further).collect();
+            self.write(batch, notice);
+            if let Err(error) = self.file.rewrite_if_due() {
+                notice(&format!("the journal grows, and cannot be rewritten: {error}"));
+            }
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Line>, notice: &(dyn Fn(&str) + Sync)) {
+        let mut written = Vec::with_capacity(batch.len());
+        for line in batch {
+            let appended = match &line.effect {
+                Effect::Adds(id) => self.file.append_for(id, &line.text),
+                Effect::Forgets(id) => {
+                    self.file.forget(id);
+                    self.file.append(&line.text)
+                }
+                Effect::Stops => self.file.append(&line.text),
+            };
+            match appended {
+                Ok(()) => {
+                    self.was_full = false;
+                    written.push(line);
+                }
+                Err(error) => {
+                    self.tell_full(&error, notice);
+                    (line.then)(Err(error));
+                }
+            }
+        }
+        let is_durable = |line: &Line| line.survives == Survives::PowerCut;
+        let synced = written.iter().any(is_durable).then(|| self.file.sync());
+        for line in written {
+            match &synced {
+                Some(Err(error)) if is_durable(&line) => {
+                    // It may survive all the same, and nobody was promised that it does not.
+                    if let Effect::Adds(id) = &line.effect {
+                        self.file.forget(id);
+                        let forgotten = Entry::Forgotten { id: id.clone() };
+                        let _ = self.file.append(&forgotten.to_line());
+                    }
+                    (line.then)(Err(io::Error::new(error.kind(), error.to_string())));
+                }
+                _ => (line.then)(Ok(())),
+            }
+        }
+    }
+
+    /// Once, until there is room again.
+    fn tell_full(&mut self, error: &io::Error, notice: &(dyn Fn(&str) + Sync)) {
+        if !std::mem::replace(&mut self.was_full, true) {
+            notice(&format!(
+                "the journal takes no more ({error}): requests are refused, and what ends now is run \
+                 again after a restart"
+            ));
+        }
+    }
+}
+
+/// The time that outlives a daemon: seconds since 1970.
+pub(crate) fn seconds_since_1970() -> u64 {
+    // A clock before 1970 is as good as none.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

@@ -1,0 +1,324 @@
+//! The journal's file: read when the daemon begins, appended to, and rewritten without what is over.
+//!
+//! A line is one write. What a death tore is the last line, which is no request that anybody was
+//! promised; a line that is damaged otherwise is skipped, told, and kept in a file beside it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::JournalError;
+use super::entry::{Accepted, Entry, VERSION, version_of};
+use crate::wire::RequestStatus;
+
+/// A journal is not rewritten for less than this.
+const WASTE_BYTES_MIN: u64 = 1 << 20;
+
+/// What is not kept is not read either.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Requests that have ended before this, in seconds since 1970, are not kept.
+    pub(crate) ended_since: u64,
+    /// Requests that have ended.
+    pub(crate) ended_max: usize,
+}
+
+/// A request of an earlier daemon.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Earlier {
+    pub(crate) accepted: Accepted<'static>,
+    pub(crate) is_cancelled: bool,
+    /// When it ended, in seconds since 1970, and how.
+    pub(crate) ended: Option<(u64, RequestStatus)>,
+}
+
+/// What an earlier daemon left.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// In the order in which they were accepted.
+    pub(crate) requests: Vec<Earlier>,
+    /// Whether it died.
+    pub(crate) died: bool,
+    /// Lines that are damaged, by number.
+    pub(crate) damaged: Vec<usize>,
+}
+
+/// The file, at its end.
+#[derive(Debug)]
+pub(crate) struct JournalFile {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    /// Where the lines of every request are that is kept.
+    lines: HashMap<String, Vec<Extent>>,
+    live_bytes: u64,
+    /// Whether the last line has no end.
+    is_torn: bool,
+    /// After a failed sync nobody knows what of it is on the disk.
+    sync_failed: bool,
+    /// What is waste by now could not be taken away.
+    rewrite_failed_at: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    offset: u64,
+    bytes: u64,
+}
+
+impl JournalFile {
+    /// The journal in `directory`, which is the daemon's alone, without what is over.
+    ///
+    /// # Errors
+    /// [`JournalError`] if it is another version's, or cannot be read or written.
+    pub(crate) fn open(directory: &Path, bounds: Bounds) -> Result<(Self, Left), JournalError> {
+        let path = directory.join("journal");
+        let failed = |error| JournalError::Io { path: path.clone(), error };
+        let mut left = match File::open(&path) {
+            Ok(file) => read(&path, file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Left::default(),
+            Err(error) => return Err(failed(error)),
+        };
+        left.drop_over(bounds);
+        if !left.damaged.is_empty() {
+            let aside = directory.join("journal.damaged");
+            // The one before it has been told of; what is kept here is for those who look into it.
+            let _ = fs::remove_file(&aside);
+            fs::hard_link(&path, aside).map_err(failed)?;
+        }
+        let lines = left.requests.iter().flat_map(Earlier::lines);
+        let journal = Self::write(&path, lines).map_err(failed)?;
+        Ok((journal, left))
+    }
+
+    /// Writes a file of these lines in the place of what is there.
+    fn write(path: &Path, lines: impl Iterator<Item = (String, String)>) -> io::Result<Self> {
+        let beside = path.with_extension("rewritten");
+        let _ = fs::remove_file(&beside);
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            bytes: 0,
+            lines: HashMap::new(),
+            live_bytes: 0,
+            is_torn: false,
+            sync_failed: false,
+            rewrite_failed_at: 0,
+        };
+        journal.append(&Entry::Journal { version: VERSION }.to_line())?;
+        for (id, line) in lines {
+            journal.append_for(&id, &line)?;
+        }
+        journal.file.sync_data()?;
+        fs::rename(&beside, path)?;
+        // It is the journal from here on, whether or not a power cut would take its name away.
+        let named = File::open(path.parent().unwrap_or(Path::new(".")));
+        journal.sync_failed = named.and_then(|directory| directory.sync_all()).is_err();
+        Ok(journal)
+    }
+
+    /// A line that belongs to a request, which is kept from now on if it was not.
+    ///
+    /// # Errors
+    /// If there is no room for it. It is then not there.
+    pub(crate) fn append_for(&mut self, id: &str, line: &str) -> io::Result<()> {
+        self.append(line)?;
+        let bytes = line.len() as u64;
+        let extent = Extent { offset: self.bytes - bytes, bytes };
+        self.live_bytes += bytes;
+        self.lines.entry(id.to_owned()).or_default().push(extent);
+        Ok(())
+    }
+
+    /// A line.
+    ///
+    /// # Errors
+    /// As [`Self::append_for`].
+    pub(crate) fn append(&mut self, line: &str) -> io::Result<()> {
+        let text = if self.is_torn { format!("\n{line}") } else { line.to_owned() };
+        let appended = self.file.write_all(text.as_bytes());
+        if appended.is_ok() {
+            self.bytes += text.len() as u64;
+            self.is_torn = false;
+        } else if self.file.set_len(self.bytes).is_err() {
+            // A part of it may stay: it is to be a damaged line of its own, and not of the next.
+            self.is_torn = true;
+            self.bytes = self.bytes.max(self.file.seek(SeekFrom::End(0))?);
+        }
+        appended
+    }
+
+    /// Appends to another file from now on, which may refuse it.
+    #[cfg(test)]
+    pub(super) fn redirect(&mut self, file: File) {
+        self.file = file;
+    }
+
+    /// The lines of a request are waste from now on.
+    pub(crate) fn forget(&mut self, id: &str) {
+        let lines = self.lines.remove(id).unwrap_or_default();
+        self.live_bytes -= lines.iter().map(|extent| extent.bytes).sum::<u64>();
+    }
+
+    /// Has everything that was appended survive a power cut.
+    ///
+    /// # Errors
+    /// If the disk did not take it; it is not asked again, because it may have dropped what it did
+    /// not take, and would say nothing of that.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.sync_failed {
+            return Err(io::Error::other("an earlier sync failed"));
+        }
+        self.file.sync_data().inspect_err(|_| self.sync_failed = true)
+    }
+
+    /// Rewrites the file if more than half of it is waste.
+    ///
+    /// # Errors
+    /// If it cannot be written. It is then as it was, and tried again when it has doubled.
+    pub(crate) fn rewrite_if_due(&mut self) -> io::Result<()> {
+        let waste = self.bytes - self.live_bytes;
+        if waste < WASTE_BYTES_MIN.max(self.live_bytes) || self.bytes < 2 * self.rewrite_failed_at {
+            return Ok(());
+        }
+        let rewritten =
+            self.live_lines().and_then(|lines| Self::write(&self.path, lines.into_iter()));
+        match rewritten {
+            Ok(journal) => {
+                *self = journal;
+                Ok(())
+            }
+            Err(error) => {
+                self.rewrite_failed_at = self.bytes;
+                Err(error)
+            }
+        }
+    }
+
+    /// All lines that are kept, in the order in which they were written.
+    fn live_lines(&mut self) -> io::Result<Vec<(String, String)>> {
+        let places = self.lines.iter().flat_map(|(id, lines)| lines.iter().map(move |at| (at, id)));
+        let places: BTreeMap<u64, (u64, String)> =
+            places.map(|(at, id)| (at.offset, (at.bytes, id.clone()))).collect();
+        let mut lines = Vec::with_capacity(places.len());
+        for (offset, (bytes, id)) in places {
+            let mut line = String::with_capacity(bytes as usize);
+            self.file.seek(SeekFrom::Start(offset))?;
+            (&self.file).take(bytes).read_to_string(&mut line)?;
+            lines.push((id, line));
+        }
+        Ok(lines)
+    }
+}
+
+/// Takes everything from a journal that it holds.
+pub(super) fn read(path: &Path, journal: impl Read) -> Result<Left, JournalError> {
+    let failed = |error| JournalError::Io { path: path.to_owned(), error };
+    let mut reader = BufReader::new(journal);
+    let (mut fold, mut line) = (Fold::default(), Vec::new());
+    for number in 1.. {
+        line.clear();
+        reader.read_until(b'\n', &mut line).map_err(failed)?;
+        // What has no end is nothing, or what a death tore.
+        let Some(text) = line.strip_suffix(b"\n") else { break };
+        if number == 1 && version_of(text).is_some_and(|version| version != u64::from(VERSION)) {
+            return Err(JournalError::Version { path: path.to_owned() });
+        }
+        match Entry::of_line(text) {
+            _ if text.is_empty() => {}
+            Some(entry) => fold.take(entry),
+            None => fold.damaged.push(number),
+        }
+    }
+    Ok(fold.left())
+}
+
+/// What the lines so far come to.
+#[derive(Default)]
+struct Fold {
+    requests: BTreeMap<usize, Earlier>,
+    places: HashMap<String, usize>,
+    damaged: Vec<usize>,
+    stopped: bool,
+}
+
+impl Fold {
+    fn take(&mut self, entry: Entry<'static>) {
+        self.stopped = matches!(entry, Entry::Stopped {});
+        match entry {
+            Entry::Journal { .. } | Entry::Stopped {} => {}
+            Entry::Accepted(accepted) => {
+                let place = self.requests.last_key_value().map_or(0, |(place, _)| place + 1);
+                self.places.insert(accepted.id.clone(), place);
+                let earlier = Earlier { accepted, is_cancelled: false, ended: None };
+                self.requests.insert(place, earlier);
+            }
+            Entry::Cancelled { id } => {
+                if let Some(earlier) = self.find(&id) {
+                    earlier.is_cancelled = true;
+                }
+            }
+            Entry::Ended { at, status } => {
+                if let Some(earlier) = self.find(&status.id) {
+                    earlier.ended = Some((at, status));
+                }
+            }
+            Entry::Forgotten { id } => {
+                if let Some(place) = self.places.get(&id) {
+                    self.requests.remove(place);
+                }
+            }
+        }
+    }
+
+    /// The line that it was accepted by may be damaged.
+    fn find(&mut self, id: &str) -> Option<&mut Earlier> {
+        self.requests.get_mut(self.places.get(id)?)
+    }
+
+    fn left(self) -> Left {
+        let died = !self.stopped;
+        let mut requests: Vec<Earlier> = self.requests.into_values().collect();
+        for earlier in requests.iter_mut().filter(|earlier| earlier.ended.is_none()) {
+            earlier.accepted.deaths += u32::from(died);
+        }
+        Left { requests, died, damaged: self.damaged }
+    }
+}
+
+impl Left {
+    fn drop_over(&mut self, bounds: Bounds) {
+        let has_ended = |earlier: &Earlier| earlier.ended.is_some();
+        let is_kept = |earlier: &Earlier| {
+            earlier.ended.as_ref().is_none_or(|(at, _)| *at >= bounds.ended_since)
+        };
+        self.requests.retain(is_kept);
+        let num_ended = self.requests.iter().filter(|earlier| has_ended(earlier)).count();
+        let mut excess = num_ended.saturating_sub(bounds.ended_max);
+        self.requests.retain(|earlier| {
+            let is_excess = has_ended(earlier) && excess > 0;
+            excess -= usize::from(is_excess);
+            !is_excess
+        });
+    }
+}
+
+impl Earlier {
+    /// The lines that say so.
+    fn lines(&self) -> impl Iterator<Item = (String, String)> {
+        let Self { accepted, is_cancelled, ended } = self;
+        let id = accepted.id.clone();
+        let cancelled = is_cancelled.then(|| Entry::Cancelled { id: id.clone() });
+        let ended = ended.clone().map(|(at, status)| Entry::Ended { at, status });
+        let entries = [Some(Entry::Accepted(accepted.clone())), cancelled, ended];
+        entries.into_iter().flatten().map(move |entry| (id.clone(), entry.to_line()))
+    }
+}

@@ -1,0 +1,245 @@
+//! What is in a journal is what was handed in, whatever became of the daemon meanwhile.
+
+use std::borrow::Cow;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::mpsc;
+
+use tempfile::TempDir;
+
+use super::file::{Bounds, JournalFile, Left, read};
+use super::*;
+use crate::spec::JobSpec;
+use crate::wire::{RequestState, RequestStatus};
+
+const ALL: Bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+
+fn spec(file: &str) -> JobSpec {
+    let json = format!(r#"{{"inputs": {{"files": ["{file}"]}}, "output": null}}"#);
+    serde_json::from_str(&json).unwrap()
+}
+
+fn accepted(id: &str) -> Entry<'static> {
+    let spec = Cow::Owned(spec("/a"));
+    Entry::Accepted(Accepted { id: id.to_owned(), key: Some(format!("key {id}")), deaths: 0, spec })
+}
+
+fn ended(id: &str, at: u64) -> Entry<'static> {
+    let id = id.to_owned();
+    let state = RequestState::Done;
+    let status = RequestStatus { id, state, progress: None, summary: None, error: None };
+    Entry::Ended { at, status }
+}
+
+fn forgotten(id: &str) -> Entry<'static> {
+    Entry::Forgotten { id: id.to_owned() }
+}
+
+/// A journal of these lines, whose daemon died.
+fn written(entries: &[Entry<'_>]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, writer) = Journal::of(open(directory.path()).0);
+    entries.iter().for_each(|entry| journal.note(entry));
+    journal.close();
+    writer.run(&|notice| panic!("{notice}"));
+    directory
+}
+
+fn open(directory: &Path) -> (JournalFile, Left) {
+    JournalFile::open(directory, ALL).unwrap()
+}
+
+fn ids(left: &Left) -> Vec<&str> {
+    left.requests.iter().map(|earlier| earlier.accepted.id.as_str()).collect()
+}
+
+#[test]
+fn a_daemon_finds_what_the_one_before_it_had_promised() {
+    let cancelled = Entry::Cancelled { id: "b".to_owned() };
+    let entries =
+        [accepted("a"), accepted("b"), ended("a", 7), cancelled, accepted("c"), forgotten("c")];
+    let directory = written(&entries);
+    let check = |deaths: u32| {
+        let (_, left) = open(directory.path());
+        assert!(left.died);
+        assert_eq!(ids(&left), ["a", "b"]);
+        let [first, second] = left.requests.as_slice() else { panic!("there are two") };
+        assert_eq!(
+            first.ended.as_ref().map(|(at, status)| (*at, status.state)),
+            Some((7, RequestState::Done))
+        );
+        assert_eq!((first.accepted.deaths, second.accepted.deaths), (0, deaths));
+        assert_eq!(first.accepted.key.as_deref(), Some("key a"));
+        assert_eq!(*second.accepted.spec, spec("/a"));
+        assert!(second.is_cancelled && second.ended.is_none() && !first.is_cancelled);
+    };
+    check(1);
+    check(2);
+}
+
+#[test]
+fn a_daemon_that_ended_in_order_did_not_die() {
+    let directory = written(&[accepted("a"), Entry::Stopped {}]);
+    let (_, left) = open(directory.path());
+    assert!(!left.died);
+    assert_eq!(left.requests[0].accepted.deaths, 0);
+    assert!(!JournalFile::open(tempfile::tempdir().unwrap().path(), ALL).unwrap().1.died);
+}
+
+#[test]
+fn a_journal_that_was_cut_at_any_byte_holds_the_lines_before_it() {
+    let directory = written(&[accepted("a"), accepted("b"), ended("a", 7)]);
+    let whole = fs::read(directory.path().join("journal")).unwrap();
+    for cut in 0..=whole.len() {
+        let left = read(directory.path(), &whole[..cut]).unwrap();
+        let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+        let num_requests = lines.saturating_sub(1).min(2);
+        assert_eq!(left.requests.len(), num_requests, "cut at {cut}");
+        assert_eq!(left.requests.iter().any(|earlier| earlier.ended.is_some()), lines == 4);
+        assert!(left.damaged.is_empty());
+    }
+}
+
+#[test]
+fn a_damaged_line_costs_its_request_alone_and_is_kept_to_be_looked_at() {
+    let directory = written(&[accepted("a"), accepted("b"), accepted("c"), ended("b", 7)]);
+    let path = directory.path().join("journal");
+    let text = fs::read_to_string(&path).unwrap();
+    let damaged = text.replace("key b", "key x");
+    fs::write(&path, &damaged).unwrap();
+    let (_, left) = open(directory.path());
+    assert_eq!(ids(&left), ["a", "c"]);
+    assert_eq!(left.damaged, [3]);
+    assert_eq!(fs::read_to_string(directory.path().join("journal.damaged")).unwrap(), damaged);
+    assert!(open(directory.path()).1.damaged.is_empty());
+}
+
+#[test]
+fn a_journal_of_another_version_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let text = "{\"crc\":\"00000000\",\"journal\":{\"version\":2}}\nwhatever\n";
+    fs::write(&path, text).unwrap();
+    let refused = JournalFile::open(directory.path(), ALL).map(drop).unwrap_err();
+    assert!(matches!(refused, JournalError::Version { .. }), "{refused}");
+    assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn what_has_ended_is_kept_for_its_time_and_up_to_its_number() {
+    let entries: Vec<Entry<'_>> = (1..=4)
+        .flat_map(|number| [accepted(&number.to_string()), ended(&number.to_string(), number)])
+        .chain([accepted("open")])
+        .collect();
+    let check = |ended_since: u64, ended_max: usize, expected: &[&str]| {
+        let directory = written(&entries);
+        let bounds = Bounds { ended_since, ended_max };
+        let (_, left) = JournalFile::open(directory.path(), bounds).unwrap();
+        assert_eq!(ids(&left), expected);
+    };
+    check(0, 9, &["1", "2", "3", "4", "open"]);
+    check(3, 9, &["3", "4", "open"]);
+    check(0, 1, &["4", "open"]);
+}
+
+#[test]
+fn a_journal_does_not_grow_with_what_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let (journal, writer) = Journal::of(open(directory.path()).0);
+    let kept = [accepted("first"), accepted("last")];
+    journal.note(&kept[0]);
+    // Some 2 KiB each, 8 MiB in all.
+    let long = "x".repeat(2_000);
+    for number in 0..4_000 {
+        let id = number.to_string();
+        let spec = Cow::Owned(spec(&format!("/{long}")));
+        journal.note(&Entry::Accepted(Accepted { id: id.clone(), key: None, deaths: 0, spec }));
+        journal.note(&forgotten(&id));
+    }
+    journal.note(&kept[1]);
+    let (length, lengths) = mpsc::channel();
+    let (seen, measured) = (path.clone(), length.clone());
+    journal.append(&forgotten("none"), Survives::Death, move |_| {
+        measured.send(fs::metadata(&seen).unwrap().len()).unwrap();
+    });
+    journal.close();
+    writer.run(&|notice| panic!("{notice}"));
+    assert!(lengths.recv().unwrap() < 4 << 20);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let (_, left) = open(directory.path());
+    assert_eq!(ids(&left), ["first", "last"]);
+}
+
+/// What is there of a line that a full disk did not take costs no other line.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_line_that_finds_no_room_is_refused_and_nothing_is_lost() {
+    let directory = written(&[accepted("a")]);
+    let path = directory.path().join("journal");
+    let (mut file, _) = open(directory.path());
+    file.redirect(OpenOptions::new().append(true).open("/dev/full").unwrap());
+    let refused = file.append_for("b", &accepted("b").to_line()).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    let mut again = OpenOptions::new().read(true).append(true).open(&path).unwrap();
+    again.write_all(&accepted("b").to_line().as_bytes()[..30]).unwrap();
+    file.redirect(again);
+    let (journal, writer) = Journal::of(file);
+    journal.note(&accepted("c"));
+    journal.close();
+    writer.run(&|notice| panic!("{notice}"));
+    let (_, left) = open(directory.path());
+    assert_eq!(ids(&left), ["a", "c"]);
+    assert_eq!(left.damaged.len(), 1);
+}
+
+/// Whoever asked is told, and the notice is given once.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_asked_for_a_line_is_told_that_there_is_no_room() {
+    let directory = written(&[]);
+    let (mut file, _) = open(directory.path());
+    file.redirect(OpenOptions::new().append(true).open("/dev/full").unwrap());
+    let (journal, writer) = Journal::of(file);
+    let (told, answers) = mpsc::channel();
+    for id in ["a", "b"] {
+        let told = told.clone();
+        journal.append(&accepted(id), Survives::Death, move |written| told.send(written).unwrap());
+    }
+    journal.close();
+    let notices = Mutex::new(Vec::new());
+    writer.run(&|notice| notices.lock().push(notice.to_owned()));
+    drop(told);
+    let refused = |written: Result<(), io::Error>| written.unwrap_err().kind();
+    let answers: Vec<io::ErrorKind> = answers.iter().map(refused).collect();
+    assert_eq!(answers, [io::ErrorKind::StorageFull; 2]);
+    assert!(notices.lock().len() == 1 && notices.lock()[0].contains("No space left"));
+}
+
+/// A pipe takes lines, and cannot be synced.
+#[test]
+fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be_and_never_tried_again() {
+    let directory = written(&[]);
+    let (mut file, _) = open(directory.path());
+    let (reader, pipe) = io::pipe().unwrap();
+    file.redirect(std::os::fd::OwnedFd::from(pipe).into());
+    let (journal, writer) = Journal::of(file);
+    let (told, answers) = mpsc::channel();
+    for (id, survives) in
+        [("a", Survives::PowerCut), ("b", Survives::Death), ("c", Survives::PowerCut)]
+    {
+        let told = told.clone();
+        let tell = move |written: Result<(), io::Error>| told.send((id, written.is_ok())).unwrap();
+        journal.append(&accepted(id), survives, tell);
+    }
+    journal.close();
+    writer.run(&|notice| panic!("{notice}"));
+    drop(told);
+    let mut answers: Vec<(&str, bool)> = answers.iter().collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [("a", false), ("b", true), ("c", false)]);
+    drop(reader);
+}
