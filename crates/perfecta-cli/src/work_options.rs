@@ -144,6 +144,7 @@ impl WorkOptions {
             nodes: self.numa.clone(),
             memory_bytes_max,
             guards: if self.guard_pages { GuardPages::On } else { GuardPages::default() },
+            roots: None,
         }
     }
 }

@@ -25,7 +25,11 @@ impl BlockingEngine {
     /// An engine that leaves what has to wait to `io_threads`; without them its own thread waits.
     #[must_use]
     pub fn new(io_threads: Option<Arc<IoThreads>>) -> Self {
-        Self { inner: Blocking::new(Host, io_threads) }
+        Self::on(Host::default(), io_threads)
+    }
+
+    pub(crate) fn on(host: Host, io_threads: Option<Arc<IoThreads>>) -> Self {
+        Self { inner: Blocking::new(host, io_threads) }
     }
 
     /// An engine like it whose calls go wrong by a plan.
@@ -35,7 +39,7 @@ impl BlockingEngine {
         io_threads: Option<Arc<IoThreads>>,
         plan: Arc<FaultPlan>,
     ) -> impl Engine + Send + use<> {
-        Blocking::new(Faulty::new(Host, plan), io_threads)
+        Blocking::new(Faulty::new(Host::default(), plan), io_threads)
     }
 }
 

@@ -8,7 +8,9 @@ use rustix::io::Errno;
 
 use crate::blocking::BlockingEngine;
 use crate::engine::Engine;
+use crate::host::Host;
 use crate::io_threads::IoThreads;
+use crate::roots::Roots;
 use crate::uring::UringEngine;
 
 /// Who waits for devices.
@@ -114,6 +116,7 @@ impl BackendError {
 /// Makes an engine for every worker of the process, and owns the threads that they share.
 #[derive(Debug)]
 pub struct Engines {
+    host: Host,
     choice: Choice,
     io_threads: Arc<IoThreads>,
 }
@@ -142,7 +145,13 @@ impl Engines {
             },
         };
         let io_threads = IoThreads::start(num_io_threads).map_err(BackendError::Threads)?;
-        Ok(Self { choice, io_threads: Arc::new(io_threads) })
+        Ok(Self { host: Host::default(), choice, io_threads: Arc::new(io_threads) })
+    }
+
+    /// Confines all engines that are made from now on to what lies below `roots`.
+    #[must_use]
+    pub fn within(self, roots: Option<Arc<Roots>>) -> Self {
+        Self { host: Host::within(roots), ..self }
     }
 
     /// The backend that was chosen; never [`Backend::Auto`].
@@ -172,16 +181,22 @@ impl Engines {
     /// makes plain calls.
     #[must_use]
     pub fn engine(&self) -> Box<dyn Engine> {
-        let io_threads = Some(Arc::clone(&self.io_threads));
+        let (host, io_threads) = (self.host.clone(), Some(Arc::clone(&self.io_threads)));
         match self.choice {
-            Choice::Ring => match UringEngine::new(io_threads.clone()) {
+            Choice::Ring => match UringEngine::on(host.clone(), io_threads.clone()) {
                 Ok(engine) => Box::new(engine),
-                Err(_) => Box::new(BlockingEngine::new(io_threads)),
+                Err(_) => Box::new(BlockingEngine::on(host, io_threads)),
             },
             Choice::Blocking | Choice::BlockingForWant(_) => {
-                Box::new(BlockingEngine::new(io_threads))
+                Box::new(BlockingEngine::on(host, io_threads))
             }
         }
+    }
+
+    /// An engine whose own thread waits for everything.
+    #[must_use]
+    pub fn plain_engine(&self) -> Box<dyn Engine> {
+        Box::new(BlockingEngine::on(self.host.clone(), None))
     }
 
     /// The most threads that so many workers and what works for them are: the threads for I/O, and

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::system::{LINK_BELOW_ROOT, OUTSIDE_ROOTS};
+
 /// The call that failed, in the words of a message: "cannot *open* PATH".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -116,6 +118,12 @@ pub enum IoErrorKind {
     /// The lock file was removed by another process before it was locked.
     #[error("another process removed it")]
     Vanished,
+    /// The path lies below none of the roots that the engine is confined to.
+    #[error("it lies below none of the directories that are allowed")]
+    OutsideRoots,
+    /// A symbolic link is at the place, or on the way to it below a root.
+    #[error("a symbolic link is there or on the way, and none is followed")]
+    LinkBelowRoot,
     /// It was cancelled before it was done.
     #[error("it was cancelled")]
     Cancelled,
@@ -128,7 +136,11 @@ impl IoError {
     /// An error of the system.
     #[must_use]
     pub fn system(operation: Operation, path: &Path, errno: Errno) -> Self {
-        let kind = IoErrorKind::System(errno.raw_os_error());
+        let kind = match errno {
+            OUTSIDE_ROOTS => IoErrorKind::OutsideRoots,
+            LINK_BELOW_ROOT => IoErrorKind::LinkBelowRoot,
+            errno => IoErrorKind::System(errno.raw_os_error()),
+        };
         Self { operation, path: path.to_owned(), kind }
     }
 
@@ -153,6 +165,8 @@ impl IoError {
             | IoErrorKind::Exists
             | IoErrorKind::Locked
             | IoErrorKind::Vanished
+            | IoErrorKind::OutsideRoots
+            | IoErrorKind::LinkBelowRoot
             | IoErrorKind::Cancelled
             | IoErrorKind::Lost => None,
         }
@@ -165,11 +179,13 @@ impl IoError {
         self.errno().is_some_and(|errno| full.contains(&errno))
     }
 
-    /// Whether the system refused for want of permission.
+    /// Whether the system refused for want of permission, or the engine is confined to elsewhere.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         let denied = [Errno::ACCESS, Errno::PERM].map(Errno::raw_os_error);
-        self.errno().is_some_and(|errno| denied.contains(&errno))
+        let is_confined =
+            matches!(self.kind, IoErrorKind::OutsideRoots | IoErrorKind::LinkBelowRoot);
+        is_confined || self.errno().is_some_and(|errno| denied.contains(&errno))
     }
 
     /// Whether there is no such file or directory.
@@ -208,6 +224,8 @@ impl IoError {
             }
             IoErrorKind::Exists => Some("choose another output directory or remove it"),
             IoErrorKind::Locked => Some("wait for the other run to end"),
+            IoErrorKind::OutsideRoots => Some("name a path below a directory that is allowed"),
+            IoErrorKind::LinkBelowRoot => Some("name the place itself, without links and `..`"),
             IoErrorKind::Vanished | IoErrorKind::Cancelled | IoErrorKind::Lost => Some("run again"),
         }
     }

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::roots::{Roots, Spot};
 use crate::system::{At, FileKind, Links, Opening, Removal, Rename, Stat, System, Wait};
 
 /// Of every file that is created.
@@ -19,9 +21,26 @@ const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 #[cfg(target_os = "linux")]
 const NAMES_BYTES: usize = 32 << 10;
 
-/// The machine that this runs on.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Host;
+/// The machine that this runs on, or what of it lies below some roots.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Host {
+    roots: Option<Arc<Roots>>,
+}
+
+impl Host {
+    pub(crate) const fn within(roots: Option<Arc<Roots>>) -> Self {
+        Self { roots }
+    }
+
+    /// Where a name is made, moved or removed: below a root, its directory is opened first.
+    fn spot<'a>(&self, at: At<'a, OwnedFd>) -> Result<Spot<'a>, Errno> {
+        if let Some(roots) = &self.roots {
+            return roots.spot(at);
+        }
+        let (directory, name) = at.split();
+        Ok(Spot::Given { directory, name })
+    }
+}
 
 impl<'a> At<'a, OwnedFd> {
     fn split(self) -> (BorrowedFd<'a>, &'a Path) {
@@ -48,6 +67,9 @@ impl System for Host {
             Opening::Extend => OFlags::WRONLY | OFlags::NOFOLLOW,
             Opening::Lock => OFlags::RDWR | OFlags::NOFOLLOW,
         };
+        if let Some(roots) = &self.roots {
+            return roots.open_file(at, flags | OFlags::CLOEXEC, FILE_MODE);
+        }
         let (directory, path) = at.split();
         rustix::fs::openat(directory, path, flags | OFlags::CLOEXEC, FILE_MODE)
     }
@@ -57,6 +79,9 @@ impl System for Host {
     }
 
     fn inspect_at(&self, at: At<'_, OwnedFd>, links: Links) -> Result<Stat, Errno> {
+        if let Some(roots) = &self.roots {
+            return roots.inspect(at, links).map(|stat| of_host(&stat));
+        }
         let flags = match links {
             Links::Follow => AtFlags::empty(),
             Links::Refuse => AtFlags::SYMLINK_NOFOLLOW,
@@ -93,14 +118,17 @@ impl System for Host {
     }
 
     fn make_directory(&self, at: At<'_, OwnedFd>) -> Result<(), Errno> {
-        let (directory, path) = at.split();
-        rustix::fs::mkdirat(directory, path, DIRECTORY_MODE)
+        let spot = self.spot(at)?;
+        rustix::fs::mkdirat(spot.directory(), spot.name(), DIRECTORY_MODE)
     }
 
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
+        let (from, to) = (self.spot(At::Path(from))?, self.spot(At::Path(to))?);
         match how {
-            Rename::Plain => rustix::fs::renameat(CWD, from, CWD, to),
-            Rename::NoReplace | Rename::Exchange => rename_with(from, to, how),
+            Rename::Plain => {
+                rustix::fs::renameat(from.directory(), from.name(), to.directory(), to.name())
+            }
+            Rename::NoReplace | Rename::Exchange => rename_with(&from, &to, how),
         }
     }
 
@@ -109,8 +137,8 @@ impl System for Host {
             Removal::File => AtFlags::empty(),
             Removal::Directory => AtFlags::REMOVEDIR,
         };
-        let (directory, path) = at.split();
-        rustix::fs::unlinkat(directory, path, flags)
+        let spot = self.spot(at)?;
+        rustix::fs::unlinkat(spot.directory(), spot.name(), flags)
     }
 
     fn sync(&self, file: &OwnedFd) -> Result<(), Errno> {
@@ -126,6 +154,9 @@ impl System for Host {
     }
 
     fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {
+        if let Some(roots) = &self.roots {
+            return roots.canonical(path);
+        }
         let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
         path.canonicalize().map_err(errno)
     }
@@ -209,18 +240,18 @@ fn read_cached(file: &OwnedFd, into: &mut [u8], offset: u64) -> Result<usize, Er
 }
 
 #[cfg(target_os = "linux")]
-fn rename_with(from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
+fn rename_with(from: &Spot<'_>, to: &Spot<'_>, how: Rename) -> Result<(), Errno> {
     use rustix::fs::RenameFlags;
     let flags = match how {
         Rename::Plain => RenameFlags::empty(),
         Rename::NoReplace => RenameFlags::NOREPLACE,
         Rename::Exchange => RenameFlags::EXCHANGE,
     };
-    rustix::fs::renameat_with(CWD, from, CWD, to, flags)
+    rustix::fs::renameat_with(from.directory(), from.name(), to.directory(), to.name(), flags)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn rename_with(_from: &Path, _to: &Path, _how: Rename) -> Result<(), Errno> {
+fn rename_with(_from: &Spot<'_>, _to: &Spot<'_>, _how: Rename) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }
 

@@ -26,6 +26,7 @@ mod ops;
 mod system;
 
 mod host;
+mod roots;
 
 // The backends, and who waits for them.
 mod blocking;
@@ -63,6 +64,7 @@ pub use self::op::{
 };
 #[cfg(feature = "simulation")]
 pub use self::random::Random;
+pub use self::roots::{RootError, Roots};
 #[cfg(feature = "simulation")]
 pub use self::simulated::{PowerCut, SimulatedEngine, SimulatedMachine};
 #[cfg(ring)]

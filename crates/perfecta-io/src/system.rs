@@ -12,6 +12,12 @@ use std::time::Duration;
 
 pub(crate) use rustix::io::Errno;
 
+/// A path lies below none of the roots that a system is confined to. No kernel has this number.
+pub(crate) const OUTSIDE_ROOTS: Errno = Errno::from_raw_os_error(4_000);
+
+/// A symbolic link is on the way below a root. No kernel has this number.
+pub(crate) const LINK_BELOW_ROOT: Errno = Errno::from_raw_os_error(4_001);
+
 /// Files, directories, and what can be done with them.
 ///
 /// A clone speaks to the same machine.

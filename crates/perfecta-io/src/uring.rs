@@ -45,7 +45,11 @@ impl UringEngine {
     /// # Errors
     /// Why there is no ring.
     pub fn new(io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
-        Ok(Self { inner: Uring::new(Host, io_threads)? })
+        Self::on(Host::default(), io_threads)
+    }
+
+    pub(crate) fn on(host: Host, io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
+        Ok(Self { inner: Uring::new(host, io_threads)? })
     }
 
     /// An engine like it whose calls go wrong by a plan, those that its ring makes among them.
@@ -57,7 +61,7 @@ impl UringEngine {
         io_threads: Option<Arc<IoThreads>>,
         plan: Arc<FaultPlan>,
     ) -> Result<impl Engine + use<>, RingRefusal> {
-        Uring::new(Faulty::new(Host, plan), io_threads)
+        Uring::new(Faulty::new(Host::default(), plan), io_threads)
     }
 }
 

@@ -1,12 +1,13 @@
 //! This machine: engines of one backend, workers on their nodes, and buffers beside them.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use perfecta_io::pool::{BufferPool, GuardPages, PoolError, PoolOptions, PoolStatistics};
 use perfecta_io::topology::{
     NodeSelection, Place, ProcessorSet, SelectionError, Topology, pin_current_thread,
 };
-use perfecta_io::{Backend, BackendError, BlockingEngine, Engine, Engines};
+use perfecta_io::{Backend, BackendError, Engine, Engines, Roots};
 
 use crate::runtime::EngineSource;
 
@@ -25,6 +26,8 @@ pub struct MachineOptions {
     pub memory_bytes_max: u64,
     /// Whether a write past the end of a buffer ends the process.
     pub guards: GuardPages,
+    /// Where alone files are read and written, if not everywhere.
+    pub roots: Option<Arc<Roots>>,
 }
 
 /// A machine that is not as it was wanted.
@@ -86,6 +89,7 @@ impl Machine {
             Topology::single(perfecta_io::topology::processors_of_current_thread(), 0)
         });
         let engines = Engines::start(options.backend, options.io_threads)?;
+        let engines = engines.within(options.roots.clone());
         notices.extend(engines.notice());
         let selected = topology.select(&options.nodes)?;
         let places = selected.places(options.workers.get());
@@ -146,7 +150,7 @@ impl EngineSource for Machine {
     }
 
     fn desk(&self) -> Box<dyn Engine> {
-        Box::new(BlockingEngine::default())
+        self.engines.plain_engine()
     }
 
     fn num_nodes(&self) -> NonZeroUsize {

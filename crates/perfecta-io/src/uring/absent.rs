@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::engine::{Completion, Engine, Token};
 use crate::engines::RingRefusal;
+use crate::host::Host;
 use crate::io_threads::IoThreads;
 use crate::op::Op;
 
@@ -16,6 +17,13 @@ impl UringEngine {
     pub(crate) const KERNEL_THREADS_MAX: usize = 0;
 
     pub(crate) fn new(_io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
+        Err(RingRefusal::OtherSystem)
+    }
+
+    pub(crate) fn on(
+        _host: Host,
+        _io_threads: Option<Arc<IoThreads>>,
+    ) -> Result<Self, RingRefusal> {
         Err(RingRefusal::OtherSystem)
     }
 }

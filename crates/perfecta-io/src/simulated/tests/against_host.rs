@@ -157,8 +157,11 @@ fn a_simulated_machine_says_what_linux_says() {
         let mut random = Random::new(seed);
         let directory = tempfile::tempdir().expect("a directory");
         let machine = SimulatedMachine::new(seed);
-        let mut host =
-            Side { system: Host, root: directory.path().join("top/root"), open: Vec::new() };
+        let mut host = Side {
+            system: Host::default(),
+            root: directory.path().join("top/root"),
+            open: Vec::new(),
+        };
         let mut simulated =
             Side { system: machine.system(), root: PathBuf::from("/top/root"), open: Vec::new() };
         std::fs::create_dir_all(&host.root).expect("a directory");
