@@ -19,6 +19,7 @@ use perfecta_jobs::{
 };
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
+use utoipa::ToSchema;
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::metrics::SharedCounts;
@@ -150,7 +151,7 @@ pub(crate) enum Order {
 }
 
 /// What the machine is and does.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct MachineReport {
     pub(crate) backend: String,
     pub(crate) jobs: usize,
@@ -158,7 +159,7 @@ pub(crate) struct MachineReport {
 }
 
 /// The buffers of a node.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct PoolReport {
     pub(crate) budget_bytes: u64,
     pub(crate) in_use_bytes: u64,
@@ -235,7 +236,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn new(options: &ServeOptions, threads_max: usize, orders: Sender<Order>) -> Self {
+    pub(crate) fn new(options: &ServeOptions, threads_max: usize, orders: Sender<Order>) -> Self {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
             ended_max: ENDED_MAX,

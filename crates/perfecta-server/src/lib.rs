@@ -22,6 +22,7 @@ mod daemon;
 mod endpoint;
 mod follow;
 mod metrics;
+mod openapi;
 mod record;
 mod registry;
 
