@@ -5,55 +5,89 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::daemon::{Control, MachineReport, Phase};
-use crate::follow;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
+use crate::{follow, openapi};
 
 /// A list of 100,000 key files with long paths.
 const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// Items of a page.
-const ITEMS_MAX: usize = 10_000;
+pub(crate) const ITEMS_MAX: usize = 10_000;
 
 /// How long a poll may wait; a client asks again.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 type Shared = State<Arc<Control>>;
 
-/// All pages.
+/// All pages, each documented in `openapi.rs`.
+pub(crate) fn pages() -> Vec<(&'static str, MethodRouter<Arc<Control>>)> {
+    vec![
+        ("/v1/requests", post(submit).get(list)),
+        ("/v1/requests/{id}", get(status).delete(forget)),
+        ("/v1/requests/{id}/items", get(items)),
+        ("/v1/requests/{id}/wait", get(wait)),
+        ("/v1/requests/{id}/events", get(events)),
+        ("/v1/requests/{id}/cancel", post(cancel)),
+        ("/v1/ping", get(ping)),
+        ("/v1/stats", get(stats)),
+        ("/v1/config", get(config)),
+        ("/v1/drain", post(drain)),
+        ("/v1/shutdown", post(shutdown)),
+        ("/v1/openapi.json", get(async || Json(openapi::document()))),
+        ("/healthz", get(async || "ok\n")),
+        ("/readyz", get(ready)),
+        ("/metrics", get(metrics)),
+    ]
+}
+
+/// The pages, and what is said of everything else.
 pub(crate) fn router(control: Arc<Control>) -> Router {
-    Router::new()
-        .route("/v1/requests", post(submit).get(list))
-        .route("/v1/requests/{id}", get(status).delete(forget))
-        .route("/v1/requests/{id}/items", get(items))
-        .route("/v1/requests/{id}/wait", get(wait))
-        .route("/v1/requests/{id}/events", get(events))
-        .route("/v1/requests/{id}/cancel", post(cancel))
-        .route("/v1/ping", get(ping))
-        .route("/v1/stats", get(stats))
-        .route("/v1/config", get(config))
-        .route("/v1/drain", post(drain))
-        .route("/v1/shutdown", post(shutdown))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    let pages = pages();
+    let router =
+        pages.into_iter().fold(Router::new(), |router, (path, page)| router.route(path, page));
+    router
         .fallback(async || {
             Problem::new(ProblemKind::NotFound, "there is no such page", "see docs/api.md")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(as_problem))
         .layer(middleware::from_fn(check_protocol))
         .with_state(control)
+}
+
+/// Says in our words what was refused before it came to a page.
+async fn as_problem(response: Response) -> Response {
+    let kind = match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => ProblemKind::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge,
+        StatusCode::BAD_REQUEST => ProblemKind::Malformed,
+        _ => return response,
+    };
+    let kinds = response.headers().get(CONTENT_TYPE);
+    if kinds.is_some_and(|told| told.as_bytes() == PROBLEM_TYPE.as_bytes()) {
+        return response;
+    }
+    let allowed = response.headers().get(ALLOW).cloned();
+    let problem = Problem::new(kind, kind.meaning(), "see docs/api.md for the pages");
+    let mut response = problem.into_response();
+    if let Some(allowed) = allowed {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
 }
 
 /// Refuses clients of another version, and tells all of ours.
@@ -80,7 +114,10 @@ async fn submit(
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let spec = parse(&body)?;
     let key = headers.get("idempotency-key").map(|key| {
-        let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= 255);
+        let is_word = |key: &&str| {
+            (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let key = key.to_str().ok().filter(is_word);
         key.map(ToOwned::to_owned).ok_or_else(|| {
             let reason = "is no word of up to 255 characters";
             Problem::field("Idempotency-Key", reason, "send a random one, such as a UUID")
@@ -150,14 +187,23 @@ fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
     })
 }
 
+fn at_most(parameter: &str, value: u64, max: u64) -> Result<(), Problem> {
+    if value <= max {
+        return Ok(());
+    }
+    let reason = format!("is {value}, more than {max}");
+    Err(Problem::field(parameter, reason, "ask for less, and again for the rest"))
+}
+
 async fn items(
     State(control): Shared,
     Path(id): Path<String>,
     query: Asked<Page>,
 ) -> Result<Json<Items>, Problem> {
     let page = asked(query)?;
+    at_most("limit", page.limit as u64, ITEMS_MAX as u64)?;
     let record = control.registry.lock().find(&id)?;
-    Ok(Json(record.items(page.offset, page.limit.min(ITEMS_MAX))))
+    Ok(Json(record.items(page.offset, page.limit)))
 }
 
 #[derive(Deserialize)]
@@ -173,8 +219,9 @@ async fn wait(
     query: Asked<Wait>,
 ) -> Result<Json<RequestStatus>, Problem> {
     let wait = asked(query)?;
+    at_most("timeout_ms", wait.timeout_ms.unwrap_or_default(), WAIT_MAX.as_millis() as u64)?;
     let record = control.registry.lock().find(&id)?;
-    let longest = wait.timeout_ms.map_or(WAIT_MAX, Duration::from_millis).min(WAIT_MAX);
+    let longest = wait.timeout_ms.map_or(WAIT_MAX, Duration::from_millis);
     // Over or not: the status says which.
     let _ = timeout(longest, record.until_ended()).await;
     Ok(Json(record.status()))
@@ -210,8 +257,8 @@ async fn ping(State(control): Shared) -> Json<Ping> {
     Json(control.ping())
 }
 
-#[derive(Serialize)]
-struct Stats {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Stats {
     #[serde(flatten)]
     load: Ping,
     requests_kept: usize,
@@ -230,8 +277,8 @@ async fn stats(State(control): Shared) -> Json<Stats> {
     Json(Stats { load: control.ping(), requests_kept, ledger_difference, machine })
 }
 
-#[derive(Serialize)]
-struct Config {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Config {
     version: &'static str,
     protocol: u32,
     threads: usize,
@@ -282,8 +329,52 @@ async fn metrics(State(control): Shared) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::num::NonZeroUsize;
+
+    use perfecta_io::Backend;
+    use perfecta_io::pool::GuardPages;
+    use perfecta_io::topology::NodeSelection;
+    use perfecta_jobs::MachineOptions;
+
     use super::*;
+    use crate::daemon::ServeOptions;
+    use crate::endpoint::Endpoint;
+    use crate::journal::Journal;
+    use crate::spec::Bounds;
+
+    pub(crate) const BOUNDS: Bounds = Bounds {
+        threads: NonZeroUsize::MIN,
+        cpus: NonZeroUsize::MIN,
+        files_in_flight_max: NonZeroUsize::MIN,
+        io_depth: NonZeroUsize::MIN,
+        memory_bytes_max: 1 << 30,
+    };
+
+    /// A control thread's knowledge, without a session behind it.
+    pub(crate) fn control() -> Arc<Control> {
+        let (orders, _) = std::sync::mpsc::channel();
+        let options = ServeOptions {
+            endpoint: Endpoint::at("unused"),
+            machine: MachineOptions {
+                backend: Backend::Blocking,
+                workers: NonZeroUsize::MIN,
+                io_threads: NonZeroUsize::MIN,
+                nodes: NodeSelection::All,
+                memory_bytes_max: BOUNDS.memory_bytes_max,
+                guards: GuardPages::default(),
+                roots: None,
+            },
+            state: None,
+            idle_exit: None,
+            bounds: BOUNDS,
+            grace: Duration::ZERO,
+            keep: Duration::MAX,
+            threads_beside: 0,
+            memory_peak_bytes: || None,
+        };
+        Arc::new(Control::new(&options, 1, orders, Journal::none()))
+    }
 
     #[test]
     fn a_body_that_is_no_request_is_told_where_it_is_not() {

@@ -19,6 +19,7 @@ use perfecta_jobs::{
 };
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
+use utoipa::ToSchema;
 
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::journal::{Entry, Journal, JournalError};
@@ -172,7 +173,7 @@ pub(crate) enum Order {
 }
 
 /// What the machine is and does.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct MachineReport {
     pub(crate) backend: String,
     pub(crate) jobs: usize,
@@ -180,7 +181,7 @@ pub(crate) struct MachineReport {
 }
 
 /// The buffers of a node.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct PoolReport {
     pub(crate) budget_bytes: u64,
     pub(crate) in_use_bytes: u64,
@@ -260,7 +261,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn new(
+    pub(crate) fn new(
         options: &ServeOptions,
         threads_max: usize,
         orders: Sender<Order>,

@@ -23,6 +23,7 @@ mod endpoint;
 mod follow;
 mod journal;
 mod metrics;
+mod openapi;
 mod record;
 mod registry;
 mod state;

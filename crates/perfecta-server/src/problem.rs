@@ -4,9 +4,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The content type of a refusal.
+pub(crate) const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// The kind of a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
     /// The body is no request.
@@ -25,10 +29,14 @@ pub enum ProblemKind {
     Storage,
     /// The client speaks another version of the protocol.
     VersionMismatch,
+    /// The page is asked for by other methods.
+    MethodNotAllowed,
+    /// The body is larger than any request.
+    TooLarge,
 }
 
 /// A refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Its kind.
     #[serde(rename = "type")]
@@ -78,7 +86,28 @@ impl Problem {
 }
 
 impl ProblemKind {
-    const fn status(self) -> StatusCode {
+    /// What it says, in a few words.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Malformed => "it makes no sense",
+            Self::InvalidField => "a field has a value that cannot be carried out",
+            Self::NotFound => "there is no such request, or no such page",
+            Self::Conflict => "something of that name is there, or is not over",
+            Self::Busy => "the daemon takes no more for now",
+            Self::Draining => "the daemon takes no more requests: it ends",
+            Self::Storage => "the journal has no room for it",
+            Self::VersionMismatch => "the client speaks another version of the protocol",
+            Self::MethodNotAllowed => "the page is asked for by other methods",
+            Self::TooLarge => "the body is larger than any request",
+        }
+    }
+
+    /// Whether the same may be accepted in a while.
+    pub(crate) const fn is_passing(self) -> bool {
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::InvalidField => StatusCode::UNPROCESSABLE_ENTITY,
@@ -87,12 +116,14 @@ impl ProblemKind {
             Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Storage => StatusCode::INSUFFICIENT_STORAGE,
             Self::VersionMismatch => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 
     const fn exit_code(self) -> u8 {
         match self {
-            Self::Malformed | Self::InvalidField => 2,
+            Self::Malformed | Self::InvalidField | Self::MethodNotAllowed | Self::TooLarge => 2,
             Self::NotFound => 4,
             Self::Conflict => 7,
             Self::Storage => 8,
@@ -106,9 +137,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let kind = self.kind;
         let mut response = (kind.status(), Json(self)).into_response();
-        let problem = HeaderValue::from_static("application/problem+json");
+        let problem = HeaderValue::from_static(PROBLEM_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
-        if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if kind.is_passing() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use perfecta_jobs::{ExitClass, ItemError, ItemReport, JobError, Summary};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The version of all lines.
 pub const SCHEMA: u32 = 1;
@@ -24,7 +25,7 @@ pub struct Line<'a, T> {
 }
 
 /// What came of a table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TableLine {
     /// The key file.
     pub keys_file: String,
@@ -46,7 +47,7 @@ pub struct TableLine {
 }
 
 /// What a search came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchLine {
     /// Edges that the graph could hold.
     pub edge_capacity: u32,
@@ -73,7 +74,7 @@ pub struct SearchLine {
 }
 
 /// Why there is no table, or no run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorLine {
     /// The class as a word.
     pub class: String,
@@ -86,7 +87,7 @@ pub struct ErrorLine {
 }
 
 /// What a run came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SummaryLine {
     /// Items.
     pub tables: u32,

@@ -18,20 +18,23 @@ use perfecta_jobs::{
     NameFilter, NodePolicy, Output, Ramp, SelfTest, Share, WidthRule,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::problem::Problem;
 
 /// A request: key files in, tables out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
     /// The client's directory: relative paths are resolved against it.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub directory: Option<PathBuf>,
     /// The key files.
     pub inputs: InputSpec,
     /// Where tables go; `null`, which has to be said, builds and verifies them in memory only.
     #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true)]
     pub output: Option<OutputSpec>,
     /// How a key file is read.
     #[serde(default)]
@@ -67,10 +70,11 @@ pub enum InputSpec {
 }
 
 /// Where tables go and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
     /// The directory; made if missing.
+    #[schema(value_type = String, min_length = 1)]
     pub directory: PathBuf,
     /// `dirs` or `packed`.
     #[serde(default)]
@@ -90,7 +94,7 @@ pub struct OutputSpec {
 }
 
 /// How tables lie in the output directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LayoutSpec {
     /// A directory for each.
@@ -101,7 +105,7 @@ pub enum LayoutSpec {
 }
 
 /// How a key file is read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeySpec {
     /// Bits of a key; `auto` reads them off the name.
@@ -115,7 +119,7 @@ pub struct KeySpec {
 }
 
 /// Bits of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub enum KeySize {
     /// 32 bits.
     #[default]
@@ -130,22 +134,26 @@ pub enum KeySize {
 }
 
 /// What is searched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSpec {
     /// `auto`, or the name of a hash family.
     pub hash: String,
     /// Exactly so many attempts.
+    #[schema(minimum = 1)]
     pub fixed_attempts: Option<u64>,
     /// At most so many attempts.
+    #[schema(minimum = 1)]
     pub max_attempts: u64,
     /// Doubles the table after so many attempts in vain.
+    #[schema(minimum = 1)]
     pub grow_after: Option<u64>,
     /// At most so often.
     pub max_grows: u8,
     /// So often before the first attempt.
     pub initial_grows: u8,
     /// Fixed seed words; 0 leaves a word to the generator.
+    #[schema(value_type = Vec<u32>, min_items = 8, max_items = 8)]
     pub seeds: [u32; SEEDS_MAX],
     /// Seed of the generator, as 64 bits.
     pub rng_seed: u64,
@@ -154,16 +162,20 @@ pub struct SearchSpec {
 }
 
 /// What a request may have beside others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShareSpec {
     /// Keys that it begins for each key of a request of weight 1.
+    #[schema(value_type = u32, minimum = 1)]
     pub weight: NonZeroU32,
     /// Key files of it in flight at once.
+    #[schema(value_type = Option<usize>, minimum = 1)]
     pub max_files: Option<NonZeroUsize>,
     /// Attempts of one search made at once, at first.
+    #[schema(value_type = u32, minimum = 1)]
     pub per_file_initial: NonZeroU32,
     /// The same, at most.
+    #[schema(value_type = Option<u32>, minimum = 1)]
     pub per_file_max: Option<NonZeroU32>,
     /// One more at once after so many milliseconds; 0 allows none beyond the first.
     pub ramp_ms: u64,
@@ -172,7 +184,7 @@ pub struct ShareSpec {
 }
 
 /// How far a request may go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSpec {
     /// Bytes of memory; never more than the daemon has.

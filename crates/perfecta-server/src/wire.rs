@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use perfecta_jobs::Progress;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::report::{ErrorLine, SummaryLine, TableLine};
 
@@ -15,14 +16,14 @@ pub const PROTOCOL: u32 = 1;
 pub const PROTOCOL_HEADER: &str = "perfecta-protocol";
 
 /// A request was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
     /// Its id.
     pub id: String,
 }
 
 /// Where a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// Its key files are not known yet.
@@ -49,7 +50,7 @@ impl RequestState {
 }
 
 /// A request: where it is, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RequestStatus {
     /// Its id.
     pub id: String,
@@ -64,7 +65,7 @@ pub struct RequestStatus {
 }
 
 /// Where the items of a request are.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct ProgressLine {
     /// Items.
     pub tables: u32,
@@ -91,10 +92,11 @@ pub struct ProgressLine {
 }
 
 /// A running item that takes many attempts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HardestLine {
     /// The key file; what of its name is not UTF-8 is replaced where it is sent.
     #[serde(serialize_with = "shown")]
+    #[schema(value_type = String)]
     pub keys_file: PathBuf,
     /// Attempts so far.
     pub attempts: u64,
@@ -149,7 +151,7 @@ impl ProgressLine {
 }
 
 /// A page of a request's items, in the order in which they settled.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Items {
     /// Items that have settled so far.
     pub settled: usize,
@@ -160,7 +162,7 @@ pub struct Items {
 }
 
 /// A daemon that is there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ping {
     /// Of the program.
     pub version: String,
