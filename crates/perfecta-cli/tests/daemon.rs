@@ -2,115 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod daemon_harness;
 mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Stdio};
 
+use daemon_harness::{Daemon, ENDLESS, command, ended, endless, endless_client};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Place, Run, generated_keys};
-
-/// A daemon in a place of its own; it ends with the test, whatever comes.
-struct Daemon {
-    place: Place,
-    child: Child,
-}
-
-impl Daemon {
-    fn start(place: Place, arguments: &[&str]) -> Self {
-        fs::create_dir_all(place.path("run")).unwrap();
-        let child = command(&place, &[&["serve"], arguments].concat()).spawn().unwrap();
-        let daemon = Self { place, child };
-        daemon.ok(&["ping", "--wait-for-server", "60"]);
-        daemon
-    }
-
-    fn client(&self, arguments: &[&str]) -> Command {
-        command(&self.place, &[&["client"], arguments].concat())
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        Run::of(&self.client(arguments).output().unwrap())
-    }
-
-    fn ok(&self, arguments: &[&str]) -> Run {
-        let run = self.run(arguments);
-        assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.out, run.err);
-        run
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        self.ok(&[arguments, &["--json"]].concat()).lines().pop().unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn socket(&self) -> UnixStream {
-        UnixStream::connect(self.place.path("run/perfecta/default.sock")).unwrap()
-    }
-
-    /// What a stock client is answered: the status line's number, and the body.
-    fn http(&self, head: &str, body: &str) -> (u16, String) {
-        let mut stream = self.socket();
-        let length = body.len();
-        let message = format!(
-            "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(message.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(place: &Place, arguments: &[&str]) -> Command {
-    let mut command = place.command(arguments);
-    command.env("XDG_RUNTIME_DIR", place.path("run"));
-    command
-}
-
-/// A key file that has no table by the hash of [`ENDLESS`].
-fn endless(place: &Place) {
-    let hopeless: Vec<u32> = (1..200).map(|key| key << 20).collect();
-    place.write_keys("endless/hopeless.keys", &hopeless);
-}
-
-/// A search that goes on until it is told to stop.
-const ENDLESS: [&str; 6] =
-    ["endless", "--no-output", "--hash", "Multiply", "--max-attempts", "0xffff_ffff_ffff"];
-
-/// A client at work on an endless request, which its caller waits for, and the request's id.
-fn endless_client(daemon: &Daemon) -> (Child, String) {
-    let mut client = daemon.client(&[&["bulk-create"], &ENDLESS[..]].concat());
-    let child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The list of the daemon says when it was accepted.
-    let id = loop {
-        let list = daemon.ok(&["list", "--json"]);
-        if let Some(running) = list.lines().iter().find(|request| request["state"] == "running") {
-            break running["id"].as_str().unwrap().to_owned();
-        }
-    };
-    (child, id)
-}
-
-fn ended(child: Child) -> Run {
-    let output: Output = child.wait_with_output().unwrap();
-    Run::of(&output)
-}
 
 #[test]
 fn a_daemon_publishes_the_same_tree_as_the_command_and_tells_the_same_lines() {
