@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::daemon::{Control, MachineReport, Phase};
-use crate::follow;
 use crate::problem::{Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
+use crate::{follow, overview};
 
 /// A list of 100,000 key files with long paths.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -29,11 +29,13 @@ const ITEMS_MAX: usize = 10_000;
 /// How long a poll may wait; a client asks again.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-type Shared = State<Arc<Control>>;
+pub(crate) type Shared = State<Arc<Control>>;
 
 /// All pages.
 pub(crate) fn router(control: Arc<Control>) -> Router {
-    Router::new()
+    overview::pages()
+        .into_iter()
+        .fold(Router::new(), |router, (path, page)| router.route(path, page))
         .route("/v1/requests", post(submit).get(list))
         .route("/v1/requests/{id}", get(status).delete(forget))
         .route("/v1/requests/{id}/items", get(items))
@@ -130,6 +132,8 @@ struct Page {
     offset: usize,
     #[serde(default = "page_limit")]
     limit: usize,
+    #[serde(default)]
+    tables: TablesWanted,
 }
 
 const fn page_limit() -> usize {
@@ -137,9 +141,9 @@ const fn page_limit() -> usize {
 }
 
 /// What stands behind the question mark.
-type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+pub(crate) type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
-fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
+pub(crate) fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
     query.map(|Query(value)| value).map_err(|error| {
         Problem::new(
             ProblemKind::Malformed,
@@ -156,7 +160,7 @@ async fn items(
 ) -> Result<Json<Items>, Problem> {
     let page = asked(query)?;
     let record = control.registry.lock().find(&id)?;
-    Ok(Json(record.items(page.offset, page.limit.min(ITEMS_MAX))))
+    Ok(Json(record.items(page.tables, page.offset, page.limit.min(ITEMS_MAX))))
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,7 @@ use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::history::History;
 use crate::metrics::SharedCounts;
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
@@ -154,6 +155,8 @@ pub(crate) enum Order {
 pub(crate) struct MachineReport {
     pub(crate) backend: String,
     pub(crate) jobs: usize,
+    /// What the items in flight were admitted with.
+    pub(crate) memory_reserved_bytes: u64,
     pub(crate) pools: Vec<PoolReport>,
 }
 
@@ -203,6 +206,7 @@ fn report(session: &Session<'_>, machine: &Machine) -> MachineReport {
     MachineReport {
         backend: format!("{:?}", machine.backend()).to_lowercase(),
         jobs: session.num_jobs(),
+        memory_reserved_bytes: session.memory_reserved(),
         pools: pools.collect(),
     }
 }
@@ -224,6 +228,7 @@ pub(crate) enum Phase {
 pub(crate) struct Control {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) counts: SharedCounts,
+    pub(crate) history: History,
     pub(crate) bounds: Bounds,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
@@ -247,6 +252,7 @@ impl Control {
         Self {
             registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
             counts: SharedCounts::default(),
+            history: History::default(),
             bounds: options.bounds,
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
@@ -294,12 +300,15 @@ impl Control {
         record: &Arc<Record>,
     ) -> Request<'static> {
         let (observed, ended) = (Arc::clone(record), Arc::clone(record));
-        let control = Arc::clone(self);
+        let (control, counted) = (Arc::clone(self), Arc::clone(self));
         Request {
             job,
             renderer: Some(Arc::new(artifacts)),
             cancel: record.cancel.clone(),
-            observer: Box::new(move |event: &Event<'_>| observed.observe(event)),
+            observer: Box::new(move |event: &Event<'_>| {
+                counted.history.observe(event);
+                observed.observe(event);
+            }),
             on_end: Box::new(move |outcome| {
                 ended.end(outcome, control.process_use(), SystemClock.now());
                 control.counts.ended(&ended.status());

@@ -21,7 +21,9 @@ mod api;
 mod daemon;
 mod endpoint;
 mod follow;
+mod history;
 mod metrics;
+mod overview;
 mod record;
 mod registry;
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{Control, Phase};
-use crate::api;
+use crate::{api, history};
 
 /// Connections at once; further ones wait in the system's queue.
 const CONNECTIONS_MAX: u32 = 1_024;
@@ -40,6 +40,7 @@ pub(super) async fn serve(
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let accepting = tokio::spawn(accept(listener, Arc::clone(control), Arc::clone(&permits)));
+    tokio::spawn(history::keep(Arc::clone(control)));
     let grace = tokio::select! {
         _ = terminate.recv() => Some(grace),
         _ = interrupt.recv() => Some(grace),
