@@ -18,7 +18,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
-use crate::{follow, overview};
+use crate::{dashboard, follow, overview};
 
 /// A list of 100,000 key files with long paths.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -35,6 +35,7 @@ pub(crate) type Shared = State<Arc<Control>>;
 pub(crate) fn router(control: Arc<Control>) -> Router {
     overview::pages()
         .into_iter()
+        .chain(dashboard::pages())
         .fold(Router::new(), |router, (path, page)| router.route(path, page))
         .route("/v1/requests", post(submit).get(list))
         .route("/v1/requests/{id}", get(status).delete(forget))

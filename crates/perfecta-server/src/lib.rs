@@ -19,6 +19,7 @@ mod wire;
 // The daemon.
 mod api;
 mod daemon;
+mod dashboard;
 mod endpoint;
 mod follow;
 mod history;
