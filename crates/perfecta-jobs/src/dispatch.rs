@@ -108,6 +108,11 @@ impl<'a> Dispatcher<'a> {
         self.requested.len() + self.jobs.len() + self.jobs_away
     }
 
+    /// What the items in flight of all jobs were admitted with.
+    pub(crate) fn memory_reserved(&self) -> u64 {
+        self.jobs.values().map(|active| active.state.memory_reserved()).sum()
+    }
+
     /// A job is prepared, and its items may begin.
     pub(crate) fn activate(&mut self, state: JobState<'a>, closing: Closing<'a>) {
         self.jobs_away -= 1;
@@ -267,12 +272,9 @@ impl<'a> Dispatcher<'a> {
 
     /// The candidate, if the bounds over all jobs allow it.
     fn fits(&self, candidate: Option<Candidate>) -> Option<Candidate> {
-        let (mut files, mut bytes) = (0, 0);
-        for active in self.jobs.values() {
-            files += active.state.files_in_flight();
-            bytes += active.state.memory_reserved();
-        }
         let candidate = candidate?;
+        let files: usize = self.jobs.values().map(|active| active.state.files_in_flight()).sum();
+        let bytes = self.memory_reserved();
         // What exceeds the memory of a session by itself runs alone.
         let has_memory =
             bytes == 0 || bytes + candidate.memory_bytes <= self.limits.memory_bytes_max;

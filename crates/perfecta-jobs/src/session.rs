@@ -155,6 +155,12 @@ impl<'a> Session<'a> {
         self.dispatcher.lock().num_jobs()
     }
 
+    /// Bytes of memory that what is in flight was admitted with, over all jobs.
+    #[must_use]
+    pub fn memory_reserved(&self) -> u64 {
+        self.dispatcher.lock().memory_reserved()
+    }
+
     /// Items at which nothing happened for `patience`, each told once.
     pub fn stuck_items(&self, patience: Duration) -> Vec<Stuck> {
         self.watch.stuck(self.now(), patience)

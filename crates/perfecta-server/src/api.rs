@@ -20,7 +20,7 @@ use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
-use crate::{follow, openapi};
+use crate::{dashboard, follow, openapi, overview};
 
 /// A list of 100,000 key files with long paths.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -31,11 +31,11 @@ pub(crate) const ITEMS_MAX: usize = 10_000;
 /// How long a poll may wait; a client asks again.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
-type Shared = State<Arc<Control>>;
+pub(crate) type Shared = State<Arc<Control>>;
 
 /// All pages, each documented in `openapi.rs`.
 pub(crate) fn pages() -> Vec<(&'static str, MethodRouter<Arc<Control>>)> {
-    vec![
+    let pages = vec![
         ("/v1/requests", post(submit).get(list)),
         ("/v1/requests/{id}", get(status).delete(forget)),
         ("/v1/requests/{id}/items", get(items)),
@@ -51,14 +51,14 @@ pub(crate) fn pages() -> Vec<(&'static str, MethodRouter<Arc<Control>>)> {
         ("/healthz", get(async || "ok\n")),
         ("/readyz", get(ready)),
         ("/metrics", get(metrics)),
-    ]
+    ];
+    pages.into_iter().chain(overview::pages()).collect()
 }
 
 /// The pages, and what is said of everything else.
 pub(crate) fn router(control: Arc<Control>) -> Router {
-    let pages = pages();
-    let router =
-        pages.into_iter().fold(Router::new(), |router, (path, page)| router.route(path, page));
+    let pages = pages().into_iter().chain(dashboard::pages());
+    let router = pages.fold(Router::new(), |router, (path, page)| router.route(path, page));
     router
         .fallback(async || {
             Problem::new(ProblemKind::NotFound, "there is no such page", "see docs/api.md")
@@ -168,6 +168,8 @@ struct Page {
     offset: usize,
     #[serde(default = "page_limit")]
     limit: usize,
+    #[serde(default)]
+    tables: TablesWanted,
 }
 
 const fn page_limit() -> usize {
@@ -175,9 +177,9 @@ const fn page_limit() -> usize {
 }
 
 /// What stands behind the question mark.
-type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+pub(crate) type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
-fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
+pub(crate) fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
     query.map(|Query(value)| value).map_err(|error| {
         Problem::new(
             ProblemKind::Malformed,
@@ -187,7 +189,7 @@ fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
     })
 }
 
-fn at_most(parameter: &str, value: u64, max: u64) -> Result<(), Problem> {
+pub(crate) fn at_most(parameter: &str, value: u64, max: u64) -> Result<(), Problem> {
     if value <= max {
         return Ok(());
     }
@@ -203,7 +205,7 @@ async fn items(
     let page = asked(query)?;
     at_most("limit", page.limit as u64, ITEMS_MAX as u64)?;
     let record = control.registry.lock().find(&id)?;
-    Ok(Json(record.items(page.offset, page.limit)))
+    Ok(Json(record.items(page.tables, page.offset, page.limit)))
 }
 
 #[derive(Deserialize)]

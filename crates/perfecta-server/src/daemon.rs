@@ -22,6 +22,7 @@ use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 
 use crate::endpoint::{Endpoint, EndpointError, Listening};
+use crate::history::History;
 use crate::journal::{Entry, Journal, JournalError};
 use crate::metrics::SharedCounts;
 use crate::problem::{Problem, ProblemKind};
@@ -177,6 +178,8 @@ pub(crate) enum Order {
 pub(crate) struct MachineReport {
     pub(crate) backend: String,
     pub(crate) jobs: usize,
+    /// What the items in flight were admitted with.
+    pub(crate) memory_reserved_bytes: u64,
     pub(crate) pools: Vec<PoolReport>,
 }
 
@@ -226,6 +229,7 @@ fn report(session: &Session<'_>, machine: &Machine) -> MachineReport {
     MachineReport {
         backend: format!("{:?}", machine.backend()).to_lowercase(),
         jobs: session.num_jobs(),
+        memory_reserved_bytes: session.memory_reserved(),
         pools: pools.collect(),
     }
 }
@@ -247,6 +251,7 @@ pub(crate) enum Phase {
 pub(crate) struct Control {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) counts: SharedCounts,
+    pub(crate) history: History,
     pub(crate) bounds: Bounds,
     journal: Journal,
     phase: watch::Sender<Phase>,
@@ -279,6 +284,7 @@ impl Control {
         Self {
             registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
             counts: SharedCounts::default(),
+            history: History::default(),
             bounds: options.bounds,
             journal,
             phase: watch::Sender::new(Phase::Serving),
@@ -328,12 +334,15 @@ impl Control {
         record: &Arc<Record>,
     ) -> Request<'static> {
         let (observed, ended) = (Arc::clone(record), Arc::clone(record));
-        let control = Arc::clone(self);
+        let (control, counted) = (Arc::clone(self), Arc::clone(self));
         Request {
             job,
             renderer: Some(Arc::new(artifacts)),
             cancel: record.cancel.clone(),
-            observer: Box::new(move |event: &Event<'_>| observed.observe(event)),
+            observer: Box::new(move |event: &Event<'_>| {
+                counted.history.observe(event);
+                observed.observe(event);
+            }),
             on_end: Box::new(move |outcome| {
                 ended.end(outcome, control.process_use(), SystemClock.now());
                 control.note_end(&ended);

@@ -19,11 +19,14 @@ mod wire;
 // The daemon.
 mod api;
 mod daemon;
+mod dashboard;
 mod endpoint;
 mod follow;
+mod history;
 mod journal;
 mod metrics;
 mod openapi;
+mod overview;
 mod record;
 mod registry;
 mod state;

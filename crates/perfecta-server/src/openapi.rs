@@ -8,7 +8,10 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::{Config, ITEMS_MAX, Stats, WAIT_MAX};
+use crate::history::Samples;
+use crate::overview::{LIMIT_MAX, Overview};
 use crate::problem::{Problem, ProblemKind};
+use crate::report::TableLine;
 use crate::spec::{InputSpec, JobSpec};
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
 
@@ -39,6 +42,13 @@ fn pages(schemas: &mut Schemas) -> Value {
         "/v1/requests/{id}/wait": {"get": wait(schemas)},
         "/v1/requests/{id}/events": {"get": events(schemas)},
         "/v1/requests/{id}/cancel": {"post": cancel(schemas)},
+        "/v1/requests/{id}/spec": {"get": of_request("spec", "What was asked for")
+            .answers(200, told::<JobSpec>(schemas, "the request as it was sent", None)).done(schemas)},
+        "/v1/requests/{id}/slowest": {"get": slowest(schemas)},
+        "/v1/overview": {"get": overview(schemas)},
+        "/v1/history": {"get": page("history", "What the last ten minutes were like")
+            .takes(number("after", "of the last sample that is known", u64::MAX))
+            .answers(200, told::<Samples>(schemas, "samples since then", None)).done(schemas)},
         "/v1/ping": {"get": page("ping", "Whether it is there, and how much it has to do")
             .answers(200, told::<Ping>(schemas, "it is", None)).done(schemas)},
         "/v1/stats": {"get": page("stats", "What its parts do, and an audit of its accounts")
@@ -108,8 +118,28 @@ fn forget(schemas: &mut Schemas) -> Value {
         .done(schemas)
 }
 
+fn overview(schemas: &mut Schemas) -> Value {
+    page("overview", "How many requests there are, and a page of them, for whoever watches many")
+        .takes(number("outstanding_offset", "of the first that has not ended", usize::MAX as u64))
+        .takes(number("ended_offset", "of the first that has", usize::MAX as u64))
+        .takes(number("limit", "of each", LIMIT_MAX as u64))
+        .answers(200, told::<Overview>(schemas, "some of each", None))
+        .refuses(ProblemKind::InvalidField)
+        .done(schemas)
+}
+
+fn slowest(schemas: &mut Schemas) -> Value {
+    let tables = json!({"type": "array", "items": schemas.of::<TableLine>()});
+    of_request("slowest", "The tables that were searched longest")
+        .takes(number("limit", "of their number", LIMIT_MAX as u64))
+        .answers(200, answer("the longest first", "application/json", &tables, None))
+        .refuses(ProblemKind::InvalidField)
+        .done(schemas)
+}
+
 fn items(schemas: &mut Schemas) -> Value {
     of_request("items", "What came of single tables, in the order in which they settled")
+        .takes(tables_wanted())
         .takes(number("offset", "of the first", usize::MAX as u64))
         .takes(number("limit", "of their number", ITEMS_MAX as u64))
         .answers(200, told::<Items>(schemas, "a page of them", None))
@@ -126,10 +156,6 @@ fn wait(schemas: &mut Schemas) -> Value {
 }
 
 fn events(schemas: &mut Schemas) -> Value {
-    let tables = json!({
-        "name": "tables", "in": "query", "description": "which tables are told",
-        "schema": {"type": "string", "enum": ["all", "failed"], "default": "all"},
-    });
     let stream = answer(
         "what is told of it until it has ended; the grammar stands in docs/protocol.md",
         "text/event-stream",
@@ -137,7 +163,7 @@ fn events(schemas: &mut Schemas) -> Value {
         None,
     );
     of_request("events", "Follow a request by server-sent events")
-        .takes(tables)
+        .takes(tables_wanted())
         .answers(200, stream)
         .done(schemas)
 }
@@ -243,6 +269,13 @@ impl Page {
         }
         operation
     }
+}
+
+fn tables_wanted() -> Value {
+    json!({
+        "name": "tables", "in": "query", "description": "which tables are told",
+        "schema": {"type": "string", "enum": ["all", "failed", "none"], "default": "all"},
+    })
 }
 
 fn number(name: &str, what: &str, max: u64) -> Value {

@@ -5,7 +5,9 @@
 //!     `----------------------told the end-----------------^
 //! ```
 
-use std::time::Duration;
+use std::cmp::Ordering;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, JobError, Status, Summary};
@@ -21,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) spec: JobSpec,
     pub(crate) cancel: CancelFlag,
+    accepted_at: SystemTime,
+    ended_at: OnceLock<SystemTime>,
     told: Mutex<Told>,
     /// Something was told.
     changed: watch::Sender<()>,
@@ -57,6 +61,8 @@ pub(crate) enum TablesWanted {
     All,
     /// Those that there are not.
     Failed,
+    /// None of them.
+    None,
 }
 
 /// How far a reader has read.
@@ -81,6 +87,8 @@ impl Record {
             id,
             spec,
             cancel: CancelFlag::default(),
+            accepted_at: SystemTime::now(),
+            ended_at: OnceLock::new(),
             told: Mutex::default(),
             changed: watch::Sender::new(()),
             ended: watch::Sender::new(None),
@@ -136,6 +144,7 @@ impl Record {
             }
             Err(error) => Outcome::Refused(ErrorLine::from(&error)),
         };
+        self.note_end();
         let before = self.told.lock().outcome.replace(outcome);
         assert!(before.is_none(), "request {} ends twice", self.id);
         self.ended.send_replace(Some(now));
@@ -147,6 +156,7 @@ impl Record {
         if told.outcome.is_some() {
             return false;
         }
+        self.note_end();
         told.outcome = Some(Outcome::Refused(error));
         drop(told);
         self.ended.send_replace(Some(now));
@@ -184,7 +194,12 @@ impl Record {
     }
 
     pub(crate) fn status(&self) -> RequestStatus {
-        self.told.lock().status(&self.id)
+        self.status_of(&self.told.lock())
+    }
+
+    /// Where it is, and nothing else of it.
+    pub(crate) fn state(&self) -> RequestState {
+        self.told.lock().state()
     }
 
     /// How many tables it tells of.
@@ -198,50 +213,184 @@ impl Record {
     }
 
     /// A page of the items that have settled.
-    pub(crate) fn items(&self, offset: usize, limit: usize) -> Items {
+    pub(crate) fn items(&self, wanted: TablesWanted, offset: usize, limit: usize) -> Items {
         let told = self.told.lock();
-        let page = told.reports.iter().skip(offset).take(limit);
-        let items = page.map(|report| self.line_of(report)).collect();
-        Items { settled: told.reports.len(), offset, items }
+        let (items, settled) = self.page_of(&told, wanted, offset, limit);
+        Items { settled, offset, items }
+    }
+
+    /// The items that were searched longest, the longest first.
+    pub(crate) fn slowest(&self, limit: usize) -> Vec<TableLine> {
+        let told = self.told.lock();
+        let seconds = |report: &ItemReport| report.search.as_ref().map(|search| search.seconds);
+        let mut searched: Vec<&ItemReport> =
+            told.reports.iter().filter(|report| report.search.is_some()).collect();
+        let longest_first = |one: &&ItemReport, other: &&ItemReport| {
+            seconds(other).partial_cmp(&seconds(one)).unwrap_or(Ordering::Equal)
+        };
+        // Workers wait for this lock: no more is put in order than is told.
+        if limit < searched.len() {
+            searched.select_nth_unstable_by(limit, longest_first);
+            searched.truncate(limit);
+        }
+        searched.sort_unstable_by(longest_first);
+        searched.into_iter().map(|report| self.line_of(report)).collect()
     }
 
     /// What is new since `cursor`, at most so many tables of it, and puts the cursor behind it.
     pub(crate) fn news(&self, cursor: &mut Cursor, wanted: TablesWanted, limit: usize) -> News {
         let told = self.told.lock();
-        let (tables, end): (Vec<TableLine>, usize) = match wanted {
-            TablesWanted::All => {
-                let new = told.reports.iter().skip(cursor.tables).take(limit);
-                (new.map(|report| self.line_of(report)).collect(), told.reports.len())
-            }
-            TablesWanted::Failed => {
-                let new = told.failures.iter().skip(cursor.tables).take(limit);
-                let lines = new.map(|position| self.line_of(&told.reports[*position]));
-                (lines.collect(), told.failures.len())
-            }
-        };
+        let (tables, end) = self.page_of(&told, wanted, cursor.tables, limit);
         let notices = told.notices[cursor.notices..].to_vec();
         cursor.tables += tables.len();
         cursor.notices += notices.len();
-        News { tables, notices, status: told.status(&self.id), is_cut: cursor.tables < end }
+        News { tables, notices, status: self.status_of(&told), is_cut: cursor.tables < end }
+    }
+
+    /// Some of the tables that are wanted, and how many of these there are.
+    fn page_of(
+        &self,
+        told: &Told,
+        wanted: TablesWanted,
+        offset: usize,
+        limit: usize,
+    ) -> (Vec<TableLine>, usize) {
+        match wanted {
+            TablesWanted::All => {
+                let page = told.reports.iter().skip(offset).take(limit);
+                (page.map(|report| self.line_of(report)).collect(), told.reports.len())
+            }
+            TablesWanted::Failed => {
+                let page = told.failures.iter().skip(offset).take(limit);
+                let lines = page.map(|position| self.line_of(&told.reports[*position]));
+                (lines.collect(), told.failures.len())
+            }
+            TablesWanted::None => (Vec::new(), 0),
+        }
     }
 
     fn line_of(&self, report: &ItemReport) -> TableLine {
         TableLine::of(report, self.spec.as_named(&report.keys_file))
     }
+
+    fn status_of(&self, told: &Told) -> RequestStatus {
+        let (summary, error) = match &told.outcome {
+            Some(Outcome::Earlier(status)) => return (**status).clone(),
+            None => (None, None),
+            Some(Outcome::Ran(summary, _)) => (Some(summary.clone()), None),
+            Some(Outcome::Refused(error)) => (None, Some(error.clone())),
+        };
+        RequestStatus {
+            id: self.id.clone(),
+            state: told.state(),
+            accepted_unix_ms: unix_ms(self.accepted_at),
+            ended_unix_ms: self.ended_at.get().map(|at| unix_ms(*at)),
+            progress: told.progress.clone(),
+            summary,
+            error,
+        }
+    }
+
+    fn note_end(&self) {
+        // Told twice, the first counts; whether that may be is the caller's to say.
+        let _ = self.ended_at.set(SystemTime::now());
+    }
+}
+
+/// A clock that stands before 1970 stands at it.
+fn unix_ms(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 impl Told {
-    fn status(&self, id: &str) -> RequestStatus {
-        let (state, summary, error) = match &self.outcome {
-            Some(Outcome::Earlier(status)) => return (**status).clone(),
-            None if self.progress.is_none() => (RequestState::Queued, None, None),
-            None => (RequestState::Running, None, None),
-            Some(Outcome::Ran(summary, ExitClass::Cancelled)) => {
-                (RequestState::Cancelled, Some(summary.clone()), None)
-            }
-            Some(Outcome::Ran(summary, _)) => (RequestState::Done, Some(summary.clone()), None),
-            Some(Outcome::Refused(error)) => (RequestState::Failed, None, Some(error.clone())),
+    fn state(&self) -> RequestState {
+        match &self.outcome {
+            Some(Outcome::Earlier(status)) => status.state,
+            None if self.progress.is_none() => RequestState::Queued,
+            None => RequestState::Running,
+            Some(Outcome::Ran(_, ExitClass::Cancelled)) => RequestState::Cancelled,
+            Some(Outcome::Ran(..)) => RequestState::Done,
+            Some(Outcome::Refused(_)) => RequestState::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use perfecta_core::family::Family;
+    use perfecta_core::seeds::Seeds;
+    use perfecta_jobs::{Progress, SearchReport};
+
+    use super::*;
+
+    fn record() -> Record {
+        let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
+        Record::new("1".to_owned(), serde_json::from_str(json).unwrap())
+    }
+
+    fn settle(record: &Record, name: &str, status: Status, seconds: Option<f64>) {
+        let search = seconds.map(|seconds| SearchReport {
+            edge_capacity: 4,
+            vertices: 8,
+            hash: Family::from_name("Folded").unwrap(),
+            seeds: Seeds::default(),
+            attempts: 1,
+            winning_attempt: Some(1),
+            vertex_collisions: 0,
+            cyclic: 0,
+            grows: 0,
+            seconds,
+        });
+        let (keys_file, identifier) = (PathBuf::from(name), name.to_owned());
+        let (keys, bytes, files, error) = (3, 0, 0, None);
+        let report =
+            ItemReport { keys_file, identifier, status, keys, search, bytes, files, error };
+        record.observe(&Event::Settled { report: &report, progress: &Progress::default() });
+    }
+
+    fn names(lines: &[TableLine]) -> Vec<&str> {
+        lines.iter().map(|line| line.keys_file.as_str()).collect()
+    }
+
+    #[test]
+    fn the_longest_searches_come_first_and_what_was_not_searched_is_none() {
+        let record = record();
+        let seconds = [("/b", Some(0.2)), ("/c", None), ("/d", Some(3.0)), ("/e", Some(0.1))];
+        for (name, seconds) in seconds {
+            settle(&record, name, Status::Ok, seconds);
+        }
+        assert_eq!(names(&record.slowest(2)), ["/d", "/b"]);
+        assert_eq!(names(&record.slowest(9)), ["/d", "/b", "/e"]);
+        assert!(record.slowest(0).is_empty());
+    }
+
+    #[test]
+    fn a_page_of_failures_counts_failures_alone() {
+        let record = record();
+        for (name, status) in [("/b", Status::Failed), ("/c", Status::Ok), ("/d", Status::Failed)] {
+            settle(&record, name, status, None);
+        }
+        let page = |wanted, offset| {
+            let page = record.items(wanted, offset, 1);
+            (page.settled, names(&page.items).join(" "))
         };
-        RequestStatus { id: id.to_owned(), state, progress: self.progress.clone(), summary, error }
+        assert_eq!(page(TablesWanted::All, 1), (3, "/c".to_owned()));
+        assert_eq!(page(TablesWanted::Failed, 1), (2, "/d".to_owned()));
+        assert_eq!(page(TablesWanted::None, 0), (0, String::new()));
+    }
+
+    #[test]
+    fn a_request_says_when_it_was_accepted_and_when_it_ended() {
+        let record = record();
+        let before = record.status();
+        assert!(before.accepted_unix_ms > 0);
+        assert_eq!(before.ended_unix_ms, None);
+        let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
+        record.end(Ok(Summary::default()), process, Duration::ZERO);
+        let after = record.status();
+        assert_eq!(after.accepted_unix_ms, before.accepted_unix_ms);
+        assert!(after.ended_unix_ms >= Some(after.accepted_unix_ms));
     }
 }

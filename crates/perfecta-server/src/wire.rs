@@ -56,6 +56,12 @@ pub struct RequestStatus {
     pub id: String,
     /// Where it is.
     pub state: RequestState,
+    /// When it was accepted, in milliseconds since 1970.
+    #[serde(default)]
+    pub accepted_unix_ms: u64,
+    /// When it ended, if it has.
+    #[serde(default)]
+    pub ended_unix_ms: Option<u64>,
     /// Counts of its items, once they are known.
     pub progress: Option<ProgressLine>,
     /// What it came to, if it ran.

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::supervise::{self, Supervisor, until_unneeded};
 use super::{Control, Phase};
-use crate::api;
+use crate::{api, history};
 
 /// Connections at once; further ones wait in the system's queue.
 pub(super) const CONNECTIONS_MAX: u32 = 1_024;
@@ -76,6 +76,7 @@ async fn serve(
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let accepting = tokio::spawn(accept(listener, Arc::clone(control), Arc::clone(&permits)));
+    tokio::spawn(history::keep(Arc::clone(control)));
     let grace = tokio::select! {
         _ = terminate.recv() => Some(grace),
         _ = interrupt.recv() => Some(grace),

@@ -29,7 +29,15 @@ fn accepted(id: &str) -> Entry<'static> {
 fn ended(id: &str, at: u64) -> Entry<'static> {
     let id = id.to_owned();
     let state = RequestState::Done;
-    let status = RequestStatus { id, state, progress: None, summary: None, error: None };
+    let status = RequestStatus {
+        id,
+        state,
+        accepted_unix_ms: 1,
+        ended_unix_ms: Some(2),
+        progress: None,
+        summary: None,
+        error: None,
+    };
     Entry::Ended { at, status }
 }
 

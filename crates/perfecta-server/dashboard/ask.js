@@ -1,0 +1,92 @@
+// Asks the daemon: answers as JSON, and event streams. What it wants a token for is asked for once,
+// kept for this tab alone, and sent as a header, so no address ever holds it.
+
+const TOKEN = "perfecta-token";
+
+/** The daemon is there and says no. */
+export class Refusal extends Error {
+  constructor(status, problem) {
+    super(problem?.detail ?? `the daemon answered ${status}`);
+    this.status = status;
+    this.remedy = problem?.remedy;
+  }
+}
+
+/** The daemon is not there, or says nothing. */
+export class Silence extends Error {}
+
+/** What an answer may take before the daemon counts as gone; it hangs where it is stopped. */
+const PATIENCE_MS = 10_000;
+
+/** The JSON that the daemon answers a path with. */
+export async function ask(path, method = "GET") {
+  const response = await send(path, method, () => AbortSignal.timeout(PATIENCE_MS));
+  const text = await response.text().catch(unheard);
+  return JSON.parse(text, exactly);
+}
+
+/** Seeds have 64 bits, which numbers of a script have not: they stay as they were written. */
+function exactly(_, value, written) {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? (written?.source ?? value) : value;
+}
+
+function unheard(error) {
+  throw new Silence(error.message);
+}
+
+/** Tells every event of a stream, as `told(name, data)`, until it ends or `signal` aborts it. */
+export async function follow(path, signal, told) {
+  const response = await send(path, "GET", () => signal);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch(unheard);
+    if (done) return;
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
+      if (name) told(name, JSON.parse(data));
+    }
+  }
+}
+
+async function send(path, method, signal) {
+  for (;;) {
+    const token = sessionStorage.getItem(TOKEN);
+    const headers = token ? { authorization: `Bearer ${token}` } : {};
+    const response = await fetch(path, { method, headers, signal: signal(), cache: "no-store" }).catch(unheard);
+    if (response.ok) return response;
+    if (response.status !== 401) {
+      throw new Refusal(response.status, await response.json().catch(() => null));
+    }
+    await anotherToken(token);
+  }
+}
+
+let asking = null;
+
+/** Returns when there is a token other than the one that was refused; all that ask wait for one. */
+function anotherToken(refused) {
+  if (sessionStorage.getItem(TOKEN) !== refused) return Promise.resolve();
+  asking ??= askForToken(refused !== null).finally(() => (asking = null));
+  return asking;
+}
+
+function askForToken(wasRefused) {
+  const dialog = document.getElementById("token");
+  const input = document.getElementById("token-input");
+  if (wasRefused) document.getElementById("token-reason").textContent = "That was not it. Once more:";
+  input.value = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    document.getElementById("token-form").onsubmit = (event) => {
+      event.preventDefault();
+      sessionStorage.setItem(TOKEN, input.value.trim());
+      dialog.close();
+      resolve();
+    };
+    // There is nothing to see without one.
+    dialog.oncancel = (event) => event.preventDefault();
+  });
+}

@@ -1,0 +1,245 @@
+//! What somebody who watches wants to know of many requests, or of one, at little cost: a page of
+//! each, however many there are.
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::routing::{MethodRouter, get};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::{Asked, Shared, asked, at_most};
+use crate::daemon::Control;
+use crate::history::Samples;
+use crate::problem::Problem;
+use crate::record::Record;
+use crate::registry::Registry;
+use crate::report::TableLine;
+use crate::spec::{InputSpec, JobSpec};
+use crate::wire::{RequestState, RequestStatus};
+
+/// Requests of a page, and items of one.
+pub(crate) const LIMIT_MAX: usize = 1_000;
+
+pub(crate) fn pages() -> [(&'static str, MethodRouter<Arc<Control>>); 4] {
+    [
+        ("/v1/overview", get(overview)),
+        ("/v1/history", get(history)),
+        ("/v1/requests/{id}/spec", get(spec)),
+        ("/v1/requests/{id}/slowest", get(slowest)),
+    ]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Window {
+    outstanding_offset: usize,
+    ended_offset: usize,
+    limit: usize,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { outstanding_offset: 0, ended_offset: 0, limit: 25 }
+    }
+}
+
+/// Some of the requests, and how many there are of each kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Overview {
+    requests: RequestCounts,
+    /// Those that run, then those that wait, each in the order in which they came.
+    outstanding: Vec<Brief>,
+    /// Those that ended, the last one first.
+    ended: Vec<Brief>,
+}
+
+/// Requests that are kept, by state.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+struct RequestCounts {
+    queued: usize,
+    running: usize,
+    done: usize,
+    cancelled: usize,
+    failed: usize,
+}
+
+/// A request as a line of a list.
+#[derive(Debug, Serialize, ToSchema)]
+struct Brief {
+    #[serde(flatten)]
+    status: RequestStatus,
+    /// The directory of the key files, or the first of them.
+    input: String,
+    /// How many files were named, if files were.
+    input_files: Option<usize>,
+    /// Where tables go; none if they are built in memory only.
+    output: Option<String>,
+}
+
+impl Brief {
+    fn of(record: &Record) -> Self {
+        let (input, input_files) = match &record.spec.inputs {
+            InputSpec::Tree { root, .. } => (Some(root), None),
+            InputSpec::Files(files) => (files.first(), Some(files.len())),
+        };
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        Self {
+            status: record.status(),
+            input: input.map(text).unwrap_or_default(),
+            input_files,
+            output: record.spec.output.as_ref().map(|output| text(&output.directory)),
+        }
+    }
+}
+
+impl Overview {
+    fn of(registry: &Registry, window: &Window) -> Self {
+        let mut requests = RequestCounts::default();
+        let (mut running, mut queued, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for record in registry.iter() {
+            let (count, records) = match record.state() {
+                RequestState::Queued => (&mut requests.queued, &mut queued),
+                RequestState::Running => (&mut requests.running, &mut running),
+                RequestState::Done => (&mut requests.done, &mut ended),
+                RequestState::Cancelled => (&mut requests.cancelled, &mut ended),
+                RequestState::Failed => (&mut requests.failed, &mut ended),
+            };
+            *count += 1;
+            records.push(record);
+        }
+        // What ends this moment has no time yet, and is the last.
+        ended.sort_by_key(|record| Reverse(record.ended_at().unwrap_or(Duration::MAX)));
+        running.append(&mut queued);
+        let page = |records: Vec<&Arc<Record>>, offset: usize| {
+            records
+                .into_iter()
+                .skip(offset)
+                .take(window.limit)
+                .map(|record| Brief::of(record))
+                .collect()
+        };
+        Self {
+            requests,
+            outstanding: page(running, window.outstanding_offset),
+            ended: page(ended, window.ended_offset),
+        }
+    }
+}
+
+async fn overview(
+    State(control): Shared,
+    window: Asked<Window>,
+) -> Result<Json<Overview>, Problem> {
+    let window = asked(window)?;
+    at_most("limit", window.limit as u64, LIMIT_MAX as u64)?;
+    Ok(Json(Overview::of(&control.registry.lock(), &window)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn history(State(control): Shared, after: Asked<After>) -> Result<Json<Samples>, Problem> {
+    Ok(Json(control.history.after(asked(after)?.after)))
+}
+
+async fn spec(State(control): Shared, Path(id): Path<String>) -> Result<Json<JobSpec>, Problem> {
+    let record = control.registry.lock().find(&id)?;
+    Ok(Json(record.spec.clone()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Slowest {
+    #[serde(default = "slowest_limit")]
+    limit: usize,
+}
+
+const fn slowest_limit() -> usize {
+    10
+}
+
+async fn slowest(
+    State(control): Shared,
+    Path(id): Path<String>,
+    query: Asked<Slowest>,
+) -> Result<Json<Vec<TableLine>>, Problem> {
+    let limit = asked(query)?.limit;
+    at_most("limit", limit as u64, LIMIT_MAX as u64)?;
+    let record = control.registry.lock().find(&id)?;
+    Ok(Json(record.slowest(limit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use perfecta_jobs::{Event, Progress, Summary};
+
+    use super::*;
+    use crate::registry::{Admission, RegistryLimits};
+    use crate::report::ProcessUse;
+
+    fn registry() -> Registry {
+        let keep = Duration::from_secs(1_000);
+        Registry::new(
+            RegistryLimits { outstanding_max: 100, ended_max: 100, tables_max: 100, keep },
+            1,
+        )
+    }
+
+    fn admit(registry: &mut Registry, inputs: &str) -> Arc<Record> {
+        let json = format!(r#"{{"inputs": {inputs}, "output": null}}"#);
+        let spec = serde_json::from_str(&json).unwrap();
+        match registry.admit(spec, None, Duration::ZERO).unwrap() {
+            Admission::Fresh(record) => record,
+            Admission::Repeated(_) => panic!("no key was sent"),
+        }
+    }
+
+    fn end(record: &Record, second: u64) {
+        let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
+        record.end(Ok(Summary::default()), process, Duration::from_secs(second));
+    }
+
+    fn ids(rows: &[Brief]) -> Vec<&str> {
+        rows.iter().map(|row| row.status.id.as_str()).collect()
+    }
+
+    #[test]
+    fn what_runs_comes_before_what_waits_and_what_ended_last_before_the_rest() {
+        let mut registry = registry();
+        let records: Vec<Arc<Record>> =
+            (0..5).map(|_| admit(&mut registry, r#"{"files": ["/a"]}"#)).collect();
+        records[2].observe(&Event::Planned(&Progress::default()));
+        end(&records[3], 9);
+        end(&records[1], 5);
+        let id = |number: usize| records[number].id.as_str();
+        let all = Overview::of(&registry, &Window::default());
+        assert_eq!(ids(&all.outstanding), [id(2), id(0), id(4)]);
+        assert_eq!(ids(&all.ended), [id(3), id(1)]);
+        let counted = RequestCounts { queued: 2, running: 1, done: 2, ..RequestCounts::default() };
+        assert_eq!(all.requests, counted);
+        let window = Window { outstanding_offset: 1, ended_offset: 1, limit: 1 };
+        let page = Overview::of(&registry, &window);
+        assert_eq!((ids(&page.outstanding), ids(&page.ended)), (vec![id(0)], vec![id(1)]));
+        assert_eq!(page.requests, counted);
+    }
+
+    #[test]
+    fn a_line_says_what_is_read() {
+        let mut registry = registry();
+        let mut check = |inputs: &str, expected: (&str, Option<usize>)| {
+            let brief = Brief::of(&admit(&mut registry, inputs));
+            assert_eq!((brief.input.as_str(), brief.input_files), expected);
+        };
+        check(r#"{"tree": {"root": "/k"}}"#, ("/k", None));
+        check(r#"{"files": ["/a", "/b"]}"#, ("/a", Some(2)));
+    }
+}
