@@ -22,6 +22,12 @@ pub(crate) struct LifeOptions {
     /// Keep nothing: requests end with the daemon
     #[arg(long, conflicts_with = "state_dir")]
     no_journal: bool,
+    /// Where it is reported what should not happen [default: `crashes` in the state directory]
+    #[arg(long, value_name = "DIR")]
+    crash_dir: Option<PathBuf>,
+    /// Report nothing
+    #[arg(long, conflicts_with = "crash_dir")]
+    no_crash_reports: bool,
 }
 
 impl LifeOptions {
@@ -38,6 +44,15 @@ impl LifeOptions {
             );
         }
         state
+    }
+
+    /// Where the daemon that keeps its state in `state` reports what should not happen, if it does.
+    pub(crate) fn crash_directory(&self, state: Option<&StateDirectory>) -> Option<PathBuf> {
+        if self.no_crash_reports {
+            return None;
+        }
+        let below_state = || Some(state?.path().join("crashes"));
+        self.crash_dir.clone().or_else(below_state)
     }
 }
 

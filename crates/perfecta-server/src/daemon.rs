@@ -8,6 +8,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 
+use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
 use crate::journal::{Entry, Journal, JournalError};
@@ -76,6 +78,8 @@ pub struct ServeOptions {
     pub keep: Duration,
     /// Where requests are kept that outlive it.
     pub state: Option<StateDirectory>,
+    /// Where it is reported what should not happen.
+    pub crash_directory: Option<PathBuf>,
     /// The most threads that the process has beside those for the work.
     pub threads_beside: usize,
     /// Says how much memory the process ever had resident.
@@ -120,6 +124,9 @@ pub fn serve(
         Some(listener) => Listening::adopt(listener)?,
         None => options.endpoint.listen()?,
     };
+    if let Some(directory) = &options.crash_directory {
+        crash::report_panics(directory)?;
+    }
     let Keeping { journal, writer, left, lock: _lock } =
         Keeping::open(options.state.as_ref(), options.keep)?;
     let machine = Machine::start(&options.machine)?;
@@ -128,7 +135,7 @@ pub fn serve(
     let threads_beside = options.threads_beside + usize::from(writer.is_some());
     let threads_max = threads_beside + machine.threads_max(options.bounds.threads.get());
     let control = Arc::new(Control::new(options, threads_max, orders, journal));
-    control.restore(left, notice);
+    control.restore(left, options.crash_directory.as_deref(), notice);
     let session = Session::new(
         SessionRuntime { engines: &machine, clock: &SystemClock, tracer: None },
         SessionLimits {
@@ -337,10 +344,11 @@ impl Control {
         let (control, counted) = (Arc::clone(self), Arc::clone(self));
         Request {
             job,
-            renderer: Some(Arc::new(artifacts)),
+            renderer: Some(crash::renderer(artifacts)),
             cancel: record.cancel.clone(),
             observer: Box::new(move |event: &Event<'_>| {
                 counted.history.observe(event);
+                crash::observe(&observed, event);
                 observed.observe(event);
             }),
             on_end: Box::new(move |outcome| {

@@ -18,6 +18,7 @@ mod wire;
 
 // The daemon.
 mod api;
+mod crash;
 mod daemon;
 mod dashboard;
 mod endpoint;

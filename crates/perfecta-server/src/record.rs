@@ -42,6 +42,8 @@ struct Told {
     failures: Vec<usize>,
     notices: Vec<String>,
     outcome: Option<Outcome>,
+    /// Whether it ended because nobody would work on it.
+    is_unworked: bool,
 }
 
 #[derive(Clone)]
@@ -127,7 +129,7 @@ impl Record {
         self.changed.send_replace(());
     }
 
-    /// Takes in the end.
+    /// Takes in the end; nothing, if nobody worked on it any more and that was told.
     ///
     /// # Panics
     /// If it was told before.
@@ -144,9 +146,15 @@ impl Record {
             }
             Err(error) => Outcome::Refused(ErrorLine::from(&error)),
         };
-        self.note_end();
-        let before = self.told.lock().outcome.replace(outcome);
-        assert!(before.is_none(), "request {} ends twice", self.id);
+        {
+            let mut told = self.told.lock();
+            if told.is_unworked {
+                return;
+            }
+            self.note_end();
+            let before = told.outcome.replace(outcome);
+            assert!(before.is_none(), "request {} ends twice", self.id);
+        }
         self.ended.send_replace(Some(now));
     }
 
@@ -158,6 +166,7 @@ impl Record {
         }
         self.note_end();
         told.outcome = Some(Outcome::Refused(error));
+        told.is_unworked = true;
         drop(told);
         self.ended.send_replace(Some(now));
         true

@@ -1,5 +1,6 @@
 //! `perfecta serve`: the daemon.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use clap::Args;
@@ -62,8 +63,10 @@ impl Serve {
         }
         let activation = passed_socket()?;
         let endpoint = self.endpoint.checked()?;
+        let state = self.life.state(&endpoint, terminal);
         let options = ServeOptions {
-            state: self.life.state(&endpoint, terminal),
+            crash_directory: self.life.crash_directory(state.as_ref()),
+            state,
             endpoint,
             machine: self.work.machine(memory_bytes_max),
             bounds: Bounds {
@@ -84,7 +87,20 @@ impl Serve {
         second_ends_at_once()
             .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
         let supervisor = ServiceManager::of_this_process();
-        match serve(&options, activation, &supervisor, &|notice| terminal.note(notice)) {
+        let notice = |notice: &str| terminal.note(notice);
+        let serve = || serve(&options, activation, &supervisor, &notice);
+        // What there is of it ends with the program.
+        let Ok(served) = catch_unwind(AssertUnwindSafe(serve)) else {
+            let failure = Failure::new(ExitClass::Internal, "the daemon ended by a bug");
+            return Err(match &options.crash_directory {
+                Some(directory) => failure.with_remedy(format!(
+                    "please report it, with what is in {}",
+                    directory.display()
+                )),
+                None => failure.with_remedy("please report it, with what it printed before"),
+            });
+        };
+        match served {
             Ok(()) => Ok(Exit::SUCCESS),
             Err(ServeError::Endpoint(error)) => Err(endpoint_failure(&error)),
             Err(ServeError::State(error)) => Err(state_failure(&error)),

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use perfecta_jobs::{Clock, ExitClass, Request, SystemClock};
 use tokio::sync::oneshot;
 
 use super::{Control, ENDED_MAX, Order, Phase, ServeError};
+use crate::crash;
 use crate::journal::{
     Accepted, Bounds, Earlier, Entry, Journal, JournalFile, Left, Survives, Writer,
     seconds_since_1970,
@@ -104,6 +106,8 @@ impl Control {
         self.advance(Phase::Ending);
         let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
         for record in records {
+            // A worker that is deep in a search hears of nothing else.
+            record.cancel.cancel();
             if self.end_unworked(&record, lost()) {
                 self.note_end(&record);
             }
@@ -147,16 +151,27 @@ impl Control {
     }
 
     /// Takes over what an earlier daemon left: what had not ended is run again.
-    pub(super) fn restore(self: &Arc<Self>, left: Left, notice: &(dyn Fn(&str) + Sync)) {
-        let mut num_resumed = 0;
-        for earlier in left.requests {
-            num_resumed += u32::from(earlier.ended.is_none());
-            self.take_over(earlier);
-        }
+    pub(super) fn restore(
+        self: &Arc<Self>,
+        left: Left,
+        crash_directory: Option<&Path>,
+        notice: &(dyn Fn(&str) + Sync),
+    ) {
+        let is_open = |earlier: &&Earlier| earlier.ended.is_none();
+        let outstanding = left.requests.iter().filter(is_open);
+        let outstanding: Vec<String> =
+            outstanding.map(|earlier| earlier.accepted.id.clone()).collect();
+        left.requests.into_iter().for_each(|earlier| self.take_over(earlier));
         if left.died {
+            let number = outstanding.len();
             notice(&format!(
-                "the daemon before this one died; requests that are run again: {num_resumed}"
+                "the daemon before this one died; requests that are run again: {number}"
             ));
+            let reported =
+                crash_directory.map(|directory| crash::report_death(directory, &outstanding));
+            if let Some(Err(error)) = reported {
+                notice(&format!("that it died cannot be reported: {error}"));
+            }
         }
         if !left.damaged.is_empty() {
             notice(&format!(

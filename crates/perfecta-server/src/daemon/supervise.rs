@@ -79,7 +79,8 @@ pub(super) async fn until_unneeded(
         control.until_idle().await;
         // The sender is the daemon's, so there is no error.
         let visit = timeout(longest, visits.changed()).await;
-        let is_alone = permits.available_permits() == CONNECTIONS_MAX as usize;
+        // One is for the connection that is waited for.
+        let is_alone = permits.available_permits() + 1 >= CONNECTIONS_MAX as usize;
         if visit.is_err() && is_alone && control.is_idle() {
             return;
         }

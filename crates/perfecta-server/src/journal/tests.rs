@@ -229,10 +229,10 @@ fn who_asked_for_a_line_is_told_that_there_is_no_room() {
 
 /// A pipe takes lines, and cannot be synced.
 #[test]
-fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be_and_never_tried_again() {
+fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be() {
     let directory = written(&[]);
     let (mut file, _) = open(directory.path());
-    let (reader, pipe) = io::pipe().unwrap();
+    let (_reader, pipe) = io::pipe().unwrap();
     file.redirect(std::os::fd::OwnedFd::from(pipe).into());
     let (journal, writer) = Journal::of(file);
     let (told, answers) = mpsc::channel();
@@ -249,5 +249,18 @@ fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be_and_never_tried_ag
     let mut answers: Vec<(&str, bool)> = answers.iter().collect();
     answers.sort_unstable();
     assert_eq!(answers, [("a", false), ("b", true), ("c", false)]);
-    drop(reader);
+}
+
+#[test]
+fn a_failed_sync_is_not_tried_again() {
+    let directory = written(&[]);
+    let (mut file, _) = open(directory.path());
+    let (_reader, pipe) = io::pipe().unwrap();
+    file.redirect(std::os::fd::OwnedFd::from(pipe).into());
+    assert!(file.sync().is_err());
+    // The disk is well again, and what it dropped is not.
+    let path = directory.path().join("journal");
+    file.redirect(OpenOptions::new().append(true).open(path).unwrap());
+    assert!(file.sync().is_err());
+    assert!(open(directory.path()).0.sync().is_ok());
 }
