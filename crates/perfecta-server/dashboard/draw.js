@@ -180,7 +180,7 @@ export class Graph {
   /** Draws points, `[seconds ago, value]` from the oldest on, and says what is beside the last one. */
   update(points, beside) {
     // A young daemon's minutes are drawn as wide as an old one's.
-    const span = Math.min(600, Math.max(60, points[0]?.[0] ?? 0));
+    const span = Math.min(600, 60 * Math.ceil((points[0]?.[0] || 1) / 60));
     const peak = Math.max(0, ...points.map(([, value]) => value));
     const last = points.at(-1)?.[1] ?? 0;
     const places = points.map(([ago, value]) => {
@@ -191,8 +191,8 @@ export class Graph {
     const line = places.map(([x, y]) => `${x} ${y}`).join("L");
     this.line.setAttribute("d", line && `M${line}`);
     this.area.setAttribute("d", line && `M${places[0][0]} ${HEIGHT}L${line}L${places.at(-1)[0]} ${HEIGHT}Z`);
-    this.drawing.setAttribute("aria-label", `${this.title}: now ${this.spell(last)}, at most ${this.spell(peak)} in the last ${duration(span)}`);
-    put(this.from, `${duration(span).replace(/ 0 s$/, "")} ago`);
+    this.drawing.setAttribute("aria-label", `${this.title}: now ${this.spell(last)}, at most ${this.spell(peak)} in the last ${many(span / 60, "minute")}`);
+    put(this.from, `${span / 60} min ago`);
     put(this.value, this.spell(last));
     put(this.beside, beside);
     put(this.peak, `peak ${this.spell(peak)}`);
