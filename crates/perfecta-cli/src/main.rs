@@ -11,6 +11,7 @@ mod job_options;
 mod job_run;
 mod json;
 mod key_file;
+mod log_options;
 mod machine;
 mod options;
 mod progress;

@@ -5,6 +5,7 @@
 //!     `------------------------------shutdown---------------------^
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixListener;
@@ -14,15 +15,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_jobs::{
-    Artifacts, Clock, Event, Job, Machine, MachineError, MachineOptions, Request, Session,
-    SessionLimits, SessionRuntime, SystemClock, start_workers,
+    Clock, EngineSource, Machine, MachineError, MachineOptions, Request, Session, SessionLimits,
+    SessionRuntime, SystemClock, start_workers,
 };
-use serde::Serialize;
 use tokio::sync::{oneshot, watch};
-use utoipa::ToSchema;
 
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::metrics::SharedCounts;
+use crate::metrics::{Counts, SharedCounts, StageTimes};
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
 use crate::registry::{Admission, Registry, RegistryLimits};
@@ -31,6 +30,11 @@ use crate::spec::{Bounds, JobSpec};
 use crate::wire::{PROTOCOL, Ping};
 
 mod control;
+mod jobs;
+mod machine_report;
+
+pub(crate) use self::control::{CONNECTION_BYTES_MAX, CONNECTIONS_MAX, HEAD_TIME_MAX};
+pub(crate) use self::machine_report::{MachineReport, PoolReport};
 
 /// After so long without anything happening to it, an item is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -39,13 +43,13 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Requests that have not ended.
-const OUTSTANDING_MAX: usize = 10_000;
+pub(crate) const OUTSTANDING_MAX: usize = 10_000;
 
 /// Requests that have, and are kept: their reports take some 300 bytes a table.
-const ENDED_MAX: usize = 1_000;
+pub(crate) const ENDED_MAX: usize = 1_000;
 
 /// Requests whose items are known at once; others wait to be listed.
-const JOBS_ACTIVE_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
+pub(crate) const JOBS_ACTIVE_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
 /// How a daemon is to be.
 #[derive(Debug, Clone)]
@@ -93,9 +97,13 @@ pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(
     machine.notices().iter().for_each(|told| notice(told));
     let (orders, incoming) = mpsc::channel();
     let threads_max = options.threads_beside + machine.threads_max(options.bounds.threads.get());
-    let control = Arc::new(Control::new(options, threads_max, orders));
+    let workers = 0..options.bounds.threads.get();
+    let nodes = workers.map(|worker| machine.node_of(worker)).collect();
+    let stages = Arc::new(StageTimes::new(options.bounds.threads.get()));
+    let control = Control::new(options, threads_max, nodes, Arc::clone(&stages), orders);
+    let control = Arc::new(control);
     let session = Session::new(
-        SessionRuntime { engines: &machine, clock: &SystemClock, tracer: None },
+        SessionRuntime { engines: &machine, clock: &SystemClock, tracer: Some(&*stages) },
         SessionLimits {
             workers: options.bounds.threads,
             files_in_flight_max: options.bounds.files_in_flight_max,
@@ -107,16 +115,17 @@ pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(
     let lost = || control.lost();
     let listener = place.take_listener();
     std::thread::scope(|scope| {
-        let control_thread = start_workers(scope, &session, &lost, notice).and_then(|_| {
+        let control_thread = start_workers(scope, &session, &lost, notice).and_then(|workers| {
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);
-            builder.spawn_scoped(scope, move || control_thread(listener, &control, options.grace))
+            let serve = move || control_thread(listener, &control, options.grace);
+            Ok((builder.spawn_scoped(scope, serve)?, workers))
         });
-        let control_thread = control_thread.map_err(|error| {
+        let (control_thread, workers) = control_thread.map_err(|error| {
             session.close();
             ServeError::Start(error)
         })?;
-        take_orders(&session, &machine, &incoming, notice);
+        take_orders(&session, &machine, &incoming, workers, notice);
         session.close();
         let ended = control_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ended.map_err(ServeError::Start)
@@ -147,25 +156,9 @@ impl Drop for Closing<'_> {
 /// What the control thread asks of the one that has the session.
 pub(crate) enum Order {
     Submit(Box<Request<'static>>),
+    /// Somebody was cancelled, who may have to be told at once.
+    Look,
     Report(oneshot::Sender<MachineReport>),
-}
-
-/// What the machine is and does.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct MachineReport {
-    pub(crate) backend: String,
-    pub(crate) jobs: usize,
-    pub(crate) pools: Vec<PoolReport>,
-}
-
-/// The buffers of a node.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct PoolReport {
-    pub(crate) budget_bytes: u64,
-    pub(crate) in_use_bytes: u64,
-    pub(crate) cached_bytes: u64,
-    pub(crate) high_water_bytes: u64,
-    pub(crate) waiting: u64,
 }
 
 /// Carries orders out until nobody gives any more, and tells of stuck items.
@@ -173,13 +166,18 @@ fn take_orders(
     session: &Session<'_>,
     machine: &Machine,
     incoming: &Receiver<Order>,
+    workers: NonZeroUsize,
     notice: &(dyn Fn(&str) + Sync),
 ) {
     loop {
-        match incoming.recv_timeout(WATCH_EVERY) {
+        let until_next = session.end_overdue().map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY));
+        match incoming.recv_timeout(until_next) {
             Ok(Order::Submit(request)) => drop(session.submit(*request)),
+            Ok(Order::Look) => {}
             // Who asked may have gone.
-            Ok(Order::Report(answer)) => drop(answer.send(report(session, machine))),
+            Ok(Order::Report(answer)) => {
+                drop(answer.send(MachineReport::of(session, machine, workers)))
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -190,21 +188,6 @@ fn take_orders(
                 "{path}: nothing happened for {seconds} s; worker {worker}: {activity}"
             ));
         }
-    }
-}
-
-fn report(session: &Session<'_>, machine: &Machine) -> MachineReport {
-    let pools = machine.pools().into_iter().map(|pool| PoolReport {
-        budget_bytes: pool.budget_bytes as u64,
-        in_use_bytes: pool.in_use_bytes as u64,
-        cached_bytes: pool.cached_bytes as u64,
-        high_water_bytes: pool.high_water_bytes as u64,
-        waiting: pool.num_waiting as u64,
-    });
-    MachineReport {
-        backend: format!("{:?}", machine.backend()).to_lowercase(),
-        jobs: session.num_jobs(),
-        pools: pools.collect(),
     }
 }
 
@@ -226,6 +209,8 @@ pub(crate) struct Control {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) counts: SharedCounts,
     pub(crate) bounds: Bounds,
+    /// Those that have workers.
+    pub(crate) nodes: BTreeSet<usize>,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
     num_ended: watch::Sender<u64>,
@@ -236,7 +221,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(options: &ServeOptions, threads_max: usize, orders: Sender<Order>) -> Self {
+    pub(crate) fn new(
+        options: &ServeOptions,
+        threads_max: usize,
+        nodes: BTreeSet<usize>,
+        stages: Arc<StageTimes>,
+        orders: Sender<Order>,
+    ) -> Self {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
             ended_max: ENDED_MAX,
@@ -247,8 +238,9 @@ impl Control {
         let _ = rustix::rand::getrandom(&mut incarnation, rustix::rand::GetRandomFlags::NONBLOCK);
         Self {
             registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
-            counts: SharedCounts::default(),
+            counts: Arc::new(Counts::new(stages)),
             bounds: options.bounds,
+            nodes,
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
             orders: Mutex::new(Some(orders)),
@@ -265,6 +257,7 @@ impl Control {
         idempotency_key: Option<String>,
     ) -> Result<Arc<Record>, Problem> {
         let (job, artifacts) = spec.checked(&self.bounds)?;
+        self.check_node(&job)?;
         let admission = {
             let mut registry = self.registry.lock();
             // Under this lock, so that a drain waits for all that were admitted.
@@ -281,31 +274,9 @@ impl Control {
         match admission {
             Admission::Repeated(record) => Ok(record),
             Admission::Fresh(record) => {
-                self.counts.accepted();
                 self.order(Order::Submit(Box::new(self.request(job, artifacts, &record))));
                 Ok(record)
             }
-        }
-    }
-
-    fn request(
-        self: &Arc<Self>,
-        job: Job,
-        artifacts: Artifacts,
-        record: &Arc<Record>,
-    ) -> Request<'static> {
-        let (observed, ended) = (Arc::clone(record), Arc::clone(record));
-        let control = Arc::clone(self);
-        Request {
-            job,
-            renderer: Some(Arc::new(artifacts)),
-            cancel: record.cancel.clone(),
-            observer: Box::new(move |event: &Event<'_>| observed.observe(event)),
-            on_end: Box::new(move |outcome| {
-                ended.end(outcome, control.process_use(), SystemClock.now());
-                control.counts.ended(&ended.status());
-                control.num_ended.send_modify(|count| *count += 1);
-            }),
         }
     }
 
@@ -381,10 +352,5 @@ impl Control {
     async fn until_idle(&self) {
         let is_idle = |_: &u64| self.registry.lock().outstanding().next().is_none();
         let _ = self.num_ended.subscribe().wait_for(is_idle).await;
-    }
-
-    fn cancel_all(&self) {
-        let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
-        records.iter().for_each(|record| record.cancel.cancel());
     }
 }

@@ -17,10 +17,13 @@ mod spec;
 mod wire;
 
 // The daemon.
+mod answers;
 mod api;
+mod body;
 mod daemon;
 mod endpoint;
 mod follow;
+mod limits;
 mod metrics;
 mod openapi;
 mod record;

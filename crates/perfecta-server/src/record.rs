@@ -1,7 +1,7 @@
 //! One request: what was asked, and everything that was told of it since.
 //!
 //! ```text
-//!  Queued --Planned--> Running --told the end--> Done | Cancelled | Failed
+//!  Queued --Planned--> Running --told the end--> Done | Cancelled | Expired | Failed
 //!     `----------------------told the end-----------------^
 //! ```
 
@@ -40,7 +40,7 @@ struct Told {
 #[derive(Clone)]
 enum Outcome {
     Ran(SummaryLine, ExitClass),
-    Refused(ErrorLine),
+    Refused(ErrorLine, ExitClass),
 }
 
 /// Which tables a reader wants to be told of.
@@ -120,7 +120,7 @@ impl Record {
                 let class = summary.exit_class();
                 Outcome::Ran(SummaryLine::of(&summary, process, class.code()), class)
             }
-            Err(error) => Outcome::Refused(ErrorLine::from(&error)),
+            Err(error) => Outcome::Refused(ErrorLine::from(&error), error.exit_class()),
         };
         let before = self.told.lock().outcome.replace(outcome);
         assert!(before.is_none(), "request {} ends twice", self.id);
@@ -134,7 +134,7 @@ impl Record {
         let error = ErrorLine::new(ExitClass::Internal, message, Some(remedy));
         let mut told = self.told.lock();
         if told.outcome.is_none() {
-            told.outcome = Some(Outcome::Refused(error));
+            told.outcome = Some(Outcome::Refused(error, ExitClass::Internal));
             drop(told);
             self.ended.send_replace(Some(now));
         }
@@ -192,16 +192,28 @@ impl Record {
     }
 }
 
+/// The state of a request that was stopped, if it was.
+const fn stopped(class: ExitClass) -> Option<RequestState> {
+    match class {
+        ExitClass::Cancelled => Some(RequestState::Cancelled),
+        ExitClass::Expired => Some(RequestState::Expired),
+        _ => None,
+    }
+}
+
 impl Told {
     fn status(&self, id: &str) -> RequestStatus {
         let (state, summary, error) = match &self.outcome {
             None if self.progress.is_none() => (RequestState::Queued, None, None),
             None => (RequestState::Running, None, None),
-            Some(Outcome::Ran(summary, ExitClass::Cancelled)) => {
-                (RequestState::Cancelled, Some(summary.clone()), None)
+            Some(Outcome::Ran(summary, class)) => {
+                let state = stopped(*class).unwrap_or(RequestState::Done);
+                (state, Some(summary.clone()), None)
             }
-            Some(Outcome::Ran(summary, _)) => (RequestState::Done, Some(summary.clone()), None),
-            Some(Outcome::Refused(error)) => (RequestState::Failed, None, Some(error.clone())),
+            Some(Outcome::Refused(error, class)) => {
+                let state = stopped(*class).unwrap_or(RequestState::Failed);
+                (state, None, Some(error.clone()))
+            }
         };
         RequestStatus { id: id.to_owned(), state, progress: self.progress.clone(), summary, error }
     }

@@ -10,6 +10,7 @@ use crate::endpoint_options::{EndpointOptions, endpoint_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_run::machine_failure;
+use crate::log_options::LogOptions;
 use crate::signals::second_ends_at_once;
 use crate::terminal::Terminal;
 use crate::work_options::WorkOptions;
@@ -34,6 +35,8 @@ pub(crate) struct Serve {
     /// Keep what came of a request for so many seconds
     #[arg(long, value_name = "S", default_value = "3600", value_parser = options::parse_seconds)]
     keep: Duration,
+    #[command(flatten)]
+    log: LogOptions,
 }
 
 impl Serve {
@@ -65,7 +68,8 @@ impl Serve {
         };
         second_ends_at_once()
             .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
-        match serve(&options, &|notice| terminal.note(notice)) {
+        self.log.begin();
+        match serve(&options, &|notice| self.log.notice(terminal, notice)) {
             Ok(()) => Ok(Exit::SUCCESS),
             Err(ServeError::Endpoint(error)) => Err(endpoint_failure(&error)),
             Err(ServeError::Machine(error)) => Err(machine_failure(&error)),
