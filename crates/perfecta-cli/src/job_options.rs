@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use perfecta_core::key::{KeyError, KeySet, Repair};
@@ -132,9 +132,41 @@ struct LimitOptions {
     /// Give up on a key file after so many seconds
     #[arg(long, value_name = "S", default_value = "600", value_parser = options::parse_seconds)]
     max_seconds: Duration,
+    /// Cancel all that is not done so many seconds after it was asked for, or at @UNIX-SECONDS
+    #[arg(long, value_name = "S|@TIME", value_parser = parse_deadline)]
+    deadline: Option<Deadline>,
     /// Write at most so many bytes in all
     #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
     max_output_bytes: Option<u64>,
+}
+
+/// When all has to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deadline {
+    /// So long after it was asked for.
+    After(Duration),
+    /// At this time, since the epoch.
+    At(Duration),
+}
+
+impl Deadline {
+    /// How long there is from now on.
+    fn time_left(self) -> Duration {
+        match self {
+            Self::After(time) => time,
+            Self::At(time) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                time.saturating_sub(now)
+            }
+        }
+    }
+}
+
+fn parse_deadline(value: &str) -> Result<Deadline, String> {
+    match value.strip_prefix('@') {
+        Some(time) => options::parse_seconds(time).map(Deadline::At),
+        None => options::parse_seconds(value).map(Deadline::After),
+    }
 }
 
 fn parse_width_rule(value: &str) -> Result<WidthRule, String> {
@@ -232,6 +264,7 @@ impl LimitOptions {
         let limits = Limits {
             memory_bytes_max: self.memory.unwrap_or_else(machine::memory_bytes),
             item_time_max: Some(self.max_seconds),
+            job_time_max: self.deadline.map(Deadline::time_left),
             output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),
             ..defaults
         };
@@ -278,5 +311,20 @@ impl JobOptions {
     /// What is emitted of each table.
     pub(crate) fn artifacts(&self) -> Artifacts {
         self.output.artifacts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_time_from_now_or_a_time_of_day() {
+        assert_eq!(parse_deadline("1.5"), Ok(Deadline::After(Duration::from_millis(1_500))));
+        assert_eq!(parse_deadline("@7"), Ok(Deadline::At(Duration::from_secs(7))));
+        assert_eq!(Deadline::At(Duration::from_secs(7)).time_left(), Duration::ZERO);
+        let far = Deadline::At(Duration::from_secs(1 << 40)).time_left();
+        assert!(far < Duration::from_secs(1 << 40) && far > Duration::from_secs(1 << 39));
+        assert!(parse_deadline("soon").is_err() && parse_deadline("@").is_err());
     }
 }

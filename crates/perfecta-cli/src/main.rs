@@ -12,6 +12,7 @@ mod job_run;
 mod json;
 mod key_file;
 mod life_options;
+mod log_options;
 mod machine;
 mod options;
 mod progress;

@@ -274,6 +274,8 @@ pub struct Limits {
     pub memory_bytes_max: u64,
     /// Wall time of the search on one key file.
     pub item_time_max: Option<Duration>,
+    /// Wall time of the whole job from when it was handed in, waiting included.
+    pub job_time_max: Option<Duration>,
     /// The largest key file that is read: by default that of the most keys a table can hold.
     pub input_bytes_max: u64,
     /// The most entries that an input directory may hold.
@@ -297,6 +299,7 @@ impl Default for Limits {
             io_depth: const { NonZeroUsize::new(32).expect("it is not zero") },
             memory_bytes_max: 1 << 30,
             item_time_max: None,
+            job_time_max: None,
             input_bytes_max: 8 << 30,
             entries_max: 10_000_000,
             depth_max: 64,

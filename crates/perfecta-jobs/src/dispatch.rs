@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::Help;
+use crate::deadlines::Deadlines;
 use crate::event::{ItemReport, Progress};
 use crate::job::{Candidate, Due, JobState, StagedItem, Taken};
 use crate::pack::Chunk;
 use crate::prepare::Closing;
-use crate::session::{Requested, SessionLimits};
+use crate::session::{Requested, SessionLimits, SessionStatistics};
 use crate::sleepers::{Sleeper, Sleepers};
 use crate::work::{JobId, Work};
 
@@ -37,6 +38,7 @@ pub(crate) struct Dispatcher<'a> {
     /// Jobs that a worker prepares or closes.
     jobs_away: usize,
     sleepers: Sleepers,
+    deadlines: Deadlines,
     /// The latest time that a worker brought.
     now: Duration,
     is_closed: bool,
@@ -84,6 +86,7 @@ impl<'a> Dispatcher<'a> {
             lap: VecDeque::new(),
             jobs_away: 0,
             sleepers: Sleepers::default(),
+            deadlines: Deadlines::default(),
             now: Duration::ZERO,
             is_closed: false,
             is_broken: false,
@@ -93,6 +96,7 @@ impl<'a> Dispatcher<'a> {
     /// A job waits to be prepared.
     pub(crate) fn request(&mut self, requested: Box<Requested<'a>>) {
         assert!(!self.is_closed, "a closed session takes no job");
+        self.deadlines.add(&requested);
         self.requested.push_back(requested);
         self.rouse();
     }
@@ -108,8 +112,19 @@ impl<'a> Dispatcher<'a> {
         self.requested.len() + self.jobs.len() + self.jobs_away
     }
 
+    pub(crate) fn statistics(&self) -> SessionStatistics {
+        let states = || self.jobs.values().map(|active| &active.state);
+        SessionStatistics {
+            jobs_waiting: self.requested.len(),
+            jobs_active: self.jobs.len() + self.jobs_away,
+            files_in_flight: states().map(JobState::files_in_flight).sum(),
+            memory_reserved_bytes: self.memory_reserved(),
+            workers_idle: self.sleepers.len(),
+        }
+    }
+
     /// What the items in flight of all jobs were admitted with.
-    pub(crate) fn memory_reserved(&self) -> u64 {
+    fn memory_reserved(&self) -> u64 {
         self.jobs.values().map(|active| active.state.memory_reserved()).sum()
     }
 
@@ -122,9 +137,30 @@ impl<'a> Dispatcher<'a> {
         self.rouse();
     }
 
+    /// Stops the jobs whose time is over by `now`, and says when the next one's is.
+    pub(crate) fn stop_overdue(&mut self, now: Duration) -> Option<Duration> {
+        self.deadlines.stop_overdue(now)
+    }
+
+    /// Gives up the jobs that were stopped before anybody prepared them.
+    pub(crate) fn withdraw(&mut self) -> VecDeque<Box<Requested<'a>>> {
+        let (stopped, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.requested)
+            .into_iter()
+            .partition(|requested| requested.request.cancel.is_cancelled());
+        self.requested = waiting;
+        for requested in &stopped {
+            self.deadlines.remove(requested.id);
+        }
+        if self.is_over() {
+            self.sleepers.rouse_all();
+        }
+        stopped
+    }
+
     /// A job ended, or could not be prepared.
-    pub(crate) fn ended(&mut self) {
+    pub(crate) fn ended(&mut self, id: JobId) {
         self.jobs_away -= 1;
+        self.deadlines.remove(id);
         if self.is_over() { self.sleepers.rouse_all() } else { self.rouse() }
     }
 

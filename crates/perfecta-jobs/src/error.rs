@@ -33,11 +33,30 @@ pub enum ExitClass {
     Locked,
     /// Permission denied.
     Denied,
+    /// Not done in time.
+    Expired,
     /// Cancelled by the user.
     Cancelled,
 }
 
 impl ExitClass {
+    /// All of them, by their codes.
+    pub const ALL: [Self; 13] = [
+        Self::Ok,
+        Self::Internal,
+        Self::SomeFailed,
+        Self::NothingMatched,
+        Self::InvalidKeys,
+        Self::Unsolved,
+        Self::Conflict,
+        Self::Io,
+        Self::Verification,
+        Self::Locked,
+        Self::Denied,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
     /// The exit code.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -53,6 +72,7 @@ impl ExitClass {
             Self::Verification => 9,
             Self::Locked => 11,
             Self::Denied => 12,
+            Self::Expired => 15,
             Self::Cancelled => 130,
         }
     }
@@ -72,6 +92,7 @@ impl ExitClass {
             Self::Verification => "verification",
             Self::Locked => "locked",
             Self::Denied => "denied",
+            Self::Expired => "expired",
             Self::Cancelled => "cancelled",
         }
     }
@@ -306,6 +327,12 @@ pub enum JobError {
     /// What was asked for is not built in.
     #[error("{0} is not available")]
     Unsupported(&'static str),
+    /// The user cancelled it before its key files were known.
+    #[error("cancelled before it began")]
+    Cancelled,
+    /// Its time was over before its key files were known.
+    #[error("its time was over before it began")]
+    Expired,
 }
 
 impl JobError {
@@ -325,6 +352,8 @@ impl JobError {
             Self::Damaged { .. } => ExitClass::Verification,
             Self::NoSuchNode { .. } => ExitClass::NothingMatched,
             Self::Unsupported(_) => ExitClass::Internal,
+            Self::Cancelled => ExitClass::Cancelled,
+            Self::Expired => ExitClass::Expired,
         }
     }
 
@@ -346,7 +375,8 @@ impl JobError {
             Self::NoSuchNode { .. } => {
                 Some("name another node, or let the least loaded one take them")
             }
-            Self::Unsupported(_) => None,
+            Self::Unsupported(_) | Self::Cancelled => None,
+            Self::Expired => Some("give it more time, or ask when there is less to do"),
         }
     }
 }

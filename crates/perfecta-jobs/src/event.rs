@@ -78,6 +78,8 @@ pub struct ItemReport {
     pub identifier: String,
     /// Its final state.
     pub status: Status,
+    /// Bytes of the key file that were read.
+    pub keys_bytes: u64,
     /// Keys in the set; 0 if it was never read.
     pub keys: u64,
     /// The search, if there was one to its end.
@@ -92,11 +94,13 @@ pub struct ItemReport {
 
 impl ItemReport {
     /// An item of which nothing is known but its end.
-    pub(crate) const fn new(keys_file: PathBuf, identifier: String, status: Status) -> Self {
+    #[must_use]
+    pub const fn new(keys_file: PathBuf, identifier: String, status: Status) -> Self {
         Self {
             keys_file,
             identifier,
             status,
+            keys_bytes: 0,
             keys: 0,
             search: None,
             bytes: 0,
@@ -144,6 +148,8 @@ pub struct Summary {
     pub failed: u32,
     /// Cancelled, also those that were never begun.
     pub cancelled: u32,
+    /// Whether it was cancelled because its time was over.
+    pub is_expired: bool,
     /// Keys of the tables that were built or unchanged.
     pub keys: u64,
     /// Wall time.
@@ -163,7 +169,7 @@ impl Summary {
     #[must_use]
     pub fn exit_class(&self) -> ExitClass {
         if self.cancelled > 0 {
-            return ExitClass::Cancelled;
+            return if self.is_expired { ExitClass::Expired } else { ExitClass::Cancelled };
         }
         match self.first_failure {
             None => ExitClass::Ok,

@@ -26,12 +26,15 @@ mod schedule;
 
 // The machines, and what they make.
 mod board;
+mod deadlines;
 mod dispatch;
 mod item;
 mod job;
 mod pack;
 mod queue;
 mod sleepers;
+
+pub mod activity;
 
 mod artifacts;
 mod manifest;
@@ -74,7 +77,7 @@ pub use self::names::{NameFilter, PatternError};
 pub use self::render::{Estimate, Facts, RenderedFile, Renderer};
 pub use self::run::run;
 pub use self::runtime::{CancelFlag, EngineSource, Runtime};
-pub use self::session::{Request, Session, SessionLimits, SessionRuntime};
+pub use self::session::{Request, Session, SessionLimits, SessionRuntime, SessionStatistics};
 pub use self::verify::{Verification, verify};
 pub use self::watch::{Span, Stuck, Tracer};
 pub use self::work::JobId;

@@ -76,11 +76,10 @@ pub(crate) fn prepare<'a>(
     let (target, ground, items) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            session.with_dispatcher(|dispatcher| dispatcher.ended());
+            session.with_dispatcher(|dispatcher| dispatcher.ended(id));
             return on_end(Err(error));
         }
     };
-    cancel.wakes(Arc::clone(&session.workers).into());
     let Ground { stage, filesystem, pack, unchanged } = ground;
     let window = pack.as_ref().filter(|_| unchanged.is_none());
     let window = window.map(|_| PackWindow::new(items.len() as u32));
@@ -228,7 +227,8 @@ impl<'a> Closing<'a> {
         let clock = session.runtime.clock;
         summary.wall_seconds = (clock.now() - work.begun).as_secs_f64();
         summary.cpu_seconds = (clock.cpu() - cpu_begun).as_secs_f64();
-        session.with_dispatcher(|dispatcher| dispatcher.ended());
+        summary.is_expired = work.cancel.is_expired();
+        session.with_dispatcher(|dispatcher| dispatcher.ended(work.id));
         on_end(Ok(summary));
     }
 }

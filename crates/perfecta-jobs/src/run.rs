@@ -56,6 +56,7 @@ pub fn run(
             Worker::new(&session, 0).work();
         }
         ending.watch(|| {
+            let next = session.end_overdue();
             for stuck in session.stuck_items(STUCK_AFTER) {
                 notice(&format!(
                     "{}: nothing happened for {} s; worker {} has it at: {}",
@@ -65,6 +66,7 @@ pub fn run(
                     stuck.activity
                 ));
             }
+            next.map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY))
         });
     });
     session.assert_quiet();
@@ -111,14 +113,17 @@ impl Ending {
         self.changed.notify_all();
     }
 
-    /// Waits for the end, and looks after the workers meanwhile.
-    fn watch(&self, look: impl Fn()) {
-        let mut state = self.state.lock();
-        while state.outcome.is_none() && !state.is_broken {
-            if self.changed.wait_for(&mut state, WATCH_EVERY).timed_out() {
-                drop(state);
-                look();
-                state = self.state.lock();
+    /// Waits for the end, and looks after the workers meanwhile, as often as `look` says.
+    fn watch(&self, look: impl Fn() -> Duration) {
+        loop {
+            let until_next = look();
+            let mut state = self.state.lock();
+            let is_over = |state: &EndState| state.outcome.is_some() || state.is_broken;
+            if !is_over(&state) {
+                self.changed.wait_for(&mut state, until_next);
+            }
+            if is_over(&state) {
+                return;
             }
         }
     }

@@ -86,6 +86,8 @@ pub struct CancelFlag(Arc<Cancel>);
 #[derive(Debug, Default)]
 struct Cancel {
     is_cancelled: AtomicBool,
+    /// It was not the user who asked, but the time that is over.
+    is_expired: AtomicBool,
     /// Who waits and has to look at the flag.
     wakers: Mutex<Vec<Waker>>,
 }
@@ -95,6 +97,19 @@ impl CancelFlag {
     pub fn cancel(&self) {
         self.0.is_cancelled.store(true, Ordering::SeqCst);
         self.0.wakers.lock().iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Asks because the time is over; whoever asked before keeps the blame.
+    pub(crate) fn expire(&self) {
+        if !self.is_cancelled() {
+            self.0.is_expired.store(true, Ordering::SeqCst);
+            self.cancel();
+        }
+    }
+
+    /// Whether it was asked because the time was over.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.0.is_expired.load(Ordering::SeqCst)
     }
 
     /// Whether it was asked.

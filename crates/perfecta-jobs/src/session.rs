@@ -79,6 +79,21 @@ pub(crate) struct Requested<'a> {
     pub(crate) request: Request<'a>,
 }
 
+/// A moment of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionStatistics {
+    /// Jobs that nobody has prepared yet.
+    pub jobs_waiting: usize,
+    /// Jobs whose items are known.
+    pub jobs_active: usize,
+    /// Key files that are begun, and neither settled nor waiting for others.
+    pub files_in_flight: usize,
+    /// Bytes that items and helpers hold.
+    pub memory_reserved_bytes: u64,
+    /// Workers with nothing to do.
+    pub workers_idle: usize,
+}
+
 /// Jobs, and what workers share of them.
 pub struct Session<'a> {
     pub(crate) runtime: SessionRuntime<'a>,
@@ -139,9 +154,31 @@ impl<'a> Session<'a> {
             JobId(*next_id)
         };
         let (begun, cpu_begun) = (self.now(), self.runtime.clock.cpu());
+        request.cancel.wakes(Arc::clone(&self.workers).into());
         let requested = Box::new(Requested { id, begun, cpu_begun, request });
         self.dispatcher.lock().request(requested);
         id
+    }
+
+    /// Stops jobs whose time is over, ends those that were stopped before anybody prepared them, and
+    /// says how long it is until the next one's time is over. Whoever has a session calls this then,
+    /// and whenever a job was handed in or cancelled.
+    pub fn end_overdue(&self) -> Option<Duration> {
+        let now = self.now();
+        let (next, stopped) = self
+            .with_dispatcher(|dispatcher| (dispatcher.stop_overdue(now), dispatcher.withdraw()));
+        for requested in stopped {
+            let Request { cancel, on_end, .. } = requested.request;
+            let reason = if cancel.is_expired() { JobError::Expired } else { JobError::Cancelled };
+            on_end(Err(reason));
+        }
+        next.map(|next| next.saturating_sub(now))
+    }
+
+    /// What there is to do, and who does it.
+    #[must_use]
+    pub fn statistics(&self) -> SessionStatistics {
+        self.dispatcher.lock().statistics()
     }
 
     /// Takes no further job: workers leave when those that are there have ended.
@@ -153,12 +190,6 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn num_jobs(&self) -> usize {
         self.dispatcher.lock().num_jobs()
-    }
-
-    /// Bytes of memory that what is in flight was admitted with, over all jobs.
-    #[must_use]
-    pub fn memory_reserved(&self) -> u64 {
-        self.dispatcher.lock().memory_reserved()
     }
 
     /// Items at which nothing happened for `patience`, each told once.

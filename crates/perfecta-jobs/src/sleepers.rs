@@ -52,6 +52,10 @@ impl Sleepers {
         }
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.count
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
     }

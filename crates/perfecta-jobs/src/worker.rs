@@ -28,6 +28,7 @@ use self::batch::Batch;
 use self::chunk::ChunkInHand;
 use self::search::Leading;
 use self::slots::Slots;
+use crate::activity;
 use crate::board::Help;
 use crate::dispatch::Assignment;
 use crate::event::Event;
@@ -338,7 +339,7 @@ impl<'s, 'a> Worker<'s, 'a> {
                 self.slots.put(slot, Slot::Item(in_hand));
             }
             Ok(Pause::ForSearch(keys)) => {
-                self.watch_as(slot, &in_hand.item, "await search");
+                self.watch_as(slot, &in_hand.item, activity::AWAIT_SEARCH);
                 self.slots.put(slot, Slot::Ready(in_hand, keys));
                 self.ready.push_back(slot);
             }

@@ -48,8 +48,8 @@ export class Overview {
   }
 
   showRequests(page) {
-    const { queued, running, done, cancelled, failed } = page.requests;
-    const [numOutstanding, numEnded] = [queued + running, done + cancelled + failed];
+    const { queued, running, done, cancelled, failed, expired } = page.requests;
+    const [numOutstanding, numEnded] = [queued + running, done + cancelled + failed + expired];
     put(byId("outstanding-count"), numOutstanding ? count(numOutstanding) : "");
     put(byId("ended-count"), numEnded ? count(numEnded) : "");
     show(byId("outstanding-empty"), numOutstanding === 0);
@@ -137,6 +137,8 @@ export function outcomeOf({ state, progress, summary }) {
       return failed ? [`done, ${count(failed)} failed`, "bad"] : ["done", "good"];
     case "cancelled":
       return ["cancelled", "warn"];
+    case "expired":
+      return ["out of time", "warn"];
     default:
       return ["could not run", "bad"];
   }

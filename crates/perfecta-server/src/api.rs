@@ -13,17 +13,21 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use tracing::debug;
 use utoipa::ToSchema;
 
 use crate::daemon::{Control, MachineReport, Phase};
+use crate::limits::{FixedLimits, LIMITS};
 use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
 use crate::record::TablesWanted;
-use crate::spec::JobSpec;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
-use crate::{dashboard, follow, openapi, overview};
+use crate::{answers, body, dashboard, follow, openapi, overview};
 
 /// A list of 100,000 key files with long paths.
-const BODY_BYTES_MAX: usize = 16 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// A UUID has 36.
+pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// Items of a page.
 pub(crate) const ITEMS_MAX: usize = 10_000;
@@ -66,6 +70,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(as_problem))
         .layer(middleware::from_fn(check_protocol))
+        .layer(middleware::from_fn_with_state(Arc::clone(&control), answers::keep))
         .with_state(control)
 }
 
@@ -112,10 +117,11 @@ async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
-    let spec = parse(&body)?;
+    let spec = body::parse(&body)?;
     let key = headers.get("idempotency-key").map(|key| {
         let is_word = |key: &&str| {
-            (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+            (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
+                && key.bytes().all(|byte| byte.is_ascii_graphic())
         };
         let key = key.to_str().ok().filter(is_word);
         key.map(ToOwned::to_owned).ok_or_else(|| {
@@ -125,23 +131,8 @@ async fn submit(
     });
     let record = control.submit(spec, key.transpose()?)?;
     record.until_kept().await?;
+    debug!(request = record.id, "handed in");
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: record.id.clone() })))
-}
-
-/// The request in a body.
-fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let spec = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = error.path().to_string();
-        let detail = error.inner().to_string();
-        let problem =
-            Problem::new(ProblemKind::Malformed, detail, "see docs/api.md for its fields");
-        Problem { field: Some(field).filter(|field| field != "."), ..problem }
-    })?;
-    json.end().map_err(|error| {
-        Problem::new(ProblemKind::Malformed, error.to_string(), "send one JSON object")
-    })?;
-    Ok(spec)
 }
 
 async fn list(State(control): Shared) -> Json<Vec<RequestStatus>> {
@@ -271,12 +262,9 @@ pub(crate) struct Stats {
 
 async fn stats(State(control): Shared) -> Json<Stats> {
     let machine = control.machine_report().await;
-    let registry = control.registry.lock();
-    let progress = registry.iter().filter_map(|record| record.progress());
-    let ledger_difference = progress.map(|progress| progress.difference().abs()).sum();
-    let requests_kept = registry.len();
-    drop(registry);
-    Json(Stats { load: control.ping(), requests_kept, ledger_difference, machine })
+    let requests_kept = control.registry.lock().len();
+    let (load, ledger_difference) = (control.ping(), control.ledger_difference());
+    Json(Stats { load, requests_kept, ledger_difference, machine })
 }
 
 #[derive(Serialize, ToSchema)]
@@ -287,7 +275,9 @@ pub(crate) struct Config {
     files_in_flight_max: usize,
     io_depth: usize,
     memory_bytes_max: u64,
-    body_bytes_max: usize,
+    /// Those that have workers.
+    nodes: Vec<usize>,
+    limits: FixedLimits,
 }
 
 async fn config(State(control): Shared) -> Json<Config> {
@@ -299,7 +289,8 @@ async fn config(State(control): Shared) -> Json<Config> {
         files_in_flight_max: bounds.files_in_flight_max.get(),
         io_depth: bounds.io_depth.get(),
         memory_bytes_max: bounds.memory_bytes_max,
-        body_bytes_max: BODY_BYTES_MAX,
+        nodes: control.nodes.iter().copied().collect(),
+        limits: LIMITS,
     })
 }
 
@@ -325,7 +316,7 @@ async fn ready(State(control): Shared) -> Result<&'static str, Problem> {
 
 async fn metrics(State(control): Shared) -> Response {
     let machine = control.machine_report().await;
-    let page = control.counts.page(&control.ping(), &machine);
+    let page = control.counts.page(&control.ping(), control.ledger_difference(), &machine);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(axum::http::header::CONTENT_TYPE, kind)], page).into_response()
 }
@@ -343,6 +334,7 @@ pub(crate) mod tests {
     use crate::daemon::ServeOptions;
     use crate::endpoint::Endpoint;
     use crate::journal::Journal;
+    use crate::metrics::StageTimes;
     use crate::spec::Bounds;
 
     pub(crate) const BOUNDS: Bounds = Bounds {
@@ -369,29 +361,14 @@ pub(crate) mod tests {
             },
             state: None,
             idle_exit: None,
+            crash_directory: None,
             bounds: BOUNDS,
             grace: Duration::ZERO,
             keep: Duration::MAX,
             threads_beside: 0,
             memory_peak_bytes: || None,
         };
-        Arc::new(Control::new(&options, 1, orders, Journal::none()))
-    }
-
-    #[test]
-    fn a_body_that_is_no_request_is_told_where_it_is_not() {
-        let check = |body: &str, field: Option<&str>, detail: &str| {
-            let problem = parse(body.as_bytes()).unwrap_err();
-            assert_eq!(problem.field.as_deref(), field, "{problem:?}");
-            assert!(problem.detail.contains(detail), "{problem:?}");
-        };
-        check("", None, "EOF");
-        check(r#"{"inputs": {"files": ["/a"]}, "output": null} x"#, None, "trailing");
-        let with = |change: &str| {
-            format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {change}}}"#)
-        };
-        check(&with(r#""keys": {"size": "48"}"#), Some("keys.size"), "48");
-        check(&with(r#""share": {"weight": 0}"#), Some("share.weight"), "nonzero");
-        check(&with(r#""search": {"hsah": "auto"}"#), Some("search.hsah"), "hsah");
+        let stages = Arc::new(StageTimes::new(1));
+        Arc::new(Control::new(&options, 1, [0].into(), stages, orders, Journal::none()))
     }
 }

@@ -5,6 +5,7 @@
 //!     `------------------------------shutdown---------------------^
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixListener;
@@ -15,18 +16,16 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_jobs::{
-    Artifacts, Clock, Event, Job, Machine, MachineError, MachineOptions, Request, Session,
-    SessionLimits, SessionRuntime, SystemClock, start_workers,
+    Clock, EngineSource, Machine, MachineError, MachineOptions, Request, Session, SessionLimits,
+    SessionRuntime, SystemClock, start_workers,
 };
-use serde::Serialize;
 use tokio::sync::{oneshot, watch};
-use utoipa::ToSchema;
 
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
 use crate::journal::{Entry, Journal, JournalError};
-use crate::metrics::SharedCounts;
+use crate::metrics::{Counts, SharedCounts, StageTimes};
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
 use crate::registry::{Admission, Registry, RegistryLimits};
@@ -36,11 +35,15 @@ use crate::state::{StateDirectory, StateError};
 use crate::wire::{PROTOCOL, Ping};
 
 mod control;
+mod jobs;
 mod keep;
+mod machine_report;
 mod supervise;
 
 use self::control::Ends;
+pub(crate) use self::control::{CONNECTION_BYTES_MAX, CONNECTIONS_MAX, HEAD_TIME_MAX};
 use self::keep::{ClosingJournal, Keeping};
+pub(crate) use self::machine_report::{MachineReport, PoolReport};
 pub use self::supervise::{News, Supervisor};
 
 /// After so long without anything happening to it, an item is called stuck.
@@ -50,16 +53,16 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Requests that have not ended.
-const OUTSTANDING_MAX: usize = 10_000;
+pub(crate) const OUTSTANDING_MAX: usize = 10_000;
 
 /// Requests that have, and are kept: twice as many, so that each is kept when all end at once.
-const ENDED_MAX: usize = 2 * OUTSTANDING_MAX;
+pub(crate) const ENDED_MAX: usize = 2 * OUTSTANDING_MAX;
 
 /// Tables that these tell of, together, at some 300 bytes each.
-const TABLES_MAX: usize = 250_000;
+pub(crate) const TABLES_MAX: usize = 250_000;
 
 /// Requests whose items are known at once; others wait to be listed.
-const JOBS_ACTIVE_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
+pub(crate) const JOBS_ACTIVE_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
 /// How a daemon is to be.
 #[derive(Debug, Clone)]
@@ -134,10 +137,14 @@ pub fn serve(
     let (orders, incoming) = mpsc::channel();
     let threads_beside = options.threads_beside + usize::from(writer.is_some());
     let threads_max = threads_beside + machine.threads_max(options.bounds.threads.get());
-    let control = Arc::new(Control::new(options, threads_max, orders, journal));
+    let workers = 0..options.bounds.threads.get();
+    let nodes = workers.map(|worker| machine.node_of(worker)).collect();
+    let stages = Arc::new(StageTimes::new(options.bounds.threads.get()));
+    let control = Control::new(options, threads_max, nodes, Arc::clone(&stages), orders, journal);
+    let control = Arc::new(control);
     control.restore(left, options.crash_directory.as_deref(), notice);
     let session = Session::new(
-        SessionRuntime { engines: &machine, clock: &SystemClock, tracer: None },
+        SessionRuntime { engines: &machine, clock: &SystemClock, tracer: Some(&*stages) },
         SessionLimits {
             workers: options.bounds.threads,
             files_in_flight_max: options.bounds.files_in_flight_max,
@@ -150,7 +157,7 @@ pub fn serve(
     let listener = place.take_listener();
     std::thread::scope(|scope| {
         let _closing = ClosingJournal(&control.journal);
-        let control_thread = start_workers(scope, &session, &lost, notice).and_then(|_| {
+        let control_thread = start_workers(scope, &session, &lost, notice).and_then(|workers| {
             if let Some(writer) = writer {
                 let builder = std::thread::Builder::new().name("journal".to_owned());
                 builder.spawn_scoped(scope, || writer.run(notice))?;
@@ -158,13 +165,14 @@ pub fn serve(
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);
             let ends = Ends { grace: options.grace, idle: options.idle_exit };
-            builder.spawn_scoped(scope, move || control::run(listener, &control, ends, supervisor))
+            let serve = move || control::run(listener, &control, ends, supervisor);
+            Ok((builder.spawn_scoped(scope, serve)?, workers))
         });
-        let control_thread = control_thread.map_err(|error| {
+        let (control_thread, workers) = control_thread.map_err(|error| {
             session.close();
             ServeError::Start(error)
         })?;
-        take_orders(&session, &machine, &incoming, notice);
+        take_orders(&session, &machine, &incoming, workers, notice);
         session.close();
         let ended = control_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         control.journal.note(&Entry::Stopped {});
@@ -177,27 +185,9 @@ pub fn serve(
 /// What the control thread asks of the one that has the session.
 pub(crate) enum Order {
     Submit(Box<Request<'static>>),
+    /// Somebody was cancelled, who may have to be told at once.
+    Look,
     Report(oneshot::Sender<MachineReport>),
-}
-
-/// What the machine is and does.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct MachineReport {
-    pub(crate) backend: String,
-    pub(crate) jobs: usize,
-    /// What the items in flight were admitted with.
-    pub(crate) memory_reserved_bytes: u64,
-    pub(crate) pools: Vec<PoolReport>,
-}
-
-/// The buffers of a node.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct PoolReport {
-    pub(crate) budget_bytes: u64,
-    pub(crate) in_use_bytes: u64,
-    pub(crate) cached_bytes: u64,
-    pub(crate) high_water_bytes: u64,
-    pub(crate) waiting: u64,
 }
 
 /// Carries orders out until nobody gives any more, and tells of stuck items.
@@ -205,13 +195,18 @@ fn take_orders(
     session: &Session<'_>,
     machine: &Machine,
     incoming: &Receiver<Order>,
+    workers: NonZeroUsize,
     notice: &(dyn Fn(&str) + Sync),
 ) {
     loop {
-        match incoming.recv_timeout(WATCH_EVERY) {
+        let until_next = session.end_overdue().map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY));
+        match incoming.recv_timeout(until_next) {
             Ok(Order::Submit(request)) => drop(session.submit(*request)),
+            Ok(Order::Look) => {}
             // Who asked may have gone.
-            Ok(Order::Report(answer)) => drop(answer.send(report(session, machine))),
+            Ok(Order::Report(answer)) => {
+                drop(answer.send(MachineReport::of(session, machine, workers)))
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -222,22 +217,6 @@ fn take_orders(
                 "{path}: nothing happened for {seconds} s; worker {worker}: {activity}"
             ));
         }
-    }
-}
-
-fn report(session: &Session<'_>, machine: &Machine) -> MachineReport {
-    let pools = machine.pools().into_iter().map(|pool| PoolReport {
-        budget_bytes: pool.budget_bytes as u64,
-        in_use_bytes: pool.in_use_bytes as u64,
-        cached_bytes: pool.cached_bytes as u64,
-        high_water_bytes: pool.high_water_bytes as u64,
-        waiting: pool.num_waiting as u64,
-    });
-    MachineReport {
-        backend: format!("{:?}", machine.backend()).to_lowercase(),
-        jobs: session.num_jobs(),
-        memory_reserved_bytes: session.memory_reserved(),
-        pools: pools.collect(),
     }
 }
 
@@ -261,6 +240,8 @@ pub(crate) struct Control {
     pub(crate) history: History,
     pub(crate) bounds: Bounds,
     journal: Journal,
+    /// Those that have workers.
+    pub(crate) nodes: BTreeSet<usize>,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
     num_ended: watch::Sender<u64>,
@@ -276,6 +257,8 @@ impl Control {
     pub(crate) fn new(
         options: &ServeOptions,
         threads_max: usize,
+        nodes: BTreeSet<usize>,
+        stages: Arc<StageTimes>,
         orders: Sender<Order>,
         journal: Journal,
     ) -> Self {
@@ -290,10 +273,11 @@ impl Control {
         let _ = rustix::rand::getrandom(&mut incarnation, rustix::rand::GetRandomFlags::NONBLOCK);
         Self {
             registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
-            counts: SharedCounts::default(),
+            counts: Arc::new(Counts::new(stages)),
             history: History::default(),
             bounds: options.bounds,
             journal,
+            nodes,
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
             visits: watch::Sender::new(0),
@@ -311,6 +295,7 @@ impl Control {
         idempotency_key: Option<String>,
     ) -> Result<Arc<Record>, Problem> {
         let (job, artifacts) = spec.checked(&self.bounds)?;
+        self.check_node(&job)?;
         let key = idempotency_key.clone();
         let admission = {
             let mut registry = self.registry.lock();
@@ -331,32 +316,6 @@ impl Control {
                 self.keep(self.request(job, artifacts, &record), &record, key);
                 Ok(record)
             }
-        }
-    }
-
-    fn request(
-        self: &Arc<Self>,
-        job: Job,
-        artifacts: Artifacts,
-        record: &Arc<Record>,
-    ) -> Request<'static> {
-        let (observed, ended) = (Arc::clone(record), Arc::clone(record));
-        let (control, counted) = (Arc::clone(self), Arc::clone(self));
-        Request {
-            job,
-            renderer: Some(crash::renderer(artifacts)),
-            cancel: record.cancel.clone(),
-            observer: Box::new(move |event: &Event<'_>| {
-                counted.history.observe(event);
-                crash::observe(&observed, event);
-                observed.observe(event);
-            }),
-            on_end: Box::new(move |outcome| {
-                ended.end(outcome, control.process_use(), SystemClock.now());
-                control.note_end(&ended);
-                control.counts.ended(&ended.status());
-                control.num_ended.send_modify(|count| *count += 1);
-            }),
         }
     }
 
@@ -425,10 +384,5 @@ impl Control {
 
     fn is_idle(&self) -> bool {
         self.registry.lock().num_outstanding() == 0
-    }
-
-    fn cancel_all(&self) {
-        let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
-        records.iter().for_each(|record| record.cancel.cancel());
     }
 }

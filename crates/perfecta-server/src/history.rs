@@ -83,7 +83,7 @@ impl History {
             items_running: load.items_running,
             items_queued: load.items_queued,
             requests_outstanding: load.requests_outstanding,
-            memory_reserved_bytes: machine.memory_reserved_bytes,
+            memory_reserved_bytes: machine.session.memory_reserved_bytes,
             buffers_in_use_bytes: machine.pools.iter().map(|pool| pool.in_use_bytes).sum(),
         });
     }
@@ -102,9 +102,7 @@ pub(crate) async fn keep(control: Arc<Control>) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use perfecta_jobs::{ItemReport, Progress};
+    use perfecta_jobs::{ItemReport, Progress, Status};
 
     use super::*;
 
@@ -122,20 +120,11 @@ mod tests {
         }
     }
 
-    fn machine() -> MachineReport {
-        MachineReport {
-            backend: String::new(),
-            jobs: 0,
-            memory_reserved_bytes: 0,
-            pools: Vec::new(),
-        }
-    }
-
     #[test]
     fn a_reader_gets_what_it_has_not_seen_and_the_oldest_samples_go() {
         let history = History::default();
         for _ in 0..SAMPLES_MAX + 5 {
-            history.take(&load(), &machine());
+            history.take(&load(), &MachineReport::default());
         }
         let numbers = |after: u64| {
             let samples = history.after(after).samples;
@@ -149,26 +138,14 @@ mod tests {
     #[test]
     fn what_settles_is_counted_with_its_keys() {
         let history = History::default();
-        let report = ItemReport { keys: 7, ..report() };
+        let item = ItemReport::new("/a".into(), "a".to_owned(), Status::Ok);
+        let report = ItemReport { keys: 7, ..item };
         let progress = Progress::default();
         history.observe(&Event::Planned(&progress));
         history.observe(&Event::Settled { report: &report, progress: &progress });
         history.observe(&Event::Settled { report: &report, progress: &progress });
-        history.take(&load(), &machine());
+        history.take(&load(), &MachineReport::default());
         let sample = history.after(0).samples.pop().unwrap();
         assert_eq!((sample.tables, sample.keys), (2, 14));
-    }
-
-    fn report() -> ItemReport {
-        ItemReport {
-            keys_file: PathBuf::from("/a"),
-            identifier: "a".to_owned(),
-            status: perfecta_jobs::Status::Ok,
-            keys: 0,
-            search: None,
-            bytes: 0,
-            files: 0,
-            error: None,
-        }
     }
 }

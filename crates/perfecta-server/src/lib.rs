@@ -17,7 +17,9 @@ mod spec;
 mod wire;
 
 // The daemon.
+mod answers;
 mod api;
+mod body;
 mod crash;
 mod daemon;
 mod dashboard;
@@ -25,6 +27,7 @@ mod endpoint;
 mod follow;
 mod history;
 mod journal;
+mod limits;
 mod metrics;
 mod openapi;
 mod overview;

@@ -156,10 +156,17 @@ fn wait(schemas: &mut Schemas) -> Value {
 }
 
 fn events(schemas: &mut Schemas) -> Value {
+    let event = json!({
+        "type": "object", "required": ["event", "data"],
+        "properties": {
+            "event": {"enum": ["table", "notice", "progress", "end"]},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    });
     let stream = answer(
         "what is told of it until it has ended; the grammar stands in docs/protocol.md",
         "text/event-stream",
-        &json!({"type": "string"}),
+        &event,
         None,
     );
     of_request("events", "Follow a request by server-sent events")
@@ -179,7 +186,7 @@ fn example_spec() -> Value {
         "directory": "/home/me",
         "inputs": {"tree": {"root": "keys"}},
         "output": {"directory": "tables", "emit": "pht,c"},
-        "limits": {"max_milliseconds": 60_000},
+        "limits": {"max_milliseconds": 60_000, "deadline_ms": 600_000},
     })
 }
 
@@ -347,20 +354,23 @@ impl PartialSchema for InputSpec {
 
 impl ToSchema for InputSpec {}
 
-/// What the derived schemas leave open: the largest number of each width, and that what is flattened
-/// into an object may be absent.
+/// What the derived schemas leave open: the largest number of each width, by the name that its format
+/// is registered under, and that what is flattened into an object may be absent.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Array(parts) => parts.iter_mut().for_each(tidy),
         Value::Object(fields) => {
-            let max = match fields.get("format").and_then(Value::as_str) {
-                Some("uint8") => Some(u64::from(u8::MAX)),
-                Some("uint32") => Some(u64::from(u32::MAX)),
-                Some("uint64" | "uint") => Some(u64::MAX),
+            let numbers = match fields.get("format").and_then(Value::as_str) {
+                Some("u-int8") => Some(("uint8", u64::from(u8::MAX))),
+                Some("u-int32") => Some(("uint32", u64::from(u32::MAX))),
+                Some("u-int64") => Some(("uint64", u64::MAX)),
+                // A count of the machine's width.
+                None if may_be(fields, "integer") => Some(("uint64", usize::MAX as u64)),
                 _ => None,
             };
-            if let Some(max) = max {
-                fields.insert("maximum".to_owned(), max.into());
+            if let Some((format, max)) = numbers {
+                fields.insert("format".to_owned(), format.into());
+                fields.entry("maximum").or_insert(max.into());
             }
             if let Some(Value::Array(parts)) = fields.get_mut("allOf") {
                 parts.iter_mut().for_each(may_be_absent);
@@ -368,6 +378,13 @@ fn tidy(schema: &mut Value) {
             fields.values_mut().for_each(tidy);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn may_be(schema: &Map<String, Value>, kind: &str) -> bool {
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(|told| told == kind),
+        told => told.is_some_and(|told| told == kind),
     }
 }
 
@@ -449,6 +466,26 @@ mod tests {
         let links = &document["paths"]["/v1/requests"]["post"]["responses"]["202"]["links"];
         for link in links.as_object().unwrap().values() {
             assert!(names.contains(link["operationId"].as_str().unwrap()), "{link}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_a_request_has_its_bounds() {
+        fn check(schema: &Value, place: &str) {
+            if schema.as_object().is_some_and(|schema| may_be(schema, "integer")) {
+                let is_bounded = schema["minimum"].is_u64() && schema["maximum"].is_u64();
+                assert!(is_bounded, "{place}: {schema}");
+            }
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                check(field, &format!("{place}.{name}"));
+            }
+            if schema["items"].is_object() {
+                check(&schema["items"], place);
+            }
+        }
+        let document = document();
+        for name in ["JobSpec", "SearchSpec", "ShareSpec", "LimitSpec", "OutputSpec", "KeySpec"] {
+            check(&document["components"]["schemas"][name], name);
         }
     }
 

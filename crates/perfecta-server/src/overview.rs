@@ -66,6 +66,7 @@ struct RequestCounts {
     done: usize,
     cancelled: usize,
     failed: usize,
+    expired: usize,
 }
 
 /// A request as a line of a list.
@@ -108,6 +109,7 @@ impl Overview {
                 RequestState::Done => (&mut requests.done, &mut ended),
                 RequestState::Cancelled => (&mut requests.cancelled, &mut ended),
                 RequestState::Failed => (&mut requests.failed, &mut ended),
+                RequestState::Expired => (&mut requests.expired, &mut ended),
             };
             *count += 1;
             records.push(record);

@@ -86,6 +86,37 @@ impl Problem {
 }
 
 impl ProblemKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::Malformed,
+        Self::InvalidField,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Busy,
+        Self::Draining,
+        Self::Storage,
+        Self::VersionMismatch,
+        Self::MethodNotAllowed,
+        Self::TooLarge,
+    ];
+
+    /// The kind as a word, as it is on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::InvalidField => "invalid_field",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::Storage => "storage",
+            Self::VersionMismatch => "version_mismatch",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TooLarge => "too_large",
+        }
+    }
+
     /// What it says, in a few words.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
@@ -137,11 +168,36 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let kind = self.kind;
         let mut response = (kind.status(), Json(self)).into_response();
+        response.extensions_mut().insert(kind);
         let problem = HeaderValue::from_static(PROBLEM_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
         if kind.is_passing() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_called_the_same_everywhere() {
+        for kind in ProblemKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+    #[test]
+    fn every_kind_is_documented_as_it_is() {
+        let document = include_str!("../../../docs/protocol.md");
+        let (_, section) = document.split_once("## Problems").unwrap();
+        let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), ProblemKind::ALL.len());
+        for kind in ProblemKind::ALL {
+            let (name, status, exit) = (kind.name(), kind.status().as_u16(), kind.exit_code());
+            let row = format!("| `{name}` | {status} | {exit} | {} |", kind.meaning());
+            assert!(rows.contains(&row.as_str()), "{row}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One request: what was asked, and everything that was told of it since.
 //!
 //! ```text
-//!  Queued --Planned--> Running --told the end--> Done | Cancelled | Failed
+//!  Queued --Planned--> Running --told the end--> Done | Cancelled | Expired | Failed
 //!     `----------------------told the end-----------------^
 //! ```
 
@@ -49,7 +49,7 @@ struct Told {
 #[derive(Clone)]
 enum Outcome {
     Ran(SummaryLine, ExitClass),
-    Refused(ErrorLine),
+    Refused(ErrorLine, ExitClass),
     /// What an earlier daemon told of it.
     Earlier(Box<RequestStatus>),
 }
@@ -144,7 +144,7 @@ impl Record {
                 let class = summary.exit_class();
                 Outcome::Ran(SummaryLine::of(&summary, process, class.code()), class)
             }
-            Err(error) => Outcome::Refused(ErrorLine::from(&error)),
+            Err(error) => Outcome::Refused(ErrorLine::from(&error), error.exit_class()),
         };
         {
             let mut told = self.told.lock();
@@ -165,7 +165,7 @@ impl Record {
             return false;
         }
         self.note_end();
-        told.outcome = Some(Outcome::Refused(error));
+        told.outcome = Some(Outcome::Refused(error, ExitClass::Internal));
         told.is_unworked = true;
         drop(told);
         self.ended.send_replace(Some(now));
@@ -287,7 +287,7 @@ impl Record {
             Some(Outcome::Earlier(status)) => return (**status).clone(),
             None => (None, None),
             Some(Outcome::Ran(summary, _)) => (Some(summary.clone()), None),
-            Some(Outcome::Refused(error)) => (None, Some(error.clone())),
+            Some(Outcome::Refused(error, _)) => (None, Some(error.clone())),
         };
         RequestStatus {
             id: self.id.clone(),
@@ -311,15 +311,23 @@ fn unix_ms(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// The state of a request that was stopped, if it was.
+const fn stopped(class: ExitClass) -> Option<RequestState> {
+    match class {
+        ExitClass::Cancelled => Some(RequestState::Cancelled),
+        ExitClass::Expired => Some(RequestState::Expired),
+        _ => None,
+    }
+}
+
 impl Told {
     fn state(&self) -> RequestState {
         match &self.outcome {
             Some(Outcome::Earlier(status)) => status.state,
             None if self.progress.is_none() => RequestState::Queued,
             None => RequestState::Running,
-            Some(Outcome::Ran(_, ExitClass::Cancelled)) => RequestState::Cancelled,
-            Some(Outcome::Ran(..)) => RequestState::Done,
-            Some(Outcome::Refused(_)) => RequestState::Failed,
+            Some(Outcome::Ran(_, class)) => stopped(*class).unwrap_or(RequestState::Done),
+            Some(Outcome::Refused(_, class)) => stopped(*class).unwrap_or(RequestState::Failed),
         }
     }
 }
@@ -353,9 +361,7 @@ mod tests {
             seconds,
         });
         let (keys_file, identifier) = (PathBuf::from(name), name.to_owned());
-        let (keys, bytes, files, error) = (3, 0, 0, None);
-        let report =
-            ItemReport { keys_file, identifier, status, keys, search, bytes, files, error };
+        let report = ItemReport { search, ..ItemReport::new(keys_file, identifier, status) };
         record.observe(&Event::Settled { report: &report, progress: &Progress::default() });
     }
 

@@ -305,16 +305,7 @@ mod tests {
         let mut registry = registry();
         let mut with_tables = |count: usize| {
             let record = admit(&mut registry, SECOND);
-            let report = ItemReport {
-                keys_file: "a.keys".into(),
-                identifier: "a".to_owned(),
-                status: Status::Ok,
-                keys: 1,
-                search: None,
-                bytes: 0,
-                files: 0,
-                error: None,
-            };
+            let report = ItemReport::new("a.keys".into(), "a".to_owned(), Status::Ok);
             let progress = Progress::default();
             let settled = Event::Settled { report: &report, progress: &progress };
             (0..count).for_each(|_| record.observe(&settled));

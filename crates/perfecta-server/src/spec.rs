@@ -6,7 +6,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use perfecta_core::family::Family;
 use perfecta_core::key::{KeyWidth, Repair};
@@ -193,6 +193,10 @@ pub struct LimitSpec {
     pub max_milliseconds: u64,
     /// Bytes written in all.
     pub max_output_bytes: Option<u64>,
+    /// Milliseconds for all of it from when it was accepted, waiting included.
+    pub deadline_ms: Option<u64>,
+    /// The same as a time: milliseconds since 1970.
+    pub deadline_unix_ms: Option<u64>,
 }
 
 /// What a daemon gives to a job.
@@ -228,7 +232,13 @@ impl Default for ShareSpec {
 
 impl Default for LimitSpec {
     fn default() -> Self {
-        Self { memory_bytes: None, max_milliseconds: 600_000, max_output_bytes: None }
+        Self {
+            memory_bytes: None,
+            max_milliseconds: 600_000,
+            max_output_bytes: None,
+            deadline_ms: None,
+            deadline_unix_ms: None,
+        }
     }
 }
 
@@ -247,10 +257,10 @@ impl JobSpec {
             share: ShareSpec::of(job.ramp, job.share, job.nodes),
             limits: LimitSpec {
                 memory_bytes: Some(limits.memory_bytes_max),
-                max_milliseconds: limits
-                    .item_time_max
-                    .map_or(u64::MAX, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+                max_milliseconds: limits.item_time_max.map_or(u64::MAX, milliseconds),
                 max_output_bytes: Some(limits.output_bytes_max).filter(|max| *max != unbounded),
+                deadline_ms: limits.job_time_max.map(milliseconds),
+                deadline_unix_ms: None,
             },
         }
     }
@@ -279,6 +289,7 @@ impl JobSpec {
                 io_depth: bounds.io_depth,
                 memory_bytes_max,
                 item_time_max: Some(Duration::from_millis(self.limits.max_milliseconds)),
+                job_time_max: self.limits.time_left()?,
                 output_bytes_max: self.limits.max_output_bytes.unwrap_or(defaults.output_bytes_max),
                 ..defaults
             },
@@ -323,6 +334,9 @@ impl JobSpec {
     fn resolved(&self, field: &str, path: &Path) -> Result<PathBuf, Problem> {
         if path.as_os_str().is_empty() {
             return Err(Problem::field(field, "is empty", "name a path"));
+        }
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(Problem::field(field, "holds a NUL", "name a path without"));
         }
         if path.is_absolute() {
             return Ok(path.to_owned());
@@ -480,6 +494,28 @@ impl SearchSpec {
     }
 }
 
+impl LimitSpec {
+    /// How long there is from now on until the deadline, if there is one.
+    fn time_left(&self) -> Result<Option<Duration>, Problem> {
+        match (self.deadline_ms, self.deadline_unix_ms) {
+            (None, None) => Ok(None),
+            (Some(after), None) => Ok(Some(Duration::from_millis(after))),
+            (None, Some(at)) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Ok(Some(Duration::from_millis(at).saturating_sub(now)))
+            }
+            (Some(_), Some(_)) => {
+                let reason = "contradicts limits.deadline_ms";
+                Err(Problem::field("limits.deadline_unix_ms", reason, "name one of them"))
+            }
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl ShareSpec {
     fn of(ramp: Ramp, share: Share, nodes: NodePolicy) -> Self {
         Self {
@@ -487,9 +523,7 @@ impl ShareSpec {
             max_files: Some(share.files_in_flight_max).filter(|max| *max != NonZeroUsize::MAX),
             per_file_initial: ramp.initial,
             per_file_max: Some(ramp.max).filter(|max| *max != NonZeroU32::MAX),
-            ramp_ms: ramp
-                .every
-                .map_or(0, |every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX)),
+            ramp_ms: ramp.every.map_or(0, milliseconds),
             node_policy: match nodes {
                 NodePolicy::LeastLoaded => "least-loaded".to_owned(),
                 NodePolicy::RoundRobin => "round-robin".to_owned(),
@@ -552,7 +586,7 @@ mod tests {
                 "rng_subsequence": 9},
             "share": {"weight": 7, "max_files": 3, "per_file_initial": 2, "per_file_max": 5, "ramp_ms": 11,
                 "node_policy": "node:0"},
-            "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13}}"#,
+            "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13, "deadline_ms": 14}}"#,
         );
         let (job, artifacts) = sent.checked(&BOUNDS).unwrap();
         assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
@@ -570,6 +604,30 @@ mod tests {
         check(r#""search": {"hash": "Murmur"}"#, "search.hash");
         check(r#""search": {"max_attempts": 0}"#, "search.max_attempts");
         check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
+        let both = r#""limits": {"deadline_ms": 1, "deadline_unix_ms": 1}"#;
+        check(both, "limits.deadline_unix_ms");
+    }
+
+    #[test]
+    fn a_deadline_that_is_a_time_is_counted_from_now() {
+        let time_left = |at: u64| {
+            let json = format!(
+                r#"{{"inputs": {{"files": ["/a"]}}, "output": null, "limits": {{"deadline_unix_ms": {at}}}}}"#
+            );
+            spec(&json).checked(&BOUNDS).unwrap().0.limits.job_time_max.unwrap()
+        };
+        assert_eq!(time_left(1_000), Duration::ZERO);
+        // The year 2243, seen from before the year 2100.
+        let far = time_left(8_640_000_000_000);
+        assert!(far > Duration::from_secs(4_000_000_000), "{far:?}");
+        assert!(far < Duration::from_secs(8_000_000_000), "{far:?}");
+    }
+
+    #[test]
+    fn a_path_that_no_system_takes_is_refused() {
+        let null = spec(r#"{"inputs": {"files": ["/a\u0000b"]}, "output": null}"#);
+        let problem = null.checked(&BOUNDS).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("inputs.files"));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum RequestState {
     Done,
     /// It was cancelled before all was done.
     Cancelled,
+    /// Its deadline came before all was done.
+    Expired,
     /// It could not run.
     Failed,
 }
@@ -44,7 +46,7 @@ impl RequestState {
     pub const fn is_final(self) -> bool {
         match self {
             Self::Queued | Self::Running => false,
-            Self::Done | Self::Cancelled | Self::Failed => true,
+            Self::Done | Self::Cancelled | Self::Expired | Self::Failed => true,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_run::machine_failure;
 use crate::life_options::{LifeOptions, journal_failure, state_failure};
+use crate::log_options::LogOptions;
 use crate::signals::second_ends_at_once;
 use crate::supervisor::{ServiceManager, passed_socket};
 use crate::terminal::Terminal;
@@ -45,6 +46,8 @@ pub(crate) struct Serve {
     /// Keep what came of a request for so many seconds
     #[arg(long, value_name = "S", default_value = "3600", value_parser = options::parse_seconds)]
     keep: Duration,
+    #[command(flatten)]
+    log: LogOptions,
 }
 
 impl Serve {
@@ -86,8 +89,9 @@ impl Serve {
         };
         second_ends_at_once()
             .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
+        self.log.begin();
         let supervisor = ServiceManager::of_this_process();
-        let notice = |notice: &str| terminal.note(notice);
+        let notice = |notice: &str| self.log.notice(terminal, notice);
         let serve = || serve(&options, activation, &supervisor, &notice);
         // What there is of it ends with the program.
         let Ok(served) = catch_unwind(AssertUnwindSafe(serve)) else {

@@ -326,6 +326,21 @@ mod tests {
         check(fixed, Limit::FixedSeeds, 1, 0);
     }
 
+    #[test]
+    fn as_many_attempts_may_be_asked_for_as_can_be_written() {
+        let (keys, hopeless) = hopeless();
+        let most = Some(u64::MAX);
+        let asked = [
+            Plan { attempts_max: u64::MAX, ..hopeless.clone() },
+            Plan { attempts_max: u64::MAX, grow_after: most, ..hopeless.clone() },
+            Plan { fixed_attempts: most, ..hopeless },
+        ];
+        for plan in asked {
+            let range = Search::new(&keys, &plan).unwrap().next_range();
+            assert!(matches!(range, Step::Try(range) if range.first == 1), "{plan:?}");
+        }
+    }
+
     /// Drives a search alone, in so much memory. Gives back what the stages asked for.
     fn run_in_memory(search: &mut Search, keys: &KeySet, memory_bytes: u64) -> Vec<u64> {
         let mut scratch = Scratch::default();

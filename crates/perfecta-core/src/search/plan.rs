@@ -168,13 +168,16 @@ impl Plan {
         Ok(Stage { family: stage.family, geometry, attempts, grows: stage.grows + 1 })
     }
 
+    /// Attempts of a stage. Numbers beyond them must be countable too.
     fn stage_attempts(&self, family: Family, made: u64) -> u64 {
+        const COUNTABLE_MAX: u64 = u64::MAX / 2;
         if self.seeds.is_constant(family) {
             return 1;
         }
-        if let Some(attempts) = self.fixed_attempts {
-            return attempts;
-        }
+        self.fixed_attempts.unwrap_or_else(|| self.attempts_left(made)).min(COUNTABLE_MAX)
+    }
+
+    fn attempts_left(&self, made: u64) -> u64 {
         let left = self.attempts_max - made;
         let grow_after = match (self.grow_after, self.family) {
             (Some(attempts), _) => attempts,

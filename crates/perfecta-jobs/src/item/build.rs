@@ -52,6 +52,7 @@ impl Item {
                 return self.fail(State::ReadingKeys, ItemError::Input(error), world);
             }
         };
+        self.report.keys_bytes = bytes.len() as u64;
         let origin = |options_blake3| Origin {
             keys_blake3: *blake3::hash(&bytes).as_bytes(),
             options_blake3,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use perfecta_io::{Buffer, FileContent, Replace};
 
+use crate::activity;
 use crate::manifest::Origin;
 
 /// Where an item is: moved by [`Item::on`](super::Item::on) and the steps that it calls.
@@ -65,19 +66,19 @@ impl State {
     /// What an item is at, or waits for.
     pub(super) const fn activity(&self) -> &'static str {
         match self {
-            Self::Queued => "await a buffer",
-            Self::ReadingKeys => "read key file",
-            Self::Comparing { .. } => "compare with published table",
-            Self::Searching { .. } => "search",
-            Self::Packing => "pack",
-            Self::Reserving(_) => "reserve output",
-            Self::MakingParent(_) => "make directory",
-            Self::Staging(_) => "write table and read it back",
-            Self::Unchanged | Self::Staged(_) => "await sync",
-            Self::Publishing(_) => "publish",
-            Self::Clearing => "clear what was there before",
-            Self::Published => "await sync of names",
-            Self::Abandoning => "remove stage",
+            Self::Queued => activity::AWAIT_BUFFER,
+            Self::ReadingKeys => activity::READ_KEYS,
+            Self::Comparing { .. } => activity::COMPARE,
+            Self::Searching { .. } => activity::SEARCH,
+            Self::Packing => activity::PACK,
+            Self::Reserving(_) => activity::RESERVE,
+            Self::MakingParent(_) => activity::MAKE_PARENT,
+            Self::Staging(_) => activity::STAGE,
+            Self::Unchanged | Self::Staged(_) => activity::AWAIT_SYNC,
+            Self::Publishing(_) => activity::PUBLISH,
+            Self::Clearing => activity::CLEAR,
+            Self::Published => activity::AWAIT_NAME_SYNC,
+            Self::Abandoning => activity::ABANDON,
             Self::Settled => "end",
             Self::Moving => "move",
         }

@@ -19,13 +19,13 @@ use super::{Control, Phase};
 use crate::{api, history};
 
 /// Connections at once; further ones wait in the system's queue.
-pub(super) const CONNECTIONS_MAX: u32 = 1_024;
+pub(crate) const CONNECTIONS_MAX: u32 = 1_024;
 
 /// A client that sends its head more slowly is not one, and one that is silent for so long goes.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The most that a connection buffers of what a client sends.
-const CONNECTION_BYTES_MAX: usize = 64 << 10;
+pub(crate) const CONNECTION_BYTES_MAX: usize = 64 << 10;
 
 /// How long answers may take to leave when the daemon goes.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);

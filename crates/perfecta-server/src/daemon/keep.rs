@@ -71,7 +71,6 @@ impl Control {
         let (control, kept) = (Arc::clone(self), Arc::clone(record));
         self.journal.append(&entry, survives, move |written| match written {
             Ok(()) => {
-                control.counts.accepted();
                 control.begin(request, &kept);
                 kept.keep(Ok(()));
             }
@@ -124,7 +123,7 @@ impl Control {
 
     /// Cancels a request, also for daemons to come.
     pub(crate) async fn cancel(&self, record: &Record) {
-        record.cancel.cancel();
+        self.stop(record);
         if record.ended_at().is_none() {
             self.write(&Entry::Cancelled { id: record.id.clone() }).await;
         }
@@ -215,7 +214,6 @@ impl Control {
         }
         let (job, artifacts) =
             record.spec.checked(&self.bounds).map_err(|problem| interrupted(problem.detail))?;
-        self.counts.accepted();
         self.begin(self.request(job, artifacts, record), record);
         Ok(())
     }

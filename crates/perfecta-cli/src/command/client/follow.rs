@@ -52,8 +52,12 @@ pub(super) async fn to_end(
     reporter.clear();
     outcome.map_err(|error: ClientError| client_failure(&error))?;
     let end: RequestStatus = end.expect("a request is followed to its end");
+    let told = |code| match (end.state, interrupts.first) {
+        (RequestState::Cancelled, Some(Exit::Terminated)) => Exit::Terminated,
+        _ => Exit::told(code),
+    };
     if let Some(error) = end.error {
-        let failure = Failure::new(Exit::told(error.exit_code), error.message);
+        let failure = Failure::new(told(error.exit_code), error.message);
         return Err(match error.remedy {
             Some(remedy) => failure.with_remedy(remedy),
             None => failure,
@@ -62,10 +66,7 @@ pub(super) async fn to_end(
     let summary = end.summary.ok_or_else(|| {
         Failure::new(ExitClass::Internal, "the daemon told an end without a result")
     })?;
-    let exit = match (end.state, interrupts.first) {
-        (RequestState::Cancelled, Some(Exit::Terminated)) => Exit::Terminated,
-        _ => Exit::told(summary.exit_code),
-    };
+    let exit = told(summary.exit_code);
     reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)
 }
 

@@ -1,0 +1,124 @@
+//! What becomes of a request in the session: its job, and how it is stopped.
+
+use std::sync::Arc;
+
+use perfecta_jobs::{Artifacts, Clock, Event, ItemReport, Job, NodePolicy, Request, SystemClock};
+use tracing::{debug, info, warn};
+
+use super::{Control, Order};
+use crate::crash;
+use crate::problem::Problem;
+use crate::record::Record;
+use crate::report::SummaryLine;
+use crate::wire::RequestStatus;
+
+/// A line of what happens in a request. There are paths in it, never keys, which the words of some
+/// errors name.
+fn tell(request: &str, event: &Event<'_>) {
+    match event {
+        Event::Planned(progress) => {
+            let (tables, keys) = (progress.ledger.admitted(), progress.keys_total);
+            info!(request, tables, keys, "begins");
+        }
+        Event::Started { keys_file, .. } => debug!(request, ?keys_file, "key file begun"),
+        Event::Settled { report, .. } => tell_table(request, report),
+        Event::Searching(_) => {}
+        Event::Notice(notice) => warn!(request, "{notice}"),
+    }
+}
+
+fn tell_table(request: &str, report: &ItemReport) {
+    let (keys_file, status) = (&report.keys_file, report.status.name());
+    match &report.error {
+        Some(error) => {
+            let class = error.exit_class().name();
+            warn!(request, ?keys_file, status, class, "no table");
+        }
+        None => debug!(request, ?keys_file, status, "settled"),
+    }
+}
+
+fn tell_end(status: &RequestStatus) {
+    let (request, state) = (&status.id, status.state);
+    match (&status.summary, &status.error) {
+        (Some(summary), _) => {
+            let SummaryLine { tables, ok, unchanged, failed, cancelled, .. } = *summary;
+            let seconds = summary.wall_seconds;
+            info!(request, ?state, tables, ok, unchanged, failed, cancelled, seconds, "ended");
+        }
+        (None, Some(error)) => {
+            let class = &error.class;
+            warn!(request, ?state, class, "ended: {}", error.message);
+        }
+        (None, None) => info!(request, ?state, "ended"),
+    }
+}
+
+impl Control {
+    /// Items for a node without workers would wait for ever.
+    pub(super) fn check_node(&self, job: &Job) -> Result<(), Problem> {
+        match job.nodes {
+            NodePolicy::Fixed(node) if !self.nodes.contains(&node) => {
+                let reason = format!("there is no node {node}");
+                let nodes = self.nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+                let remedy = format!("there are: {}", nodes.join(", "));
+                Err(Problem::field("share.node_policy", reason, remedy))
+            }
+            NodePolicy::Fixed(_) | NodePolicy::LeastLoaded | NodePolicy::RoundRobin => Ok(()),
+        }
+    }
+
+    /// The job of a record, and who is told of it.
+    pub(super) fn request(
+        self: &Arc<Self>,
+        job: Job,
+        artifacts: Artifacts,
+        record: &Arc<Record>,
+    ) -> Request<'static> {
+        let (observed, ended) = (Arc::clone(record), Arc::clone(record));
+        let (watching, control) = (Arc::clone(self), Arc::clone(self));
+        let running = Arc::new(self.counts.accepted(SystemClock.now()));
+        let counted = Arc::clone(&running);
+        info!(request = record.id, "accepted");
+        Request {
+            job,
+            renderer: Some(crash::renderer(artifacts)),
+            cancel: record.cancel.clone(),
+            observer: Box::new(move |event: &Event<'_>| {
+                tell(&observed.id, event);
+                watching.counts.observe(&counted, event, SystemClock.now());
+                watching.history.observe(event);
+                crash::observe(&observed, event);
+                observed.observe(event);
+            }),
+            on_end: Box::new(move |outcome| {
+                let now = SystemClock.now();
+                ended.end(outcome, control.process_use(), now);
+                let status = ended.status();
+                control.counts.ended(&running, &status, now);
+                control.note_end(&ended);
+                tell_end(&status);
+                control.num_ended.send_modify(|count| *count += 1);
+            }),
+        }
+    }
+
+    /// Items that are in no state, or in two, over all requests: 0, or the accounts are wrong.
+    pub(crate) fn ledger_difference(&self) -> i64 {
+        let registry = self.registry.lock();
+        let progress = registry.iter().filter_map(|record| record.progress());
+        progress.map(|progress| progress.difference().abs()).sum()
+    }
+
+    /// Asks a request to stop.
+    pub(super) fn stop(&self, record: &Record) {
+        record.cancel.cancel();
+        self.order(Order::Look);
+    }
+
+    /// Asks all of them.
+    pub(super) fn cancel_all(&self) {
+        let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
+        records.iter().for_each(|record| self.stop(record));
+    }
+}

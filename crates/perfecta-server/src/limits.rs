@@ -1,0 +1,49 @@
+//! The daemon's limits that nobody sets, as `/v1/config` tells them; `docs/operations.md` lists them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
+use crate::daemon::{
+    CONNECTION_BYTES_MAX, CONNECTIONS_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX,
+    OUTSTANDING_MAX,
+};
+
+/// The limits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FixedLimits {
+    /// Requests that have not ended.
+    requests_outstanding_max: usize,
+    /// Requests that have, and are kept.
+    requests_ended_max: usize,
+    /// Requests whose key files are known at once.
+    jobs_active_max: usize,
+    /// Connections at once.
+    connections_max: u32,
+    /// What is read of a connection before it is understood.
+    connection_bytes_max: usize,
+    /// How long the head of a message may take.
+    head_seconds_max: u64,
+    /// The body of a request.
+    body_bytes_max: usize,
+    /// Characters of an idempotency key.
+    idempotency_key_bytes_max: usize,
+    /// Items of a page.
+    items_max: usize,
+    /// How long a poll may wait.
+    wait_ms_max: u64,
+}
+
+/// The limits, each from where it is kept.
+pub(crate) const LIMITS: FixedLimits = FixedLimits {
+    requests_outstanding_max: OUTSTANDING_MAX,
+    requests_ended_max: ENDED_MAX,
+    jobs_active_max: JOBS_ACTIVE_MAX.get(),
+    connections_max: CONNECTIONS_MAX,
+    connection_bytes_max: CONNECTION_BYTES_MAX,
+    head_seconds_max: HEAD_TIME_MAX.as_secs(),
+    body_bytes_max: BODY_BYTES_MAX,
+    idempotency_key_bytes_max: IDEMPOTENCY_KEY_BYTES_MAX,
+    items_max: ITEMS_MAX,
+    wait_ms_max: WAIT_MAX.as_secs() * 1_000,
+};
