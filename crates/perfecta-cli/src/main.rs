@@ -3,6 +3,7 @@
 //! This crate turns flags into checked requests, hands them to the other crates and prints what
 //! comes of them. Flags are defined once, beside the command or group that they belong to.
 
+mod access_options;
 mod command;
 mod endpoint_options;
 mod exit;
@@ -14,6 +15,7 @@ mod key_file;
 mod machine;
 mod options;
 mod progress;
+mod remote_options;
 mod reporter;
 mod signals;
 mod terminal;

@@ -9,19 +9,17 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use crate::access::{self, AccessReport, Caller};
 use crate::daemon::{Control, MachineReport, Phase};
 use crate::follow;
 use crate::problem::{Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
-
-/// A list of 100,000 key files with long paths.
-const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// Items of a page.
 const ITEMS_MAX: usize = 10_000;
@@ -51,7 +49,9 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .fallback(async || {
             Problem::new(ProblemKind::NotFound, "there is no such page", "see docs/api.md")
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // Bodies are bounded where they are received.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(Arc::clone(&control), access::check))
         .layer(middleware::from_fn(check_protocol))
         .with_state(control)
 }
@@ -75,6 +75,7 @@ async fn check_protocol(request: Request, next: Next) -> Response {
 
 async fn submit(
     State(control): Shared,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
@@ -86,12 +87,12 @@ async fn submit(
             Problem::field("Idempotency-Key", reason, "send a random one, such as a UUID")
         })
     });
-    let record = control.submit(spec, key.transpose()?)?;
+    let record = control.submit(caller, spec, key.transpose()?)?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: record.id.clone() })))
 }
 
 /// The request in a body.
-fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
+pub(crate) fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let spec = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
@@ -106,8 +107,13 @@ fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
     Ok(spec)
 }
 
-async fn list(State(control): Shared) -> Json<Vec<RequestStatus>> {
-    Json(control.registry.lock().iter().map(|record| record.status()).collect())
+async fn list(
+    State(control): Shared,
+    Extension(caller): Extension<Caller>,
+) -> Json<Vec<RequestStatus>> {
+    let registry = control.registry.lock();
+    let seen = registry.iter().filter(|record| caller.may_see(record.owner));
+    Json(seen.map(|record| record.status()).collect())
 }
 
 async fn status(
@@ -237,7 +243,8 @@ struct Config {
     files_in_flight_max: usize,
     io_depth: usize,
     memory_bytes_max: u64,
-    body_bytes_max: usize,
+    #[serde(flatten)]
+    access: AccessReport,
 }
 
 async fn config(State(control): Shared) -> Json<Config> {
@@ -249,7 +256,7 @@ async fn config(State(control): Shared) -> Json<Config> {
         files_in_flight_max: bounds.files_in_flight_max.get(),
         io_depth: bounds.io_depth.get(),
         memory_bytes_max: bounds.memory_bytes_max,
-        body_bytes_max: BODY_BYTES_MAX,
+        access: AccessReport::of(&control.access),
     })
 }
 
@@ -278,6 +285,16 @@ async fn metrics(State(control): Shared) -> Response {
     let page = control.counts.page(&control.ping(), &machine);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(axum::http::header::CONTENT_TYPE, kind)], page).into_response()
+}
+
+/// What is wrong with each query that there is, if an address is taken for it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_queries(uri: &axum::http::Uri) -> [Option<Problem>; 3] {
+    [
+        asked::<Page>(Query::try_from_uri(uri)).err(),
+        asked::<Wait>(Query::try_from_uri(uri)).err(),
+        asked::<Events>(Query::try_from_uri(uri)).err(),
+    ]
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 //! ```
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -20,6 +20,8 @@ use perfecta_jobs::{
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
+use self::control::Listeners;
+use crate::access::{Access, Bodies, Caller, OUTSTANDING_USER_MAX};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::metrics::SharedCounts;
 use crate::problem::{Problem, ProblemKind};
@@ -29,7 +31,11 @@ use crate::report::ProcessUse;
 use crate::spec::{Bounds, JobSpec};
 use crate::wire::{PROTOCOL, Ping};
 
+mod conduct;
 mod control;
+mod doors;
+
+pub(crate) use self::conduct::{HEAD_TIME_MAX, STALL_TIME_MAX};
 
 /// After so long without anything happening to it, an item is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -38,7 +44,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Requests that have not ended.
-const OUTSTANDING_MAX: usize = 10_000;
+pub(crate) const OUTSTANDING_MAX: usize = 10_000;
 
 /// Requests that have, and are kept: their reports take some 300 bytes a table.
 const ENDED_MAX: usize = 1_000;
@@ -55,6 +61,8 @@ pub struct ServeOptions {
     pub machine: MachineOptions,
     /// What jobs may have of that.
     pub bounds: Bounds,
+    /// Who may ask for what.
+    pub access: Access,
     /// How long requests may go on when it is asked to end.
     pub grace: Duration,
     /// How long requests that have ended are kept.
@@ -74,6 +82,14 @@ pub enum ServeError {
     /// The machine is not as it was wanted.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// Its address cannot be had.
+    #[error("{address}: cannot listen: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// The system gives no threads, or no event queue for sockets.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -87,7 +103,8 @@ pub enum ServeError {
 /// # Panics
 /// If a worker was lost by a bug, or the accounts do not add up at the end.
 pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(), ServeError> {
-    let mut place = options.endpoint.listen()?;
+    let mut place = options.endpoint.listen(&options.access.users)?;
+    let listeners = Listeners::open(place.take_listener(), &options.access, notice)?;
     let machine = Machine::start(&options.machine)?;
     machine.notices().iter().for_each(|told| notice(told));
     let (orders, incoming) = mpsc::channel();
@@ -104,12 +121,11 @@ pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(
         },
     );
     let lost = || control.lost();
-    let listener = place.take_listener();
     std::thread::scope(|scope| {
         let control_thread = start_workers(scope, &session, &lost, notice).and_then(|_| {
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);
-            builder.spawn_scoped(scope, move || control_thread(listener, &control, options.grace))
+            builder.spawn_scoped(scope, move || control_thread(listeners, &control, options.grace))
         });
         let control_thread = control_thread.map_err(|error| {
             session.close();
@@ -124,15 +140,11 @@ pub fn serve(options: &ServeOptions, notice: &(dyn Fn(&str) + Sync)) -> Result<(
     Ok(())
 }
 
-fn control_thread(
-    listener: UnixListener,
-    control: &Arc<Control>,
-    grace: Duration,
-) -> io::Result<()> {
+fn control_thread(listeners: Listeners, control: &Arc<Control>, grace: Duration) -> io::Result<()> {
     // Whatever becomes of this thread, the one that takes orders is not to wait for it.
     let _closing = Closing(control);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(control::serve(listener, control, grace))
+    runtime.block_on(control::serve(listeners, control, grace))
 }
 
 struct Closing<'c>(&'c Control);
@@ -225,6 +237,8 @@ pub(crate) struct Control {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) counts: SharedCounts,
     pub(crate) bounds: Bounds,
+    pub(crate) access: Access,
+    pub(crate) bodies: Bodies,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
     num_ended: watch::Sender<u64>,
@@ -238,6 +252,8 @@ impl Control {
     fn new(options: &ServeOptions, threads_max: usize, orders: Sender<Order>) -> Self {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
+            outstanding_user_max: OUTSTANDING_USER_MAX,
+            items_queued_max: options.access.limits.items_queued_max,
             ended_max: ENDED_MAX,
             keep: options.keep,
         };
@@ -248,6 +264,8 @@ impl Control {
             registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
             counts: SharedCounts::default(),
             bounds: options.bounds,
+            access: options.access.clone(),
+            bodies: Bodies::default(),
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
             orders: Mutex::new(Some(orders)),
@@ -260,10 +278,12 @@ impl Control {
     /// Takes a request, or finds it.
     pub(crate) fn submit(
         self: &Arc<Self>,
+        caller: Caller,
         spec: JobSpec,
         idempotency_key: Option<String>,
     ) -> Result<Arc<Record>, Problem> {
-        let (job, artifacts) = spec.checked(&self.bounds)?;
+        let placed = self.access.place(&spec, &self.bounds)?;
+        let idempotency_key = idempotency_key.map(|key| caller.own_key(key));
         let admission = {
             let mut registry = self.registry.lock();
             // Under this lock, so that a drain waits for all that were admitted.
@@ -275,12 +295,13 @@ impl Control {
                     "try again after its restart",
                 ));
             }
-            registry.admit(spec, idempotency_key, SystemClock.now())?
+            registry.admit(caller, spec, idempotency_key, SystemClock.now())?
         };
         match admission {
             Admission::Repeated(record) => Ok(record),
             Admission::Fresh(record) => {
                 self.counts.accepted();
+                let (job, artifacts) = placed.of_request(&record.id);
                 self.order(Order::Submit(Box::new(self.request(job, artifacts, &record))));
                 Ok(record)
             }

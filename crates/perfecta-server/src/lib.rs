@@ -17,6 +17,7 @@ mod spec;
 mod wire;
 
 // The daemon.
+mod access;
 mod api;
 mod daemon;
 mod endpoint;
@@ -27,6 +28,10 @@ mod registry;
 
 pub mod client;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hostile;
+
+pub use self::access::{Access, ClientLimits, Tcp, TcpError, TcpFiles, Token, TokenError};
 pub use self::daemon::{ServeError, ServeOptions, serve};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::problem::{Problem, ProblemKind};

@@ -13,6 +13,16 @@ pub enum ProblemKind {
     Malformed,
     /// A field has a value that cannot be carried out.
     InvalidField,
+    /// A path lies below none of the daemon's roots.
+    OutsideRoots,
+    /// The client does not prove that it may ask.
+    Unauthorized,
+    /// The client may not ask that.
+    Forbidden,
+    /// The body is larger than is taken.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
     /// There is no such request, or no such page.
     NotFound,
     /// Something of that name is there, or is not over.
@@ -80,6 +90,10 @@ impl ProblemKind {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::InvalidField => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::OutsideRoots | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -89,7 +103,9 @@ impl ProblemKind {
 
     const fn exit_code(self) -> u8 {
         match self {
-            Self::Malformed | Self::InvalidField => 2,
+            Self::Malformed | Self::InvalidField | Self::TooLarge => 2,
+            Self::OutsideRoots | Self::Unauthorized | Self::Forbidden => 12,
+            Self::TooSlow => 14,
             Self::NotFound => 4,
             Self::Conflict => 7,
             Self::Busy | Self::Draining => 11,
@@ -104,6 +120,10 @@ impl IntoResponse for Problem {
         let mut response = (kind.status(), Json(self)).into_response();
         let problem = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if kind == ProblemKind::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, JobError, Status, Summary};
 use tokio::sync::watch;
 
+use crate::access::Caller;
 use crate::report::{ErrorLine, ProcessUse, SummaryLine, TableLine};
 use crate::spec::JobSpec;
 use crate::wire::{Items, ProgressLine, RequestState, RequestStatus};
@@ -18,6 +19,7 @@ use crate::wire::{Items, ProgressLine, RequestState, RequestStatus};
 /// A request and what came of it so far.
 pub(crate) struct Record {
     pub(crate) id: String,
+    pub(crate) owner: Caller,
     pub(crate) spec: JobSpec,
     pub(crate) cancel: CancelFlag,
     told: Mutex<Told>,
@@ -71,15 +73,27 @@ pub(crate) struct News {
 }
 
 impl Record {
-    pub(crate) fn new(id: String, spec: JobSpec) -> Self {
+    pub(crate) fn new(id: String, owner: Caller, spec: JobSpec) -> Self {
         Self {
             id,
+            owner,
             spec,
             cancel: CancelFlag::default(),
             told: Mutex::default(),
             changed: watch::Sender::new(()),
             ended: watch::Sender::new(None),
         }
+    }
+
+    /// Items that are known and not begun.
+    pub(crate) fn num_queued(&self) -> u32 {
+        self.told.lock().progress.as_ref().map_or(0, |progress| progress.queued)
+    }
+
+    /// Has so many of its items known and not begun.
+    #[cfg(test)]
+    pub(crate) fn queue(&self, queued: u32) {
+        self.told.lock().progress = Some(ProgressLine { queued, ..ProgressLine::default() });
     }
 
     /// Takes in what a worker tells.

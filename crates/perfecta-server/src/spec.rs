@@ -70,7 +70,9 @@ pub enum InputSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
-    /// The directory; made if missing.
+    /// The directory; made if missing. Not named, it is one of the request's own below the root of
+    /// outputs that the daemon may have.
+    #[serde(default)]
     pub directory: PathBuf,
     /// `dirs` or `packed`.
     #[serde(default)]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use perfecta_jobs::ExitClass;
+use perfecta_jobs::{ExitClass, MachineOptions};
 use perfecta_server::{Bounds, ServeError, ServeOptions, serve};
 
+use crate::access_options::AccessOptions;
 use crate::endpoint_options::{EndpointOptions, endpoint_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,11 +16,13 @@ use crate::terminal::Terminal;
 use crate::work_options::WorkOptions;
 use crate::{machine, options};
 
-/// Serve requests of `perfecta client` and of any HTTP client on a local socket, until SIGTERM.
+/// Serve requests of `perfecta client` and of any HTTP client, until SIGTERM.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     endpoint: EndpointOptions,
+    #[command(flatten)]
+    access: AccessOptions,
     #[command(flatten)]
     work: WorkOptions,
     /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
@@ -46,9 +49,11 @@ impl Serve {
     /// [`Failure`] if it cannot begin.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let memory_bytes_max = self.memory.unwrap_or_else(machine::memory_bytes);
+        let access = self.access.checked()?;
+        let machine = self.work.machine(memory_bytes_max);
         let options = ServeOptions {
             endpoint: self.endpoint.checked()?,
-            machine: self.work.machine(memory_bytes_max),
+            machine: MachineOptions { roots: access.roots.clone(), ..machine },
             bounds: Bounds {
                 threads: self.work.threads(),
                 cpus: machine::cpus(),
@@ -58,6 +63,7 @@ impl Serve {
                 io_depth: self.work.io_depth(),
                 memory_bytes_max,
             },
+            access,
             grace: self.grace,
             keep: self.keep,
             threads_beside: Self::THREADS_BESIDE,
@@ -65,10 +71,17 @@ impl Serve {
         };
         second_ends_at_once()
             .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
+        if let Some(notice) = self.access.notice() {
+            terminal.note(notice);
+        }
         match serve(&options, &|notice| terminal.note(notice)) {
             Ok(()) => Ok(Exit::SUCCESS),
             Err(ServeError::Endpoint(error)) => Err(endpoint_failure(&error)),
             Err(ServeError::Machine(error)) => Err(machine_failure(&error)),
+            Err(error @ ServeError::Listen { .. }) => {
+                let remedy = "name an address of this machine and a free port";
+                Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(remedy))
+            }
             Err(error @ ServeError::Start(_)) => {
                 Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(
                     "raise the limits of processes and open files, or give fewer --jobs",
