@@ -33,11 +33,23 @@ fn ping(stream: &mut UnixStream) {
     assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
 }
 
-/// Asks as often in a second.
-fn pings_per_second(stream: &mut UnixStream, count: u32) -> f64 {
-    let begun = SystemClock.now();
-    (0..count).for_each(|_| ping(stream));
-    f64::from(count) / (SystemClock.now() - begun).as_secs_f64()
+/// How often it can be asked in a second, and in a second of the daemon's own work.
+fn pings_per_second(daemon: &Daemon, stream: &mut UnixStream) -> [f64; 2] {
+    const COUNT: u32 = 2_000;
+    let (begun, worked) = (SystemClock.now(), worked_seconds(daemon));
+    (0..COUNT).for_each(|_| ping(stream));
+    let taken = [(SystemClock.now() - begun).as_secs_f64(), worked_seconds(daemon) - worked];
+    taken.map(|seconds| f64::from(COUNT) / seconds)
+}
+
+/// Seconds that the daemon's threads ran.
+fn worked_seconds(daemon: &Daemon) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    let nanoseconds = tasks.map(|task| {
+        let told = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        told.split(' ').next().unwrap().parse::<f64>().unwrap()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }
 
 /// Bytes of the daemon that are resident.
@@ -62,8 +74,8 @@ fn ten_thousand_idle_connections_take_little_and_leave_the_daemon_to_others() {
     setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }).unwrap();
     let daemon = Daemon::start(Place::new(), &["--max-connections", "12000"]);
     let mut good = daemon.socket();
-    pings_per_second(&mut good, 2_000);
-    let alone = pings_per_second(&mut good, 2_000);
+    pings_per_second(&daemon, &mut good);
+    let alone = pings_per_second(&daemon, &mut good);
     let before = resident_bytes(&daemon);
     let idle: Vec<UnixStream> = (0..IDLE_CONNECTIONS)
         .map(|_| {
@@ -73,14 +85,14 @@ fn ten_thousand_idle_connections_take_little_and_leave_the_daemon_to_others() {
         })
         .collect();
     let each = (resident_bytes(&daemon) - before) / IDLE_CONNECTIONS as u64;
-    let beside = pings_per_second(&mut good, 2_000);
-    let ratio = beside / alone;
+    let beside = pings_per_second(&daemon, &mut good);
+    let ratio = [beside[0] / alone[0], beside[1] / alone[1]];
     println!(
-        "{each} bytes each; {alone:.0} pings a second alone, {beside:.0} beside them: {ratio:.2}"
+        "{each} bytes each; pings a second: {alone:.0?} alone, {beside:.0?} beside, {ratio:.2?}"
     );
     assert!(each <= IDLE_BYTES_MAX, "{each} bytes");
-    // Half is the aim; other work on the machine may take a part of either measurement.
-    assert!(ratio > 0.2, "{ratio}");
+    // By the daemon's own work: how long a ping takes depends on what else the machine does.
+    assert!(ratio[1] > 0.25, "{ratio:?}");
     drop(idle);
     ping(&mut good);
 }
@@ -104,9 +116,13 @@ fn further_connections_wait_until_others_end() {
 #[test]
 fn a_connection_that_asks_nothing_is_closed_after_the_time_that_is_given() {
     let daemon = Daemon::start(Place::new(), &["--idle-timeout", "0.2"]);
+    // Never reached: it says when the daemon waits for ever.
+    let long = Some(std::time::Duration::from_secs(60));
     let mut silent = daemon.socket();
+    silent.set_read_timeout(long).unwrap();
     assert_eq!(silent.read(&mut [0]).unwrap(), 0);
     let mut once = daemon.socket();
+    once.set_read_timeout(long).unwrap();
     ping(&mut once);
     assert_eq!(once.read(&mut [0]).unwrap(), 0);
 }
@@ -132,6 +148,9 @@ fn while_too_many_tables_wait_no_request_is_taken() {
     assert_eq!(daemon.http("POST /v1/requests", body).0, 202);
 }
 
+/// No answer is expected.
+const CUT_OFF: &str = "";
+
 /// What is no request, and the number of the answer, if there is one.
 fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
     let post = |headers: &str, body: &[u8]| {
@@ -147,7 +166,7 @@ fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
         (b"GET\r\n\r\n".to_vec(), "400"),
         (b"GET / HTTP/9.9\r\n\r\n".to_vec(), "400"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), "400"),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), "400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), CUT_OFF),
         (vec![b'A'; 200_000], "4"),
         ([b"GET / HTTP/1.1\r\nx: ", &vec![b'y'; 200_000][..], b"\r\n\r\n"].concat(), "431"),
         ([b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(2_000), b"\r\n".to_vec()].concat(), "431"),
@@ -189,9 +208,12 @@ fn nonsense_is_answered_or_cut_off_and_others_are_served_meanwhile() {
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned();
-        let status =
-            answer.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("{shown}: {answer}"));
-        assert!(status.starts_with(expected), "{shown}: {answer}");
+        if expected == CUT_OFF {
+            assert_eq!(answer, "", "{shown}");
+        } else {
+            let status = answer.strip_prefix("HTTP/1.1 ").unwrap_or_default();
+            assert!(status.starts_with(expected), "{shown}: {answer:?} is no {expected}");
+        }
         ping(&mut good);
     }
     let stats: Value = serde_json::from_str(&daemon.ok(&["stats"]).out).unwrap();

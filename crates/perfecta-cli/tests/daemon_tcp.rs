@@ -91,6 +91,7 @@ fn is_refused(run: &Run, code: i32, reason: &str) {
 #[test]
 fn a_daemon_does_not_start_where_somebody_would_have_to_prove_nothing() {
     let place = place();
+    fs::create_dir(place.path("run")).unwrap();
     let check = |arguments: &[&[&str]], code: i32, reason: &str| {
         let all = [&["serve"][..], &arguments.concat()].concat();
         is_refused(&Run::of(&command(&place, &all).output().unwrap()), code, reason);
