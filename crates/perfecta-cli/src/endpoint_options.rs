@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use perfecta_jobs::ExitClass;
+use perfecta_server::client::{Client, Remote};
 use perfecta_server::{Endpoint, EndpointError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::remote_options::RemoteOptions;
 
 /// Which daemon.
 #[derive(Debug, Args)]
@@ -18,12 +20,26 @@ pub(crate) struct EndpointOptions {
     /// Name of the daemon
     #[arg(long, value_name = "NAME", default_value = "default", global = true)]
     name: String,
-    /// Socket of the daemon [default: $XDG_RUNTIME_DIR/perfecta/NAME.sock, or /tmp/perfecta-UID/NAME.sock]
+    /// Socket of the daemon, or, for a client, http://HOST:PORT or https://HOST:PORT [default: $XDG_RUNTIME_DIR/perfecta/NAME.sock, or /tmp/perfecta-UID/NAME.sock]
     #[arg(long, value_name = "PATH", global = true, conflicts_with = "name")]
     endpoint: Option<PathBuf>,
 }
 
 impl EndpointOptions {
+    /// A client of the daemon there.
+    ///
+    /// # Errors
+    /// [`Failure`] if there cannot be one.
+    pub(crate) fn client(&self, remote: &RemoteOptions) -> Result<Client, Failure> {
+        match self.endpoint.as_ref().and_then(|endpoint| endpoint.to_str()) {
+            Some(url) if Remote::is_url(url) => Ok(Client::remote(remote.checked(url)?)),
+            _ => {
+                remote.check_unused()?;
+                self.checked().map(Client::new)
+            }
+        }
+    }
+
     /// The socket.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! This crate turns flags into checked requests, hands them to the other crates and prints what
 //! comes of them. Flags are defined once, beside the command or group that they belong to.
 
+mod access_options;
 mod command;
 mod endpoint_options;
 mod exit;
@@ -16,6 +17,7 @@ mod log_options;
 mod machine;
 mod options;
 mod progress;
+mod remote_options;
 mod reporter;
 mod signals;
 mod supervisor;

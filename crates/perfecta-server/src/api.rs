@@ -10,21 +10,19 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::debug;
 use utoipa::ToSchema;
 
+use crate::access::{self, AccessReport, Caller};
 use crate::daemon::{Control, MachineReport, Phase};
 use crate::limits::{FixedLimits, LIMITS};
 use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
 use crate::{answers, body, dashboard, follow, openapi, overview};
-
-/// A list of 100,000 key files with long paths.
-pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// A UUID has 36.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -67,7 +65,9 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .fallback(async || {
             Problem::new(ProblemKind::NotFound, "there is no such page", "see docs/api.md")
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // Bodies are bounded where they are received.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(Arc::clone(&control), access::check))
         .layer(middleware::map_response(as_problem))
         .layer(middleware::from_fn(check_protocol))
         .layer(middleware::from_fn_with_state(Arc::clone(&control), answers::keep))
@@ -114,6 +114,7 @@ async fn check_protocol(request: Request, next: Next) -> Response {
 
 async fn submit(
     State(control): Shared,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
@@ -129,14 +130,19 @@ async fn submit(
             Problem::field("Idempotency-Key", reason, "send a random one, such as a UUID")
         })
     });
-    let record = control.submit(spec, key.transpose()?)?;
+    let record = control.submit(caller, spec, key.transpose()?)?;
     record.until_kept().await?;
     debug!(request = record.id, "handed in");
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: record.id.clone() })))
 }
 
-async fn list(State(control): Shared) -> Json<Vec<RequestStatus>> {
-    Json(control.registry.lock().iter().map(|record| record.status()).collect())
+async fn list(
+    State(control): Shared,
+    Extension(caller): Extension<Caller>,
+) -> Json<Vec<RequestStatus>> {
+    let registry = control.registry.lock();
+    let seen = registry.iter().filter(|record| caller.may_see(record.owner));
+    Json(seen.map(|record| record.status()).collect())
 }
 
 async fn status(
@@ -278,6 +284,7 @@ pub(crate) struct Config {
     /// Those that have workers.
     nodes: Vec<usize>,
     limits: FixedLimits,
+    access: AccessReport,
 }
 
 async fn config(State(control): Shared) -> Json<Config> {
@@ -291,6 +298,7 @@ async fn config(State(control): Shared) -> Json<Config> {
         memory_bytes_max: bounds.memory_bytes_max,
         nodes: control.nodes.iter().copied().collect(),
         limits: LIMITS,
+        access: AccessReport::of(&control.access),
     })
 }
 
@@ -321,6 +329,16 @@ async fn metrics(State(control): Shared) -> Response {
     ([(axum::http::header::CONTENT_TYPE, kind)], page).into_response()
 }
 
+/// What is wrong with each query that there is, if an address is taken for it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_queries(uri: &axum::http::Uri) -> [Option<Problem>; 3] {
+    [
+        asked::<Page>(Query::try_from_uri(uri)).err(),
+        asked::<Wait>(Query::try_from_uri(uri)).err(),
+        asked::<Events>(Query::try_from_uri(uri)).err(),
+    ]
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::num::NonZeroUsize;
@@ -331,6 +349,7 @@ pub(crate) mod tests {
     use perfecta_jobs::MachineOptions;
 
     use super::*;
+    use crate::access::Access;
     use crate::daemon::ServeOptions;
     use crate::endpoint::Endpoint;
     use crate::journal::Journal;
@@ -363,6 +382,7 @@ pub(crate) mod tests {
             idle_exit: None,
             crash_directory: None,
             bounds: BOUNDS,
+            access: Access::default(),
             grace: Duration::ZERO,
             keep: Duration::MAX,
             threads_beside: 0,

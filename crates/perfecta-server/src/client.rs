@@ -1,6 +1,8 @@
 //! A client of the daemon: plain HTTP on its socket, and what silence means.
 
-use std::io;
+mod connect;
+mod remote;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::{BodyExt, Full};
@@ -9,9 +11,9 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::remote::{Remote, RemoteError, RemoteFiles};
 use crate::endpoint::Endpoint;
 use crate::follow::HEARTBEAT;
 use crate::problem::{Problem, ProblemKind};
@@ -41,6 +43,14 @@ pub enum ClientError {
     /// The socket is not for us.
     #[error("permission denied: {0}")]
     Denied(String),
+    /// What answers there is not the daemon that is meant.
+    #[error("{endpoint} is not to be trusted: {reason}")]
+    Untrusted {
+        /// The socket or address.
+        endpoint: String,
+        /// Why not.
+        reason: String,
+    },
     /// It says nothing.
     #[error("the daemon at {0} is silent")]
     Silent(String),
@@ -67,6 +77,9 @@ impl ClientError {
         match self {
             Self::NoServer { .. } => Some("start one with `perfecta serve`"),
             Self::Denied(_) => Some("use an endpoint of your own"),
+            Self::Untrusted { .. } => {
+                Some("check who is there, and with which certificates; or use another endpoint")
+            }
             Self::Silent(_) => {
                 Some("see whether it is stopped or overloaded; its tables are whole")
             }
@@ -93,14 +106,33 @@ pub enum Told {
 /// A client of one daemon.
 #[derive(Debug, Clone)]
 pub struct Client {
-    endpoint: Endpoint,
+    target: Target,
+}
+
+/// Where a daemon is.
+#[derive(Debug, Clone)]
+enum Target {
+    Socket(Endpoint),
+    Remote(Box<Remote>),
 }
 
 impl Client {
     /// Of the daemon at an endpoint.
     #[must_use]
     pub const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self { target: Target::Socket(endpoint) }
+    }
+
+    /// Of a daemon elsewhere.
+    #[must_use]
+    pub fn remote(remote: Remote) -> Self {
+        Self { target: Target::Remote(Box::new(remote)) }
+    }
+
+    /// Whether the daemon may be on another machine, where a directory of this one means nothing.
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        matches!(self.target, Target::Remote(_))
     }
 
     /// Waits until a daemon answers.
@@ -211,13 +243,12 @@ impl Client {
 
     async fn send(&self, asked: Asked<'_>) -> Result<(Response<Incoming>, Connected), ClientError> {
         let sending = async {
-            let stream = UnixStream::connect(self.endpoint.path()).await;
-            let stream = stream.map_err(|error| self.unreachable(&error))?;
+            let stream = self.target.connect().await?;
             let (mut sender, connection) =
                 http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.gone(&error))?;
             let connection = Connected(tokio::spawn(async move { drop(connection.await) }));
-            let response =
-                sender.send_request(asked.request()).await.map_err(|error| self.gone(&error))?;
+            let request = asked.request(&self.target);
+            let response = sender.send_request(request).await.map_err(|error| self.gone(&error))?;
             Ok((response, connection))
         };
         let (response, connection) =
@@ -232,7 +263,7 @@ impl Client {
     }
 
     fn name(&self) -> String {
-        self.endpoint.path().display().to_string()
+        self.target.name()
     }
 
     fn silent(&self) -> ClientError {
@@ -241,15 +272,6 @@ impl Client {
 
     fn gone(&self, reason: &dyn std::fmt::Display) -> ClientError {
         ClientError::NoServer { endpoint: self.name(), reason: reason.to_string() }
-    }
-
-    fn unreachable(&self, error: &io::Error) -> ClientError {
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::Denied(self.name()),
-            // Its queue of connections is full: it does not take them.
-            io::ErrorKind::WouldBlock => self.silent(),
-            _ => self.gone(error),
-        }
     }
 }
 
@@ -263,15 +285,18 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn request(self) -> Request<Full<Bytes>> {
+    fn request(self, target: &Target) -> Request<Full<Bytes>> {
         let mut request = Request::builder()
             .method(self.method)
             .uri(self.path)
-            .header("host", "localhost")
+            .header("host", target.host())
             .header("content-type", "application/json")
             .header(PROTOCOL_HEADER, PROTOCOL);
         if let Some(key) = self.key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some(token) = target.token() {
+            request = request.header("authorization", token);
         }
         request.body(Full::new(Bytes::from(self.body))).expect("the parts are valid")
     }
@@ -350,6 +375,26 @@ impl Lines {
         };
         told.map(Some).map_err(|error| ClientError::Nonsense(error.to_string()))
     }
+}
+
+/// What must hold for any bytes as a stream: however they are cut, the same comes out of them.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check_events(bytes: &[u8]) {
+    let told = |parts: &mut dyn Iterator<Item = &[u8]>| {
+        let mut lines = Lines::default();
+        let mut told = Vec::new();
+        for part in parts {
+            match lines.take(part) {
+                Ok(more) => told.extend(more),
+                // What else was in that part is told no more.
+                Err(_) => return None,
+            }
+        }
+        Some(format!("{told:?}"))
+    };
+    let whole = told(&mut std::iter::once(bytes));
+    assert_eq!(whole, told(&mut bytes.chunks(1)));
+    assert_eq!(whole, told(&mut bytes.chunks(7)));
 }
 
 #[cfg(test)]

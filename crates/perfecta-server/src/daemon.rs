@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use perfecta_jobs::{
 };
 use tokio::sync::{oneshot, watch};
 
+use self::control::Listeners;
+use crate::access::{Access, Bodies, Caller, OUTSTANDING_USER_MAX};
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
@@ -34,14 +37,17 @@ use crate::spec::{Bounds, JobSpec};
 use crate::state::{StateDirectory, StateError};
 use crate::wire::{PROTOCOL, Ping};
 
+mod conduct;
 mod control;
+mod doors;
 mod jobs;
 mod keep;
 mod machine_report;
 mod supervise;
 
+pub(crate) use self::conduct::{HEAD_TIME_MAX, STALL_TIME_MAX};
 use self::control::Ends;
-pub(crate) use self::control::{CONNECTION_BYTES_MAX, CONNECTIONS_MAX, HEAD_TIME_MAX};
+pub(crate) use self::doors::CONNECTION_BYTES_MAX;
 use self::keep::{ClosingJournal, Keeping};
 pub(crate) use self::machine_report::{MachineReport, PoolReport};
 pub use self::supervise::{News, Supervisor};
@@ -73,6 +79,8 @@ pub struct ServeOptions {
     pub machine: MachineOptions,
     /// What jobs may have of that.
     pub bounds: Bounds,
+    /// Who may ask for what.
+    pub access: Access,
     /// How long requests may go on when it is asked to end.
     pub grace: Duration,
     /// After how long without anything to do it ends.
@@ -104,6 +112,14 @@ pub enum ServeError {
     /// The machine is not as it was wanted.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// Its address cannot be had.
+    #[error("{address}: cannot listen: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// The system gives no threads, or no event queue for sockets.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -125,8 +141,9 @@ pub fn serve(
 ) -> Result<(), ServeError> {
     let mut place = match activation {
         Some(listener) => Listening::adopt(listener)?,
-        None => options.endpoint.listen()?,
+        None => options.endpoint.listen(&options.access.users)?,
     };
+    let listeners = Listeners::open(place.take_listener(), &options.access, notice)?;
     if let Some(directory) = &options.crash_directory {
         crash::report_panics(directory)?;
     }
@@ -154,7 +171,6 @@ pub fn serve(
         },
     );
     let lost = || control.lost();
-    let listener = place.take_listener();
     std::thread::scope(|scope| {
         let _closing = ClosingJournal(&control.journal);
         let control_thread = start_workers(scope, &session, &lost, notice).and_then(|workers| {
@@ -165,7 +181,7 @@ pub fn serve(
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);
             let ends = Ends { grace: options.grace, idle: options.idle_exit };
-            let serve = move || control::run(listener, &control, ends, supervisor);
+            let serve = move || control::run(listeners, &control, ends, supervisor);
             Ok((builder.spawn_scoped(scope, serve)?, workers))
         });
         let (control_thread, workers) = control_thread.map_err(|error| {
@@ -242,6 +258,8 @@ pub(crate) struct Control {
     journal: Journal,
     /// Those that have workers.
     pub(crate) nodes: BTreeSet<usize>,
+    pub(crate) access: Access,
+    pub(crate) bodies: Bodies,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
     num_ended: watch::Sender<u64>,
@@ -264,6 +282,8 @@ impl Control {
     ) -> Self {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
+            outstanding_user_max: OUTSTANDING_USER_MAX,
+            items_queued_max: options.access.limits.items_queued_max,
             ended_max: ENDED_MAX,
             tables_max: TABLES_MAX,
             keep: options.keep,
@@ -278,6 +298,8 @@ impl Control {
             bounds: options.bounds,
             journal,
             nodes,
+            access: options.access.clone(),
+            bodies: Bodies::default(),
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
             visits: watch::Sender::new(0),
@@ -291,11 +313,13 @@ impl Control {
     /// Takes a request, or finds it. It is accepted when it is kept.
     pub(crate) fn submit(
         self: &Arc<Self>,
+        caller: Caller,
         spec: JobSpec,
         idempotency_key: Option<String>,
     ) -> Result<Arc<Record>, Problem> {
-        let (job, artifacts) = spec.checked(&self.bounds)?;
-        self.check_node(&job)?;
+        let placed = self.access.place(&spec, &self.bounds)?;
+        self.check_node(&placed.job)?;
+        let idempotency_key = idempotency_key.map(|key| caller.own_key(key));
         let key = idempotency_key.clone();
         let admission = {
             let mut registry = self.registry.lock();
@@ -308,11 +332,12 @@ impl Control {
                     "try again after its restart",
                 ));
             }
-            registry.admit(spec, idempotency_key, SystemClock.now())?
+            registry.admit(caller, spec, idempotency_key, SystemClock.now())?
         };
         match admission {
             Admission::Repeated(record) => Ok(record),
             Admission::Fresh(record) => {
+                let (job, artifacts) = placed.of_request(&record.id);
                 self.keep(self.request(job, artifacts, &record), &record, key);
                 Ok(record)
             }

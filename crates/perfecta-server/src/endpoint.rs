@@ -57,7 +57,9 @@ impl EndpointError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Locked(_) => "use it, or name another endpoint",
-            Self::Unsafe { .. } => "choose a directory of your own with mode 0700",
+            Self::Unsafe { .. } => {
+                "choose a directory of your own with mode 0700, or 0711 with --allow-user"
+            }
             Self::Name(_) => "use letters, digits, - and _",
             Self::System { .. } => "choose another endpoint with --endpoint",
         }
@@ -105,8 +107,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`EndpointError`] if it is another's, or not safe.
-    pub(crate) fn listen(&self) -> Result<Listening, EndpointError> {
-        own_directory(self.directory())?;
+    pub(crate) fn listen(&self, users: &[u32]) -> Result<Listening, EndpointError> {
+        let reach = if users.is_empty() { Reach::Own } else { Reach::Others };
+        prepare_directory(self.directory(), reach)?;
         let lock = lock_file(&self.path.with_extension("lock"))?
             .ok_or_else(|| EndpointError::Locked(self.path.clone()))?;
         let failed =
@@ -117,8 +120,8 @@ impl Endpoint {
             Err(error) => return Err(failed("remove a dead daemon's socket", error)),
         }
         let listener = UnixListener::bind(&self.path).map_err(|error| failed("listen", error))?;
-        // Until here the directory's mode keeps others out.
-        fs::set_permissions(&self.path, Permissions::from_mode(0o600))
+        // Whom the directory lets in is looked at when it connects, too.
+        fs::set_permissions(&self.path, Permissions::from_mode(reach.socket_mode()))
             .and_then(|()| listener.set_nonblocking(true))
             .map_err(|error| failed("restrict the socket", error))?;
         Ok(Listening { listener: Some(listener), own: Some((self.path.clone(), lock)) })
@@ -146,9 +149,16 @@ impl Endpoint {
 /// # Errors
 /// [`EndpointError`] if it is not.
 pub(crate) fn own_directory(directory: &Path) -> Result<(), EndpointError> {
+    prepare_directory(directory, Reach::Own)
+}
+
+fn prepare_directory(directory: &Path, reach: Reach) -> Result<(), EndpointError> {
     let failed =
         |action, error| Err(EndpointError::System { action, path: directory.to_owned(), error });
-    match DirBuilder::new().mode(0o700).create(directory) {
+    let mode = reach.directory_mode();
+    let made = DirBuilder::new().mode(mode).create(directory);
+    // What the process's mask takes from others is given back.
+    match made.and_then(|()| fs::set_permissions(directory, Permissions::from_mode(mode))) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return failed("make the directory", error),
@@ -163,8 +173,10 @@ pub(crate) fn own_directory(directory: &Path) -> Result<(), EndpointError> {
         "is no directory".to_owned()
     } else if found.uid() != user {
         format!("belongs to user {}, not to {user}", found.uid())
-    } else if mode & 0o077 != 0 {
+    } else if mode & reach.forbidden_mode() != 0 {
         format!("others may use it (mode {mode:04o})")
+    } else if mode & reach.needed_mode() != reach.needed_mode() {
+        format!("users who are allowed cannot enter it (mode {mode:04o})")
     } else {
         return Ok(());
     };
@@ -198,6 +210,46 @@ fn escaped(path: &[u8]) -> String {
         byte => format!("%{byte:02X}"),
     };
     path.iter().map(escape).collect()
+}
+
+/// Whom the socket is for.
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    /// The daemon's own user.
+    Own,
+    /// Other users, too.
+    Others,
+}
+
+impl Reach {
+    const fn directory_mode(self) -> u32 {
+        match self {
+            Self::Own => 0o700,
+            Self::Others => 0o711,
+        }
+    }
+
+    /// Whoever may write there could put another socket in our place.
+    const fn forbidden_mode(self) -> u32 {
+        match self {
+            Self::Own => 0o077,
+            Self::Others => 0o022,
+        }
+    }
+
+    const fn needed_mode(self) -> u32 {
+        match self {
+            Self::Own => 0o700,
+            Self::Others => 0o711,
+        }
+    }
+
+    const fn socket_mode(self) -> u32 {
+        match self {
+            Self::Own => 0o600,
+            Self::Others => 0o666,
+        }
+    }
 }
 
 /// A place that is taken; leaving it takes the socket away, unless it is somebody else's.
@@ -244,12 +296,12 @@ mod tests {
     fn a_place_is_taken_once_and_a_dead_daemons_socket_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::at(directory.path().join("own/a.sock"));
-        let first = endpoint.listen().unwrap();
-        assert!(matches!(endpoint.listen(), Err(EndpointError::Locked(_))));
+        let first = endpoint.listen(&[]).unwrap();
+        assert!(matches!(endpoint.listen(&[]), Err(EndpointError::Locked(_))));
         drop(first);
         assert!(!endpoint.path().exists());
         drop(UnixListener::bind(endpoint.path()).unwrap());
-        let second = endpoint.listen().unwrap();
+        let second = endpoint.listen(&[]).unwrap();
         let mode = fs::metadata(endpoint.path()).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600);
         drop(second);
@@ -261,13 +313,13 @@ mod tests {
         let open = directory.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        let refused = Endpoint::at(open.join("a.sock")).listen().map(drop).unwrap_err();
+        let refused = Endpoint::at(open.join("a.sock")).listen(&[]).map(drop).unwrap_err();
         assert!(refused.to_string().contains("0755"), "{refused}");
         let own = directory.path().join("own");
         DirBuilder::new().mode(0o700).create(&own).unwrap();
         std::os::unix::fs::symlink(&own, directory.path().join("link")).unwrap();
         let linked = Endpoint::at(directory.path().join("link/a.sock"));
-        assert!(matches!(linked.listen(), Err(EndpointError::Unsafe { .. })));
+        assert!(matches!(linked.listen(&[]), Err(EndpointError::Unsafe { .. })));
     }
 
     #[test]

@@ -137,7 +137,11 @@ mod tests {
     /// Runs under a clock that goes on when everybody waits.
     fn check(scenario: impl AsyncFnOnce(Arc<Record>)) {
         let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
-        let record = Arc::new(Record::new("1".to_owned(), serde_json::from_str(json).unwrap()));
+        let record = Arc::new(Record::new(
+            "1".to_owned(),
+            crate::access::Caller::Owner,
+            serde_json::from_str(json).unwrap(),
+        ));
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(scenario(record));

@@ -17,6 +17,7 @@ mod spec;
 mod wire;
 
 // The daemon.
+mod access;
 mod answers;
 mod api;
 mod body;
@@ -37,6 +38,10 @@ mod state;
 
 pub mod client;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod hostile;
+
+pub use self::access::{Access, ClientLimits, Tcp, TcpError, TcpFiles, Token, TokenError};
 pub use self::daemon::{News, ServeError, ServeOptions, Supervisor, serve};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::journal::JournalError;

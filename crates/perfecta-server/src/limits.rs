@@ -3,10 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
+use crate::access::BODY_BYTES_MAX;
+use crate::api::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
 use crate::daemon::{
-    CONNECTION_BYTES_MAX, CONNECTIONS_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX,
-    OUTSTANDING_MAX,
+    CONNECTION_BYTES_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX, OUTSTANDING_MAX,
 };
 
 /// The limits.
@@ -18,8 +18,6 @@ pub(crate) struct FixedLimits {
     requests_ended_max: usize,
     /// Requests whose key files are known at once.
     jobs_active_max: usize,
-    /// Connections at once.
-    connections_max: u32,
     /// What is read of a connection before it is understood.
     connection_bytes_max: usize,
     /// How long the head of a message may take.
@@ -39,7 +37,6 @@ pub(crate) const LIMITS: FixedLimits = FixedLimits {
     requests_outstanding_max: OUTSTANDING_MAX,
     requests_ended_max: ENDED_MAX,
     jobs_active_max: JOBS_ACTIVE_MAX.get(),
-    connections_max: CONNECTIONS_MAX,
     connection_bytes_max: CONNECTION_BYTES_MAX,
     head_seconds_max: HEAD_TIME_MAX.as_secs(),
     body_bytes_max: BODY_BYTES_MAX,

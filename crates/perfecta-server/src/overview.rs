@@ -185,13 +185,21 @@ mod tests {
     use perfecta_jobs::{Event, Progress, Summary};
 
     use super::*;
+    use crate::access::Caller;
     use crate::registry::{Admission, RegistryLimits};
     use crate::report::ProcessUse;
 
     fn registry() -> Registry {
         let keep = Duration::from_secs(1_000);
         Registry::new(
-            RegistryLimits { outstanding_max: 100, ended_max: 100, tables_max: 100, keep },
+            RegistryLimits {
+                outstanding_max: 100,
+                outstanding_user_max: 100,
+                items_queued_max: 100,
+                ended_max: 100,
+                tables_max: 100,
+                keep,
+            },
             1,
         )
     }
@@ -199,7 +207,7 @@ mod tests {
     fn admit(registry: &mut Registry, inputs: &str) -> Arc<Record> {
         let json = format!(r#"{{"inputs": {inputs}, "output": null}}"#);
         let spec = serde_json::from_str(&json).unwrap();
-        match registry.admit(spec, None, Duration::ZERO).unwrap() {
+        match registry.admit(Caller::Owner, spec, None, Duration::ZERO).unwrap() {
             Admission::Fresh(record) => record,
             Admission::Repeated(_) => panic!("no key was sent"),
         }

@@ -17,6 +17,14 @@ pub enum ProblemKind {
     Malformed,
     /// A field has a value that cannot be carried out.
     InvalidField,
+    /// A path lies below none of the daemon's roots.
+    OutsideRoots,
+    /// The client does not prove that it may ask.
+    Unauthorized,
+    /// The client may not ask that.
+    Forbidden,
+    /// The body did not come in time.
+    TooSlow,
     /// There is no such request, or no such page.
     NotFound,
     /// Something of that name is there, or is not over.
@@ -87,9 +95,13 @@ impl Problem {
 
 impl ProblemKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::InvalidField,
+        Self::OutsideRoots,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::TooSlow,
         Self::NotFound,
         Self::Conflict,
         Self::Busy,
@@ -106,6 +118,10 @@ impl ProblemKind {
         match self {
             Self::Malformed => "malformed",
             Self::InvalidField => "invalid_field",
+            Self::OutsideRoots => "outside_roots",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::TooSlow => "too_slow",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::Busy => "busy",
@@ -122,6 +138,10 @@ impl ProblemKind {
         match self {
             Self::Malformed => "it makes no sense",
             Self::InvalidField => "a field has a value that cannot be carried out",
+            Self::OutsideRoots => "a path lies below none of the daemon's roots",
+            Self::Unauthorized => "the client does not prove that it may ask",
+            Self::Forbidden => "the client may not ask that",
+            Self::TooSlow => "the body did not come in time",
             Self::NotFound => "there is no such request, or no such page",
             Self::Conflict => "something of that name is there, or is not over",
             Self::Busy => "the daemon takes no more for now",
@@ -142,6 +162,9 @@ impl ProblemKind {
         match self {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::InvalidField => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::OutsideRoots | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -155,6 +178,8 @@ impl ProblemKind {
     const fn exit_code(self) -> u8 {
         match self {
             Self::Malformed | Self::InvalidField | Self::MethodNotAllowed | Self::TooLarge => 2,
+            Self::OutsideRoots | Self::Unauthorized | Self::Forbidden => 12,
+            Self::TooSlow => 14,
             Self::NotFound => 4,
             Self::Conflict => 7,
             Self::Storage => 8,
@@ -171,6 +196,10 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(kind);
         let problem = HeaderValue::from_static(PROBLEM_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if kind == ProblemKind::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         if kind.is_passing() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, JobError, Status, Summary};
 use tokio::sync::watch;
 
+use crate::access::Caller;
 use crate::problem::Problem;
 use crate::report::{ErrorLine, ProcessUse, SummaryLine, TableLine};
 use crate::spec::JobSpec;
@@ -21,6 +22,7 @@ use crate::wire::{Items, ProgressLine, RequestState, RequestStatus};
 /// A request and what came of it so far.
 pub(crate) struct Record {
     pub(crate) id: String,
+    pub(crate) owner: Caller,
     pub(crate) spec: JobSpec,
     pub(crate) cancel: CancelFlag,
     accepted_at: SystemTime,
@@ -84,9 +86,10 @@ pub(crate) struct News {
 }
 
 impl Record {
-    pub(crate) fn new(id: String, spec: JobSpec) -> Self {
+    pub(crate) fn new(id: String, owner: Caller, spec: JobSpec) -> Self {
         Self {
             id,
+            owner,
             spec,
             cancel: CancelFlag::default(),
             accepted_at: SystemTime::now(),
@@ -99,11 +102,27 @@ impl Record {
     }
 
     /// A request of an earlier daemon that ended there, so long ago as `ended_at` says.
-    pub(crate) fn earlier(spec: JobSpec, status: RequestStatus, ended_at: Duration) -> Self {
-        let record = Self::new(status.id.clone(), spec);
+    pub(crate) fn earlier(
+        owner: Caller,
+        spec: JobSpec,
+        status: RequestStatus,
+        ended_at: Duration,
+    ) -> Self {
+        let record = Self::new(status.id.clone(), owner, spec);
         record.told.lock().outcome = Some(Outcome::Earlier(Box::new(status)));
         record.ended.send_replace(Some(ended_at));
         record
+    }
+
+    /// Items that are known and not begun.
+    pub(crate) fn num_queued(&self) -> u32 {
+        self.told.lock().progress.as_ref().map_or(0, |progress| progress.queued)
+    }
+
+    /// Has so many of its items known and not begun.
+    #[cfg(test)]
+    pub(crate) fn queue(&self, queued: u32) {
+        self.told.lock().progress = Some(ProgressLine { queued, ..ProgressLine::default() });
     }
 
     /// Takes in what a worker tells.
@@ -344,7 +363,7 @@ mod tests {
 
     fn record() -> Record {
         let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
-        Record::new("1".to_owned(), serde_json::from_str(json).unwrap())
+        Record::new("1".to_owned(), Caller::Owner, serde_json::from_str(json).unwrap())
     }
 
     fn settle(record: &Record, name: &str, status: Status, seconds: Option<f64>) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::Caller;
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
 use crate::spec::JobSpec;
@@ -13,6 +14,10 @@ use crate::spec::JobSpec;
 pub(crate) struct RegistryLimits {
     /// Requests that have not ended.
     pub(crate) outstanding_max: usize,
+    /// Those of one user who is allowed.
+    pub(crate) outstanding_user_max: usize,
+    /// Items that are known and not begun.
+    pub(crate) items_queued_max: u64,
     /// Requests that have.
     pub(crate) ended_max: usize,
     /// What these tell of tables, together.
@@ -75,6 +80,7 @@ impl Registry {
     /// [`Problem`] if there are too many, or another one has the same idempotency key.
     pub(crate) fn admit(
         &mut self,
+        caller: Caller,
         spec: JobSpec,
         idempotency_key: Option<String>,
         now: Duration,
@@ -89,12 +95,8 @@ impl Registry {
             }
             return Ok(Admission::Repeated(Arc::clone(record)));
         }
-        let outstanding = self.num_outstanding();
-        if outstanding >= self.limits.outstanding_max {
-            let detail = format!("{outstanding} requests have not ended");
-            return Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"));
-        }
-        let record = Arc::new(Record::new(self.fresh_id(), spec));
+        self.check_room(caller)?;
+        let record = Arc::new(Record::new(self.fresh_id(), caller, spec));
         self.insert(Arc::clone(&record), idempotency_key);
         Ok(Admission::Fresh(record))
     }
@@ -141,6 +143,30 @@ impl Registry {
             self.ended.push_back(number);
             self.num_tables += self.entries[&number].record.num_tables();
         }
+    }
+
+    /// Refuses more than there is room for.
+    fn check_room(&self, caller: Caller) -> Result<(), Problem> {
+        let outstanding = self.num_outstanding();
+        let (mut of_caller, mut items) = (0, 0);
+        for record in self.outstanding() {
+            of_caller += usize::from(record.owner == caller);
+            items += u64::from(record.num_queued());
+        }
+        let busy = |what: String| {
+            let detail = format!("{what} have not ended");
+            Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"))
+        };
+        if outstanding >= self.limits.outstanding_max {
+            return busy(format!("{outstanding} requests"));
+        }
+        if matches!(caller, Caller::User(_)) && of_caller >= self.limits.outstanding_user_max {
+            return busy(format!("{of_caller} requests of this user"));
+        }
+        if items >= self.limits.items_queued_max {
+            return busy(format!("requests with {items} tables that are not begun"));
+        }
+        Ok(())
     }
 
     /// The request of an id.
@@ -231,8 +257,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn registry() -> Registry {
-        let limits =
-            RegistryLimits { outstanding_max: 2, ended_max: 2, tables_max: 3, keep: 10 * SECOND };
+        let limits = RegistryLimits {
+            outstanding_max: 2,
+            outstanding_user_max: 1,
+            items_queued_max: 5,
+            ended_max: 2,
+            tables_max: 3,
+            keep: 10 * SECOND,
+        };
         Registry::new(limits, 0xabc)
     }
 
@@ -242,7 +274,7 @@ mod tests {
     }
 
     fn admit(registry: &mut Registry, at: Duration) -> Arc<Record> {
-        match registry.admit(spec("/a"), None, at).unwrap() {
+        match registry.admit(Caller::Owner, spec("/a"), None, at).unwrap() {
             Admission::Fresh(record) => record,
             Admission::Repeated(_) => panic!("no key was sent"),
         }
@@ -259,9 +291,33 @@ mod tests {
         let mut registry = registry();
         let first = admit(&mut registry, SECOND);
         admit(&mut registry, SECOND);
-        let refused = registry.admit(spec("/a"), None, SECOND).map(drop).unwrap_err();
+        let refused =
+            registry.admit(Caller::Owner, spec("/a"), None, SECOND).map(drop).unwrap_err();
         assert_eq!(refused.kind, ProblemKind::Busy);
         end(&mut registry, &first, SECOND);
+        admit(&mut registry, SECOND);
+    }
+
+    #[test]
+    fn a_user_who_has_enough_leaves_room_for_others() {
+        let mut registry = registry();
+        let mut admit =
+            |user| registry.admit(Caller::User(user), spec("/a"), None, SECOND).map(drop);
+        admit(7).unwrap();
+        let refused = admit(7).unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::Busy);
+        assert!(refused.detail.contains("of this user"), "{refused:?}");
+        admit(8).unwrap();
+    }
+
+    #[test]
+    fn no_request_is_taken_while_too_many_tables_wait() {
+        let mut registry = registry();
+        let first = admit(&mut registry, SECOND);
+        first.queue(5);
+        let refused = registry.admit(Caller::Owner, spec("/a"), None, SECOND).map(drop);
+        assert!(refused.unwrap_err().detail.contains("5 tables"));
+        first.queue(4);
         admit(&mut registry, SECOND);
     }
 
@@ -269,14 +325,18 @@ mod tests {
     fn a_repeated_request_is_the_same_one_and_another_with_its_key_is_refused() {
         let mut registry = registry();
         let key = || Some("k".to_owned());
-        let Ok(Admission::Fresh(record)) = registry.admit(spec("/a"), key(), SECOND) else {
+        let Ok(Admission::Fresh(record)) = registry.admit(Caller::Owner, spec("/a"), key(), SECOND)
+        else {
             panic!("it is the first");
         };
-        let Ok(Admission::Repeated(again)) = registry.admit(spec("/a"), key(), SECOND) else {
+        let Ok(Admission::Repeated(again)) =
+            registry.admit(Caller::Owner, spec("/a"), key(), SECOND)
+        else {
             panic!("it is the same");
         };
         assert_eq!(record.id, again.id);
-        let refused = registry.admit(spec("/b"), key(), SECOND).map(drop).unwrap_err();
+        let refused =
+            registry.admit(Caller::Owner, spec("/b"), key(), SECOND).map(drop).unwrap_err();
         assert_eq!(refused.kind, ProblemKind::Conflict);
     }
 

@@ -73,8 +73,10 @@ pub enum InputSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
-    /// The directory; made if missing.
-    #[schema(value_type = String, min_length = 1)]
+    /// The directory; made if missing. Not named, it is one of the request's own below the root of
+    /// outputs that the daemon may have.
+    #[serde(default)]
+    #[schema(value_type = String)]
     pub directory: PathBuf,
     /// `dirs` or `packed`.
     #[serde(default)]

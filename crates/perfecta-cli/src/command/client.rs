@@ -24,6 +24,7 @@ use crate::job_options::JobOptions;
 use crate::job_run::DisplayOptions;
 use crate::options;
 use crate::progress::thousands;
+use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
 use crate::terminal::Terminal;
 
@@ -32,6 +33,8 @@ use crate::terminal::Terminal;
 pub(crate) struct Client {
     #[command(flatten)]
     endpoint: EndpointOptions,
+    #[command(flatten)]
+    remote: RemoteOptions,
     /// Wait up to so many seconds for a daemon to be there
     #[arg(long, value_name = "S", global = true, value_parser = options::parse_seconds)]
     wait_for_server: Option<Duration>,
@@ -116,7 +119,7 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::new(ExitClass::Io, format!("cannot use sockets: {error}")))?;
-        let connection = Connection::new(self.endpoint.checked()?);
+        let connection = self.endpoint.client(&self.remote)?;
         runtime.block_on(async {
             if let Some(longest) = self.wait_for_server {
                 connection
@@ -210,7 +213,11 @@ impl SubmitOptions {
         let here = env::current_dir();
         let here =
             here.map_err(|error| Failure::io("find", PathBuf::from(".").as_path(), &error))?;
-        let spec = JobSpec::of(&job, &options.artifacts(), here);
+        let mut spec = JobSpec::of(&job, &options.artifacts(), here);
+        if connection.is_remote() {
+            // A directory of this machine means nothing there: relative paths are meant from its root.
+            spec.directory = None;
+        }
         if serde_json::to_value(&spec).is_err() {
             return Err(Failure::usage("a path is not UTF-8, and cannot be sent to a daemon")
                 .with_remedy("rename it, or use the command without `client`"));
@@ -249,6 +256,7 @@ fn is_of_an_ending_daemon(error: &ClientError) -> bool {
         ClientError::NoServer { .. } => true,
         ClientError::Refused(problem) => problem.kind == ProblemKind::Draining,
         ClientError::Denied(_)
+        | ClientError::Untrusted { .. }
         | ClientError::Silent(_)
         | ClientError::VersionMismatch { .. }
         | ClientError::Nonsense(_) => false,
@@ -276,7 +284,7 @@ fn ask<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
 pub(crate) fn client_failure(error: &ClientError) -> Failure {
     let exit = match error {
         ClientError::NoServer { .. } => Exit::NoServer,
-        ClientError::Denied(_) => Exit::Work(ExitClass::Denied),
+        ClientError::Denied(_) | ClientError::Untrusted { .. } => Exit::Work(ExitClass::Denied),
         ClientError::Silent(_) => Exit::Silent,
         ClientError::VersionMismatch { .. } => Exit::VersionMismatch,
         ClientError::Refused(problem) => Exit::told(problem.exit_code),

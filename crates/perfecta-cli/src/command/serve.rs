@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use clap::Args;
-use perfecta_jobs::ExitClass;
+use perfecta_jobs::{ExitClass, MachineOptions};
 use perfecta_server::{Bounds, ServeError, ServeOptions, own_session, serve};
 
+use crate::access_options::AccessOptions;
 use crate::endpoint_options::{EndpointOptions, endpoint_failure};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,11 +20,13 @@ use crate::terminal::Terminal;
 use crate::work_options::WorkOptions;
 use crate::{machine, options};
 
-/// Serve requests of `perfecta client` and of any HTTP client on a local socket, until SIGTERM.
+/// Serve requests of `perfecta client` and of any HTTP client, until SIGTERM.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     endpoint: EndpointOptions,
+    #[command(flatten)]
+    access: AccessOptions,
     #[command(flatten)]
     life: LifeOptions,
     #[command(flatten)]
@@ -65,13 +68,15 @@ impl Serve {
                 .map_err(|error| Failure::new(ExitClass::Io, format!("a session: {error}")))?;
         }
         let activation = passed_socket()?;
+        let access = self.access.checked()?;
         let endpoint = self.endpoint.checked()?;
         let state = self.life.state(&endpoint, terminal);
+        let machine = self.work.machine(memory_bytes_max);
         let options = ServeOptions {
             crash_directory: self.life.crash_directory(state.as_ref()),
             state,
             endpoint,
-            machine: self.work.machine(memory_bytes_max),
+            machine: MachineOptions { roots: access.roots.clone(), ..machine },
             bounds: Bounds {
                 threads: self.work.threads(),
                 cpus: machine::cpus(),
@@ -81,6 +86,7 @@ impl Serve {
                 io_depth: self.work.io_depth(),
                 memory_bytes_max,
             },
+            access,
             grace: self.grace,
             idle_exit: self.idle_exit,
             keep: self.keep,
@@ -92,6 +98,9 @@ impl Serve {
         self.log.begin();
         let supervisor = ServiceManager::of_this_process();
         let notice = |notice: &str| self.log.notice(terminal, notice);
+        if let Some(told) = self.access.notice() {
+            notice(told);
+        }
         let serve = || serve(&options, activation, &supervisor, &notice);
         // What there is of it ends with the program.
         let Ok(served) = catch_unwind(AssertUnwindSafe(serve)) else {
@@ -110,6 +119,10 @@ impl Serve {
             Err(ServeError::State(error)) => Err(state_failure(&error)),
             Err(ServeError::Journal(error)) => Err(journal_failure(&error)),
             Err(ServeError::Machine(error)) => Err(machine_failure(&error)),
+            Err(error @ ServeError::Listen { .. }) => {
+                let remedy = "name an address of this machine and a free port";
+                Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(remedy))
+            }
             Err(error @ ServeError::Start(_)) => {
                 Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(
                     "raise the limits of processes and open files, or give fewer --jobs",

@@ -1,31 +1,23 @@
-//! The control thread: accepts connections, serves each, and ends in order.
+//! The control thread: opens the doors, and ends in order.
 
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::doors::{self, Doors};
 use super::supervise::{self, Supervisor, until_unneeded};
-use super::{Control, Phase};
-use crate::{api, history};
+use super::{Control, Phase, ServeError};
+use crate::access::Access;
+use crate::history;
 
-/// Connections at once; further ones wait in the system's queue.
-pub(crate) const CONNECTIONS_MAX: u32 = 1_024;
-
-/// A client that sends its head more slowly is not one, and one that is silent for so long goes.
-pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// The most that a connection buffers of what a client sends.
-pub(crate) const CONNECTION_BYTES_MAX: usize = 64 << 10;
+/// What workers and the daemon itself have open beside connections.
+const OPEN_FILES_BESIDE: u64 = 256;
 
 /// How long answers may take to leave when the daemon goes.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
@@ -41,7 +33,7 @@ pub(super) struct Ends {
 
 /// Serves until the daemon is asked to end, and everything has.
 pub(super) fn run(
-    listener: std::os::unix::net::UnixListener,
+    listeners: Listeners,
     control: &Arc<Control>,
     ends: Ends,
     supervisor: &dyn Supervisor,
@@ -51,7 +43,7 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            ended = serve(listener, control, ends) => ended,
+            ended = serve(listeners, control, ends) => ended,
             never = supervise::tell(control, supervisor) => match never {},
         }
     })
@@ -65,23 +57,18 @@ impl Drop for Closing<'_> {
     }
 }
 
-async fn serve(
-    listener: std::os::unix::net::UnixListener,
-    control: &Arc<Control>,
-    ends: Ends,
-) -> io::Result<()> {
+async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends) -> io::Result<()> {
     let Ends { grace, idle } = ends;
-    let listener = UnixListener::from_std(listener)?;
+    let doors = Doors::new(control);
+    let accepting = listeners.accept(&doors, control)?;
+    tokio::spawn(history::keep(Arc::clone(control)));
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
-    let accepting = tokio::spawn(accept(listener, Arc::clone(control), Arc::clone(&permits)));
-    tokio::spawn(history::keep(Arc::clone(control)));
     let grace = tokio::select! {
         _ = terminate.recv() => Some(grace),
         _ = interrupt.recv() => Some(grace),
         () = control.until_phase(Phase::Draining) => None,
-        () = until_unneeded(control, &permits, idle) => None,
+        () = until_unneeded(control, &doors, idle) => None,
     };
     control.advance(Phase::Draining);
     let grace_is_over = async {
@@ -103,46 +90,50 @@ async fn serve(
     control.cancel_all();
     control.until_idle().await;
     control.advance(Phase::Gone);
-    accepting.abort();
+    drop(accepting);
     // Readers are told the end; one that does not listen is left.
-    let _ = timeout(FAREWELL_MAX, permits.acquire_many(CONNECTIONS_MAX)).await;
+    let _ = timeout(FAREWELL_MAX, doors.until_empty()).await;
     Ok(())
 }
 
-async fn accept(listener: UnixListener, control: Arc<Control>, permits: Arc<Semaphore>) {
-    let user = rustix::process::geteuid().as_raw();
-    let router = api::router(Arc::clone(&control));
-    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-        let Ok((stream, _)) = listener.accept().await else {
-            // No descriptors, for instance: connections that end give some back.
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        // The directory keeps others out; this holds also where it was opened to them.
-        let is_ours = stream.peer_cred().is_ok_and(|peer| [user, 0].contains(&peer.uid()));
-        if !is_ours {
-            continue;
+/// Where clients come in.
+pub(super) struct Listeners {
+    local: std::os::unix::net::UnixListener,
+    tcp: Option<std::net::TcpListener>,
+}
+
+impl Listeners {
+    /// Takes the address of clients elsewhere, and makes room for all: every connection takes a file.
+    pub(super) fn open(
+        local: std::os::unix::net::UnixListener,
+        access: &Access,
+        notice: &dyn Fn(&str),
+    ) -> Result<Self, ServeError> {
+        let files = doors::raise_open_files().unwrap_or(0);
+        let connections = access.limits.connections_max.get() as u64;
+        if files < connections + OPEN_FILES_BESIDE {
+            notice(&format!(
+                "no more than {files} files may be open: of {connections} connections some would wait"
+            ));
         }
-        control.visits.send_modify(|count| *count += 1);
-        let (router, control) = (router.clone(), Arc::clone(&control));
-        tokio::spawn(async move {
-            converse(stream, router, &control).await;
-            drop(permit);
-        });
+        let tcp = access.tcp.as_ref().map(|tcp| listen(tcp.address)).transpose()?;
+        Ok(Self { local, tcp })
+    }
+
+    /// Accepts connections until this is dropped.
+    fn accept(self, doors: &Arc<Doors>, control: &Control) -> io::Result<JoinSet<()>> {
+        let mut accepting = JoinSet::new();
+        accepting.spawn(Arc::clone(doors).serve_local(UnixListener::from_std(self.local)?));
+        if let (Some(listener), Some(tcp)) = (self.tcp, control.access.tcp.clone()) {
+            let listener = TcpListener::from_std(listener)?;
+            accepting.spawn(Arc::clone(doors).serve_tcp(listener, tcp));
+        }
+        Ok(accepting)
     }
 }
 
-/// Serves one connection to its end. What a client does wrong there is its own business.
-async fn converse(stream: UnixStream, router: Router, control: &Control) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME_MAX)
-        .max_buf_size(CONNECTION_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = control.until_phase(Phase::Gone) => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
+    let listener = std::net::TcpListener::bind(address);
+    let listener = listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    listener.map_err(|error| ServeError::Listen { address, error })
 }

@@ -64,6 +64,7 @@ impl Control {
         let survives = if is_durable { Survives::PowerCut } else { Survives::Death };
         let entry = Entry::Accepted(Accepted {
             id: record.id.clone(),
+            owner: record.owner,
             key: idempotency_key,
             deaths: 0,
             spec: Cow::Borrowed(&record.spec),
@@ -183,14 +184,14 @@ impl Control {
     }
 
     fn take_over(self: &Arc<Self>, earlier: Earlier) {
-        let Accepted { id, key, deaths, spec } = earlier.accepted;
+        let Accepted { id, owner, key, deaths, spec } = earlier.accepted;
         let (spec, now) = (spec.into_owned(), SystemClock.now());
         let record = match earlier.ended {
             Some((at, status)) => {
                 let age = Duration::from_secs(seconds_since_1970().saturating_sub(at));
-                Record::earlier(spec, status, now.saturating_sub(age))
+                Record::earlier(owner, spec, status, now.saturating_sub(age))
             }
-            None => Record::new(id, spec),
+            None => Record::new(id, owner, spec),
         };
         let record = Arc::new(record);
         record.keep(Ok(()));
@@ -212,8 +213,11 @@ impl Control {
         if deaths > DEATHS_MAX {
             return Err(interrupted(format!("{deaths} daemons died before it had ended")));
         }
-        let (job, artifacts) =
-            record.spec.checked(&self.bounds).map_err(|problem| interrupted(problem.detail))?;
+        let placed = self
+            .access
+            .place(&record.spec, &self.bounds)
+            .map_err(|problem| interrupted(problem.detail))?;
+        let (job, artifacts) = placed.of_request(&record.id);
         self.begin(self.request(job, artifacts, record), record);
         Ok(())
     }

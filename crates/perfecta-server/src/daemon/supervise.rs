@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::control::CONNECTIONS_MAX;
+use super::doors::Doors;
 use super::{Control, Phase};
 
 /// Between two looks at what the daemon does, where nobody asks for more.
@@ -68,11 +67,7 @@ fn status(control: &Control) -> String {
 }
 
 /// Returns when nobody was connected, and nothing was to be done, for so long; with `None`, never.
-pub(super) async fn until_unneeded(
-    control: &Control,
-    permits: &Semaphore,
-    longest: Option<Duration>,
-) {
+pub(super) async fn until_unneeded(control: &Control, doors: &Doors, longest: Option<Duration>) {
     let Some(longest) = longest else { return std::future::pending().await };
     let mut visits = control.visits.subscribe();
     loop {
@@ -80,7 +75,7 @@ pub(super) async fn until_unneeded(
         // The sender is the daemon's, so there is no error.
         let visit = timeout(longest, visits.changed()).await;
         // One is for the connection that is waited for.
-        let is_alone = permits.available_permits() + 1 >= CONNECTIONS_MAX as usize;
+        let is_alone = doors.are_unused();
         if visit.is_err() && is_alone && control.is_idle() {
             return;
         }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::Caller;
 use crate::spec::JobSpec;
 use crate::wire::RequestStatus;
 
@@ -36,6 +37,8 @@ pub(crate) enum Entry<'e> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Accepted<'e> {
     pub(crate) id: String,
+    /// Who asked for it.
+    pub(crate) owner: Caller,
     /// Its idempotency key.
     pub(crate) key: Option<String>,
     /// Daemons that died before it had ended.
@@ -84,7 +87,13 @@ mod tests {
     fn entry() -> Entry<'static> {
         let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
         let spec = serde_json::from_str(json).unwrap();
-        Entry::Accepted(Accepted { id: "1-1".to_owned(), key: None, deaths: 2, spec })
+        Entry::Accepted(Accepted {
+            id: "1-1".to_owned(),
+            owner: Caller::User(7),
+            key: None,
+            deaths: 2,
+            spec,
+        })
     }
 
     #[test]

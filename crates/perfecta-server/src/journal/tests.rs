@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::file::{Bounds, JournalFile, Left, read};
 use super::*;
+use crate::access::Caller;
 use crate::spec::JobSpec;
 use crate::wire::{RequestState, RequestStatus};
 
@@ -23,7 +24,13 @@ fn spec(file: &str) -> JobSpec {
 
 fn accepted(id: &str) -> Entry<'static> {
     let spec = Cow::Owned(spec("/a"));
-    Entry::Accepted(Accepted { id: id.to_owned(), key: Some(format!("key {id}")), deaths: 0, spec })
+    Entry::Accepted(Accepted {
+        id: id.to_owned(),
+        owner: Caller::Owner,
+        key: Some(format!("key {id}")),
+        deaths: 0,
+        spec,
+    })
 }
 
 fn ended(id: &str, at: u64) -> Entry<'static> {
@@ -165,7 +172,13 @@ fn a_journal_does_not_grow_with_what_is_over() {
     for number in 0..4_000 {
         let id = number.to_string();
         let spec = Cow::Owned(spec(&format!("/{long}")));
-        journal.note(&Entry::Accepted(Accepted { id: id.clone(), key: None, deaths: 0, spec }));
+        journal.note(&Entry::Accepted(Accepted {
+            id: id.clone(),
+            owner: Caller::Owner,
+            key: None,
+            deaths: 0,
+            spec,
+        }));
         journal.note(&forgotten(&id));
     }
     journal.note(&kept[1]);

@@ -1,0 +1,217 @@
+//! A daemon over TCP: who is served there, and with which proof.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod daemon_harness;
+mod support;
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+
+use daemon_harness::{Daemon, command};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use support::{Place, Run};
+
+const TOKEN: &str = "correct-horse-battery-staple";
+
+/// A port that nobody had a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn write_secret(place: &Place, name: &str, content: &str) {
+    place.write(name, content.as_bytes());
+    fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Authorities, and what they vouch for.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(parameters, key), pem }
+    }
+
+    /// Writes `NAME.pem` and `NAME.key` for some names of hosts.
+    fn vouch(&self, place: &Place, name: &str, hosts: &[&str]) {
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &self.issuer);
+        place.write(&format!("{name}.pem"), certificate.unwrap().pem().as_bytes());
+        write_secret(place, &format!("{name}.key"), &key.serialize_pem());
+    }
+}
+
+/// A place with a token, certificates, and key files in a root.
+fn place() -> Place {
+    let place = Place::new();
+    place.write_keys("root/a.keys", &[1, 2, 3]);
+    write_secret(&place, "token", &format!("{TOKEN}\n"));
+    write_secret(&place, "other-token", "not-the-token-of-this-daemon");
+    for (authority, names) in [("ca", ["server", "client"]), ("other-ca", ["other", "stranger"])] {
+        let vouching = Authority::new();
+        place.write(&format!("{authority}.pem"), vouching.pem.as_bytes());
+        vouching.vouch(&place, names[0], &["127.0.0.1", "localhost"]);
+        vouching.vouch(&place, names[1], &["client"]);
+    }
+    place
+}
+
+const TLS: [&str; 4] = ["--tls-certificate", "server.pem", "--tls-key", "server.key"];
+const CLIENT_CA: [&str; 2] = ["--tls-client-ca", "ca.pem"];
+const TOKEN_FILE: [&str; 2] = ["--token-file", "token"];
+
+fn start(arguments: &[&[&str]]) -> (Daemon, u16) {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let all = [&["--listen", &listen, "--allow-root", "root"], &arguments.concat()[..]].concat();
+    (Daemon::start(place(), &all), port)
+}
+
+/// What a client over TCP comes to.
+fn ask(daemon: &Daemon, url: &str, arguments: &[&str]) -> Run {
+    daemon.run(&[&["--endpoint", url], arguments].concat())
+}
+
+fn is_refused(run: &Run, code: i32, reason: &str) {
+    assert_eq!(run.code, code, "{}", run.err);
+    assert!(run.err.contains(reason), "{reason}: {}", run.err);
+    assert!(run.err.contains("help: "), "{}", run.err);
+}
+
+#[test]
+fn a_daemon_does_not_start_where_somebody_would_have_to_prove_nothing() {
+    let place = place();
+    fs::create_dir(place.path("run")).unwrap();
+    let check = |arguments: &[&[&str]], code: i32, reason: &str| {
+        let all = [&["serve"][..], &arguments.concat()].concat();
+        is_refused(&Run::of(&command(&place, &all).output().unwrap()), code, reason);
+    };
+    let here = &["--listen", "127.0.0.1:1"][..];
+    let anywhere = &["--listen", "0.0.0.0:1"][..];
+    let root = &["--allow-root", "root"][..];
+    let no_proof = "serves only clients that prove who they are";
+    check(&[here], 2, no_proof);
+    check(&[here, root, &TLS], 2, no_proof);
+    check(&[here, &CLIENT_CA], 2, "TLS takes a certificate and its key");
+    check(&[here, &TLS[..2], &CLIENT_CA], 2, "TLS takes a certificate and its key");
+    check(&[anywhere, root, &TOKEN_FILE], 2, "a token is sent there only over TLS");
+    check(&[anywhere, &TLS, &CLIENT_CA], 2, "no root says which files they may have");
+    check(&[here, &TLS, &["--tls-client-ca", "absent.pem"]], 8, "absent.pem: No such file");
+    check(&[here, &TLS, &["--tls-client-ca", "token"]], 8, "token: there is no certificate in it");
+    check(&[here, &["--token-file", "absent"]], 8, "absent: cannot read the token");
+    write_secret(&place, "short", "short");
+    check(&[here, &["--token-file", "short"]], 2, "short: the token is too short");
+    for mode in [0o640, 0o604, 0o700] {
+        fs::set_permissions(place.path("token"), Permissions::from_mode(mode)).unwrap();
+        let reason = format!("token: is a secret, and its mode is {mode:04o}");
+        check(&[here, &TOKEN_FILE], 12, &reason);
+    }
+    fs::set_permissions(place.path("server.key"), Permissions::from_mode(0o644)).unwrap();
+    check(&[here, &TLS, &CLIENT_CA], 12, "server.key: is a secret, and its mode is 0644");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let listen = ["--listen", &address, "--token-file", "other-token"];
+    check(&[&listen], 8, "cannot listen");
+}
+
+#[test]
+fn a_token_opens_the_port_of_this_machine() {
+    let (daemon, port) = start(&[&TOKEN_FILE]);
+    fs::set_permissions(daemon.place.path("token"), Permissions::from_mode(0o400)).unwrap();
+    for host in ["127.0.0.1", "localhost"] {
+        let url = format!("http://{host}:{port}");
+        let made = ask(
+            &daemon,
+            &url,
+            &["create", "a.keys", &format!("out-{host}"), "--token-file", "token"],
+        );
+        assert_eq!(made.code, 0, "{}", made.err);
+        assert!(daemon.place.path(&format!("root/out-{host}/a/a.pht")).exists());
+    }
+    let url = format!("http://127.0.0.1:{port}");
+    let no_token = "does not carry the daemon's token";
+    is_refused(&ask(&daemon, &url, &["ping"]), 12, no_token);
+    is_refused(&ask(&daemon, &url, &["ping", "--token-file", "other-token"]), 12, no_token);
+    let other = ask(&daemon, &url, &["create", "../a.keys", "out", "--token-file", "token"]);
+    is_refused(&other, 12, "lies below none of the daemon's roots");
+    is_refused(&daemon.run(&["ping", "--token-file", "token"]), 2, "for a daemon at a URL");
+    daemon.ok(&["ping"]);
+}
+
+#[test]
+fn a_certificate_opens_the_port_over_tls() {
+    let (daemon, port) = start(&[&TLS, &CLIENT_CA]);
+    let url = format!("https://127.0.0.1:{port}");
+    let own = ["--ca", "ca.pem", "--certificate", "client.pem", "--key", "client.key"];
+    let made = ask(&daemon, &url, &[&["create", "a.keys", "out"], &own[..]].concat());
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(daemon.place.path("root/out/a/a.pht").exists());
+    let without = ask(&daemon, &url, &["ping", "--ca", "ca.pem"]);
+    assert_eq!(without.code, 10, "{}", without.err);
+    let stranger = ["--ca", "ca.pem", "--certificate", "stranger.pem", "--key", "stranger.key"];
+    let stranger = ask(&daemon, &url, &[&["ping"], &stranger[..]].concat());
+    assert_eq!(stranger.code, 10, "{}", stranger.err);
+    is_refused(&ask(&daemon, &url, &["ping"]), 2, "whom to trust is not said");
+    let distrusted = ask(&daemon, &url, &[&["ping", "--ca", "other-ca.pem"], &own[2..]].concat());
+    is_refused(&distrusted, 12, "not to be trusted");
+    let plain = format!("http://127.0.0.1:{port}");
+    assert_ne!(ask(&daemon, &plain, &["ping"]).code, 0);
+}
+
+#[test]
+fn a_token_over_tls_needs_no_certificate_of_the_client() {
+    let (daemon, port) = start(&[&TLS, &TOKEN_FILE]);
+    let url = format!("https://localhost:{port}");
+    let own = ["--ca", "ca.pem", "--token-file", "token"];
+    assert_eq!(ask(&daemon, &url, &[&["ping"], &own[..]].concat()).code, 0);
+    let no_token = ask(&daemon, &url, &["ping", "--ca", "ca.pem"]);
+    is_refused(&no_token, 12, "does not carry the daemon's token");
+}
+
+#[test]
+fn both_proofs_are_wanted_where_both_are_named() {
+    let (daemon, port) = start(&[&TLS, &CLIENT_CA, &TOKEN_FILE]);
+    let url = format!("https://127.0.0.1:{port}");
+    let certified =
+        ["ping", "--ca", "ca.pem", "--certificate", "client.pem", "--key", "client.key"];
+    let both = [&certified[..], &["--token-file", "token"]].concat();
+    assert_eq!(ask(&daemon, &url, &both).code, 0);
+    is_refused(&ask(&daemon, &url, &certified), 12, "does not carry the daemon's token");
+    assert_eq!(ask(&daemon, &url, &["ping", "--ca", "ca.pem", "--token-file", "token"]).code, 10);
+}
+
+#[test]
+fn a_page_of_another_name_or_origin_gets_nothing() {
+    let (daemon, port) = start(&[&TOKEN_FILE]);
+    let ask = |head: &str, headers: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let message = format!(
+            "{head} HTTP/1.1\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n{headers}\r\n\r\n"
+        );
+        stream.write_all(message.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(!answer.to_lowercase().contains("access-control"), "{answer}");
+        answer[9..12].to_owned()
+    };
+    let here = format!("host: 127.0.0.1:{port}");
+    assert_eq!(ask("GET /v1/ping", &here), "200");
+    assert_eq!(ask("GET /v1/ping", "host: rebound.example"), "403");
+    let own = format!("{here}\r\norigin: http://127.0.0.1:{port}");
+    let other = format!("{here}\r\norigin: http://evil.example");
+    assert_eq!(ask("POST /v1/requests/none/cancel", &own), "404");
+    assert_eq!(ask("POST /v1/requests/none/cancel", &other), "403");
+    assert_eq!(ask("DELETE /v1/requests/none", &other), "403");
+    assert_eq!(ask("POST /v1/shutdown", &other), "403");
+    daemon.ok(&["ping"]);
+}

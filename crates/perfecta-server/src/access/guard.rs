@@ -1,0 +1,279 @@
+//! What is checked of every request before a page is: who asks, through which door, and how slowly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::Caller;
+use crate::daemon::Control;
+use crate::problem::{Problem, ProblemKind};
+
+/// A list of 100,000 key files with long paths.
+pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// A body that takes longer is not waited for.
+pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Of all bodies that are being received, or are at hand.
+pub(crate) const BODIES_BYTES_MAX: usize = 256 << 20;
+
+/// An answer that does not begin in so long is none: longer than the longest poll.
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
+
+/// The grain in which memory for bodies is given out.
+const GRAIN_BYTES: usize = 1 << 10;
+
+/// Through which door a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// The socket in the file system: no page of a browser gets there.
+    Local,
+    /// A port of this machine: pages of a browser do.
+    Plain,
+    /// The same over TLS, to a name that the certificate has.
+    Tls,
+}
+
+/// Memory for bodies.
+#[derive(Debug, Clone)]
+pub(crate) struct Bodies(Arc<Semaphore>);
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX / GRAIN_BYTES)))
+    }
+}
+
+/// Answers a request, or says why not.
+pub(crate) async fn check(
+    State(control): State<Arc<Control>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Err(problem) = admit(&control, &request) {
+        return problem.into_response();
+    }
+    let (parts, body) = request.into_parts();
+    let (body, permits) = match receive_in_time(&control.bodies, body).await {
+        Ok(received) => received,
+        Err(problem) => return problem.into_response(),
+    };
+    let request = Request::from_parts(parts, Body::from(body));
+    let answer = timeout(ANSWER_TIME_MAX, next.run(request)).await;
+    drop(permits);
+    answer.unwrap_or_else(|_| {
+        let detail = format!("there was no answer in {} s", ANSWER_TIME_MAX.as_secs());
+        Problem::new(ProblemKind::Busy, detail, "try again").into_response()
+    })
+}
+
+fn admit(control: &Control, request: &Request) -> Result<(), Problem> {
+    let extensions = request.extensions();
+    let transport = *extensions.get().expect("every connection says by which door it came");
+    let caller = *extensions.get().expect("every connection says who it is");
+    let headers = request.headers();
+    check_host(transport, headers)?;
+    check_origin(transport, request.method(), headers)?;
+    if caller == Caller::Remote {
+        check_token(control, headers)?;
+    }
+    check_rights(control, caller, request.method(), request.uri().path())
+}
+
+/// A page of another name that was made to mean this machine has that name here.
+fn check_host(transport: Transport, headers: &HeaderMap) -> Result<(), Problem> {
+    if transport != Transport::Plain {
+        return Ok(());
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<axum::http::uri::Authority>().ok());
+    let is_this_machine = authority.as_ref().is_some_and(|authority| {
+        let name = authority.host();
+        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let is_number = literal.unwrap_or(name).parse::<std::net::IpAddr>().is_ok();
+        is_number || name.eq_ignore_ascii_case("localhost")
+    });
+    if is_this_machine {
+        return Ok(());
+    }
+    let detail = format!("{:?} is no name of this machine", host.unwrap_or_default());
+    Err(Problem::new(ProblemKind::Forbidden, detail, "ask for an address, or for localhost"))
+}
+
+/// A page of another origin may send a request, though it never reads the answer.
+fn check_origin(transport: Transport, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    if *method == Method::GET || *method == Method::HEAD {
+        return Ok(());
+    }
+    let scheme = match transport {
+        Transport::Tls => "https",
+        Transport::Local | Transport::Plain => "http",
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if origin.as_bytes().eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes()) {
+        return Ok(());
+    }
+    let detail = "a page of another origin may change nothing here";
+    Err(Problem::new(ProblemKind::Forbidden, detail, "ask from the daemon's own page"))
+}
+
+fn check_token(control: &Control, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(token) = control.access.tcp.as_ref().and_then(|tcp| tcp.token.as_ref()) else {
+        return Ok(());
+    };
+    let header = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    if header.is_some_and(|header| token.is_in(header)) {
+        return Ok(());
+    }
+    let detail = "the request does not carry the daemon's token";
+    let remedy = "send it as `Authorization: Bearer`; `perfecta client` takes --token-file";
+    Err(Problem::new(ProblemKind::Unauthorized, detail, remedy))
+}
+
+/// A user who is allowed has its own requests, and may see how the daemon does.
+fn check_rights(
+    control: &Control,
+    caller: Caller,
+    method: &Method,
+    path: &str,
+) -> Result<(), Problem> {
+    if !matches!(caller, Caller::User(_)) {
+        return Ok(());
+    }
+    if let Some(one) = path.strip_prefix("/v1/requests/") {
+        let id = one.split('/').next().unwrap_or_default();
+        let owner = control.registry.lock().find(id)?.owner;
+        return if caller.may_see(owner) { Ok(()) } else { Err(Problem::no_such_request(id)) };
+    }
+    let is_seen = *method == Method::GET && SEEN_BY_USERS.contains(&path);
+    if path == "/v1/requests" || is_seen {
+        return Ok(());
+    }
+    let detail = "this is for the daemon's own user";
+    Err(Problem::new(ProblemKind::Forbidden, detail, "ask that user"))
+}
+
+const SEEN_BY_USERS: [&str; 5] = ["/v1/ping", "/v1/stats", "/v1/config", "/healthz", "/readyz"];
+
+async fn receive_in_time(
+    bodies: &Bodies,
+    body: Body,
+) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Problem> {
+    timeout(BODY_TIME_MAX, receive(bodies, body)).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not come within {} s", BODY_TIME_MAX.as_secs());
+        Err(Problem::new(ProblemKind::TooSlow, detail, "send it at once"))
+    })
+}
+
+/// All of a body, with the memory that it takes.
+async fn receive(
+    bodies: &Bodies,
+    mut body: Body,
+) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Problem> {
+    let (mut bytes, mut permits) = (Vec::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Problem::new(ProblemKind::Malformed, error.to_string(), "send all of the body")
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > BODY_BYTES_MAX {
+            let detail = format!("the body has more than {BODY_BYTES_MAX} bytes");
+            return Err(Problem::new(ProblemKind::TooLarge, detail, "name a directory instead"));
+        }
+        let grains = (bytes.len() + data.len()).div_ceil(GRAIN_BYTES);
+        let more = grains - bytes.len().div_ceil(GRAIN_BYTES);
+        let permit = Arc::clone(&bodies.0).try_acquire_many_owned(more as u32).map_err(|_| {
+            let detail = "other clients are sending as much as can be held";
+            Problem::new(ProblemKind::Busy, detail, "try again")
+        })?;
+        permits.push(permit);
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes.into(), permits))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream::{self, StreamExt};
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_name_that_was_made_to_mean_this_machine_is_refused_on_a_plain_port() {
+        let check = |host: &'static str, is_fine: bool| {
+            let headers = headers(&[("host", host)]);
+            let checked = check_host(Transport::Plain, &headers);
+            assert_eq!(checked.is_ok(), is_fine, "{host}: {checked:?}");
+            assert!(check_host(Transport::Local, &headers).is_ok());
+            assert!(check_host(Transport::Tls, &headers).is_ok());
+        };
+        for host in ["127.0.0.1:80", "127.0.0.1", "[::1]:8080", "localhost:1", "LOCALHOST"] {
+            check(host, true);
+        }
+        for host in ["evil.example", "evil.example:80", "localhost.evil", "127.0.0.1.evil", "", "@"]
+        {
+            check(host, false);
+        }
+        assert!(check_host(Transport::Plain, &HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_page_of_another_origin_changes_nothing() {
+        let check = |transport, method: Method, origin: &'static str, is_fine: bool| {
+            let headers = headers(&[("host", "127.0.0.1:80"), ("origin", origin)]);
+            let checked = check_origin(transport, &method, &headers);
+            assert_eq!(checked.is_ok(), is_fine, "{method} {origin}: {checked:?}");
+        };
+        check(Transport::Plain, Method::POST, "http://127.0.0.1:80", true);
+        check(Transport::Tls, Method::POST, "https://127.0.0.1:80", true);
+        for origin in ["http://evil.example", "null", "https://127.0.0.1:80", "http://127.0.0.1"] {
+            check(Transport::Plain, Method::POST, origin, false);
+            check(Transport::Plain, Method::DELETE, origin, false);
+            check(Transport::Plain, Method::GET, origin, true);
+        }
+        let none = headers(&[("host", "a")]);
+        assert!(check_origin(Transport::Plain, &Method::POST, &none).is_ok());
+    }
+
+    #[test]
+    fn a_body_that_does_not_end_is_given_up_and_its_memory_given_back() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        let bodies = Bodies(Arc::new(Semaphore::new(1)));
+        let first = stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from("{")) });
+        let endless = Body::from_stream(first.chain(stream::pending()));
+        let refused = runtime.block_on(receive_in_time(&bodies, endless)).unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::TooSlow);
+        assert_eq!(bodies.0.available_permits(), 1);
+    }
+
+    #[test]
+    fn bodies_are_bounded_one_by_one_and_together() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let receive = |bodies: &Bodies, bytes| runtime.block_on(receive(bodies, Body::from(bytes)));
+        let bodies = Bodies(Arc::new(Semaphore::new(2)));
+        let (bytes, held) = receive(&bodies, vec![7; GRAIN_BYTES + 1]).unwrap();
+        assert_eq!(bytes, vec![7; GRAIN_BYTES + 1]);
+        assert_eq!(receive(&bodies, vec![7]).unwrap_err().kind, ProblemKind::Busy);
+        drop(held);
+        assert!(receive(&bodies, vec![7]).is_ok());
+        let refused = receive(&Bodies::default(), vec![7; BODY_BYTES_MAX + 1]).unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::TooLarge);
+    }
+}

@@ -1,0 +1,190 @@
+//! Clients elsewhere: on which address they are served, and how they prove who they are.
+//!
+//! A token alone is enough on this machine, where nobody listens in between; anywhere else all is
+//! said over TLS, to a client that has a certificate of the authority that is named, or the token.
+//! Whoever serves other machines has to say which directories they may have.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, version};
+
+use super::token::{Token, TokenError, check_private};
+
+/// What is said of it on the command line.
+#[derive(Debug, Clone)]
+pub struct TcpFiles {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// A file with a token.
+    pub token: Option<PathBuf>,
+    /// The daemon's certificate, and those that vouch for it.
+    pub certificate: Option<PathBuf>,
+    /// The key of it.
+    pub key: Option<PathBuf>,
+    /// Certificates of those who vouch for clients.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A checked way to serve clients elsewhere.
+#[derive(Debug, Clone)]
+pub struct Tcp {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Option<Token>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+/// Why clients elsewhere cannot be served so.
+#[derive(Debug, thiserror::Error)]
+pub enum TcpError {
+    /// Nobody would have to prove anything.
+    #[error("--listen serves only clients that prove who they are")]
+    NoProof,
+    /// A certificate without a key, or an authority for clients without either.
+    #[error("TLS takes a certificate and its key")]
+    HalfOfTls,
+    /// A token over a wire that others may read.
+    #[error("{0} is reached from other machines, and a token is sent there only over TLS")]
+    PlainToken(SocketAddr),
+    /// Other machines would have all files of the daemon's user.
+    #[error("{0} is reached from other machines, and no root says which files they may have")]
+    NoRoots(SocketAddr),
+    /// A secret is none.
+    #[error(transparent)]
+    Secret(#[from] TokenError),
+    /// A file of TLS cannot be used.
+    #[error("{}: {reason}", .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl TcpError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoProof => {
+                "give --token-file, or --tls-certificate, --tls-key and --tls-client-ca"
+            }
+            Self::HalfOfTls => "give both --tls-certificate and --tls-key",
+            Self::PlainToken(_) => "give --tls-certificate and --tls-key, or listen on 127.0.0.1",
+            Self::NoRoots(_) => "give --allow-root, or listen on 127.0.0.1",
+            Self::Secret(error) => error.remedy(),
+            Self::Pem { .. } => "give a file in PEM form that can be read",
+        }
+    }
+}
+
+impl Tcp {
+    /// Checks what is said of it, and reads the files.
+    ///
+    /// # Errors
+    /// [`TcpError`].
+    pub fn checked(files: &TcpFiles, has_roots: bool) -> Result<Self, TcpError> {
+        let TcpFiles { address, token, certificate, key, client_ca } = files;
+        let pair = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) if client_ca.is_none() => None,
+            _ => return Err(TcpError::HalfOfTls),
+        };
+        if token.is_none() && client_ca.is_none() {
+            return Err(TcpError::NoProof);
+        }
+        let is_elsewhere = !address.ip().is_loopback();
+        if is_elsewhere && pair.is_none() {
+            return Err(TcpError::PlainToken(*address));
+        }
+        if is_elsewhere && !has_roots {
+            return Err(TcpError::NoRoots(*address));
+        }
+        let tls = pair.map(|(certificate, key)| server(certificate, key, client_ca.as_deref()));
+        Ok(Self {
+            address: *address,
+            token: token.as_deref().map(Token::read).transpose()?,
+            tls: tls.transpose()?.map(Arc::new),
+        })
+    }
+}
+
+fn server(
+    certificate: &Path,
+    key: &Path,
+    client_ca: Option<&Path>,
+) -> Result<ServerConfig, TcpError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(|error| failed(certificate)(&error))?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(authorities(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| failed(path)(&error))?)
+        }
+    };
+    let (chain, key) = identity(certificate, key)?;
+    builder.with_single_cert(chain, key).map_err(|error| failed(certificate)(&error))
+}
+
+/// Who vouches for the other side.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TcpError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| failed(path)(&error))?;
+    }
+    Ok(roots)
+}
+
+/// What proves who this side is.
+pub(crate) fn identity(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TcpError> {
+    let chain = certificates(certificate)?;
+    let file = open(key)?;
+    check_private(&file, key)?;
+    let read = PrivateKeyDer::from_pem_reader(io::BufReader::new(file));
+    Ok((chain, read.map_err(|error| failed(key)(&error))?))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TcpError> {
+    let read = CertificateDer::pem_reader_iter(io::BufReader::new(open(path)?));
+    let read: Result<Vec<_>, pem::Error> = read.collect();
+    let read = read.map_err(|error| failed(path)(&error))?;
+    if read.is_empty() { Err(failed(path)(&"there is no certificate in it")) } else { Ok(read) }
+}
+
+fn open(path: &Path) -> Result<File, TcpError> {
+    File::open(path).map_err(|error| failed(path)(&error))
+}
+
+fn failed(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> TcpError {
+    |error| TcpError::Pem { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// The settings of a client.
+pub(crate) fn client(
+    authorities: RootCertStore,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&version::TLS13])?
+        .with_root_certificates(authorities);
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key),
+    }
+}

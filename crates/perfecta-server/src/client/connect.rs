@@ -1,0 +1,94 @@
+//! A client's connection, by whichever door, and who is behind it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::remote::Remote;
+use super::{ClientError, Target};
+use crate::access::Token;
+
+/// Bytes to and from a daemon.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+impl Target {
+    /// How messages call it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Socket(endpoint) => endpoint.path().display().to_string(),
+            Self::Remote(remote) => remote.authority.clone(),
+        }
+    }
+
+    /// What requests call it.
+    pub(super) fn host(&self) -> &str {
+        match self {
+            Self::Socket(_) => "localhost",
+            Self::Remote(remote) => &remote.authority,
+        }
+    }
+
+    /// What requests prove with that they may ask.
+    pub(super) fn token(&self) -> Option<String> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Remote(remote) => remote.token.as_ref().map(Token::header),
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<Pin<Box<dyn Stream>>, ClientError> {
+        match self {
+            Self::Socket(endpoint) => {
+                let stream = UnixStream::connect(endpoint.path()).await;
+                let stream = stream.map_err(|error| self.unreachable(&error))?;
+                self.check_peer(&stream, endpoint.path())?;
+                Ok(Box::pin(stream))
+            }
+            Self::Remote(remote) => self.connect_to(remote).await,
+        }
+    }
+
+    async fn connect_to(&self, remote: &Remote) -> Result<Pin<Box<dyn Stream>>, ClientError> {
+        let stream = TcpStream::connect(&remote.authority).await;
+        let stream = stream.map_err(|error| self.unreachable(&error))?;
+        let Some((config, name)) = &remote.tls else { return Ok(Box::pin(stream)) };
+        let connector = TlsConnector::from(std::sync::Arc::clone(config));
+        match connector.connect(name.clone(), stream).await {
+            Ok(stream) => Ok(Box::pin(stream)),
+            Err(error) => {
+                Err(ClientError::Untrusted { endpoint: self.name(), reason: error.to_string() })
+            }
+        }
+    }
+
+    /// Tells nothing to a socket that somebody put into the place of another's daemon: it has to be of
+    /// whom its directory belongs to, of this user, or of root.
+    fn check_peer(&self, stream: &UnixStream, socket: &Path) -> Result<(), ClientError> {
+        let peer = stream.peer_cred().map_err(|error| self.unreachable(&error))?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        let directory = socket.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let owner = fs::metadata(directory.unwrap_or(Path::new("."))).map(|found| found.uid());
+        if [own, 0].contains(&peer) || owner.is_ok_and(|owner| owner == peer) {
+            return Ok(());
+        }
+        let reason = format!("it is of user {peer}, and not in a directory of theirs");
+        Err(ClientError::Untrusted { endpoint: self.name(), reason })
+    }
+
+    pub(super) fn unreachable(&self, error: &io::Error) -> ClientError {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Denied(self.name()),
+            // Its queue of connections is full: it does not take them.
+            io::ErrorKind::WouldBlock => ClientError::Silent(self.name()),
+            _ => ClientError::NoServer { endpoint: self.name(), reason: error.to_string() },
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! How long a client may take: to ask, to send what it began, and to read what it is told.
+//!
+//! ```text
+//!  Idle --first byte--> Head --all of it--> Answering --all is told--> Idle
+//! ```
+//!
+//! A connection that stays longer than allowed in one of them fails in its next call, and is closed.
+//! While it is answered only a write that nobody reads is too long.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// A client that sends its head more slowly is not one.
+pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A client that reads nothing for so long of what it is told is not one.
+pub(crate) const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How often a request began or ended: while it is odd, one is being answered.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    count: AtomicU32,
+    /// Who waits for bytes meanwhile, and has to count its time when the answer is told.
+    reader: AtomicWaker,
+}
+
+/// A request that is being answered, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Answering(Arc<Turns>);
+
+impl Turns {
+    pub(super) fn begin(self: &Arc<Self>) -> Answering {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Answering(Arc::clone(self))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        self.0.reader.wake();
+    }
+}
+
+/// A connection that fails when its client takes too long.
+pub(super) struct Attended<S> {
+    stream: S,
+    turns: Arc<Turns>,
+    turn_seen: u32,
+    idle_max: Duration,
+    has_begun_head: bool,
+    reading: Deadline,
+    writing: Deadline,
+}
+
+impl<S> Attended<S> {
+    pub(super) fn new(stream: S, turns: Arc<Turns>, idle_max: Duration) -> Self {
+        Self {
+            stream,
+            turns,
+            turn_seen: 0,
+            idle_max,
+            has_begun_head: false,
+            reading: Deadline::default(),
+            writing: Deadline::default(),
+        }
+    }
+
+    /// Takes note of where the client is, and says whether it is being answered.
+    fn is_answering(&mut self) -> bool {
+        let turn = self.turns.count.load(Ordering::Relaxed);
+        if turn != self.turn_seen {
+            self.turn_seen = turn;
+            self.has_begun_head = false;
+            self.reading.lift();
+        }
+        turn % 2 == 1
+    }
+
+    /// What a write came to, which must not wait too long.
+    fn written<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match poll {
+            Poll::Ready(written) => {
+                self.writing.lift();
+                Poll::Ready(written)
+            }
+            Poll::Pending => {
+                ready!(self.writing.poll(context, STALL_TIME_MAX));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Attended<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_read(context, into);
+        let is_answering = self.is_answering();
+        match poll {
+            Poll::Ready(read) => {
+                if !is_answering && !self.has_begun_head {
+                    self.has_begun_head = true;
+                    self.reading.lift();
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending if is_answering => {
+                self.turns.reader.register(context.waker());
+                Poll::Pending
+            }
+            Poll::Pending => {
+                let longest = if self.has_begun_head { HEAD_TIME_MAX } else { self.idle_max };
+                ready!(self.reading.poll(context, longest));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Attended<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(context, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(context);
+        self.written(context, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.written(context, poll)
+    }
+}
+
+/// A time that is set when something begins to be waited for, and lifted when it comes.
+#[derive(Default)]
+struct Deadline {
+    timer: Option<Pin<Box<Sleep>>>,
+    is_set: bool,
+}
+
+impl Deadline {
+    fn lift(&mut self) {
+        self.is_set = false;
+    }
+
+    /// Ready when it has been waited for that long.
+    fn poll(&mut self, context: &mut Context<'_>, longest: Duration) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(longest)));
+        if !self.is_set {
+            timer.as_mut().reset(Instant::now() + longest);
+            self.is_set = true;
+        }
+        timer.as_mut().poll(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(600);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Runs under a clock that goes on when everybody waits.
+    fn check(scenario: impl AsyncFnOnce(Attended<DuplexStream>, DuplexStream, Arc<Turns>)) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = duplex(16);
+            let turns = Arc::<Turns>::default();
+            scenario(Attended::new(ours, Arc::clone(&turns), IDLE), theirs, turns).await;
+        });
+    }
+
+    async fn read_until_failure(attended: &mut Attended<DuplexStream>) -> Duration {
+        let (begun, mut byte) = (Instant::now(), [0]);
+        while matches!(attended.read(&mut byte).await, Ok(1)) {}
+        begun.elapsed()
+    }
+
+    fn is_about(time: Duration, expected: Duration) -> bool {
+        time >= expected && time < expected + SECOND
+    }
+
+    #[test]
+    fn a_silent_client_goes_after_the_idle_time() {
+        check(async |mut attended, _theirs, _| {
+            assert!(is_about(read_until_failure(&mut attended).await, IDLE));
+        });
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_has_to_come_in_time() {
+        check(async |mut attended, mut theirs, _| {
+            tokio::spawn(async move {
+                while theirs.write_all(b"x").await.is_ok() {
+                    sleep(SECOND / 2).await;
+                }
+            });
+            assert!(is_about(read_until_failure(&mut attended).await, HEAD_TIME_MAX));
+        });
+    }
+
+    #[test]
+    fn a_request_that_is_answered_may_take_its_time_and_then_idleness_counts_anew() {
+        check(async |mut attended, mut theirs, turns| {
+            theirs.write_all(b"x").await.unwrap();
+            attended.read_exact(&mut [0]).await.unwrap();
+            let answering = turns.begin();
+            let served = tokio::spawn(async move {
+                sleep(3 * IDLE).await;
+                drop(answering);
+                sleep(3 * IDLE).await;
+                theirs
+            });
+            assert!(is_about(read_until_failure(&mut attended).await, 4 * IDLE));
+            served.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_goes_and_a_slow_one_stays() {
+        check(async |mut attended, mut theirs, turns| {
+            let _answering = turns.begin();
+            let reader = tokio::spawn(async move {
+                let mut bytes = [0; 16];
+                for _ in 0..4 {
+                    sleep(STALL_TIME_MAX - SECOND).await;
+                    theirs.read_exact(&mut bytes).await.unwrap();
+                }
+                theirs
+            });
+            attended.write_all(&[7; 5 * 16]).await.unwrap();
+            let begun = Instant::now();
+            let _theirs = reader.await.unwrap();
+            let refused = attended.write_all(&[7; 5 * 16]).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+            assert!(is_about(begun.elapsed(), STALL_TIME_MAX));
+        });
+    }
+}
