@@ -38,6 +38,11 @@ pub(crate) fn pages() -> impl Iterator<Item = (&'static str, MethodRouter<Arc<Co
     FILES.into_iter().map(|(path, kind, content)| (path, get(async move || answer(kind, content))))
 }
 
+/// Whether a path is that of a file of the page.
+pub(crate) fn has(path: &str) -> bool {
+    FILES.iter().any(|file| file.0 == path)
+}
+
 fn answer(kind: &'static str, content: &'static str) -> Response {
     // Not stored: an hour-old page of an earlier version would not fit this one's answers.
     let headers: [(HeaderName, &str); 7] = [

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::access::BODY_BYTES_MAX;
 use crate::api::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
 use crate::daemon::{
-    CONNECTION_BYTES_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX, OUTSTANDING_MAX,
+    CONNECTION_BYTES_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX, OUTSTANDING_MAX, TABLES_MAX,
 };
 
 /// The limits.
@@ -16,6 +16,8 @@ pub(crate) struct FixedLimits {
     requests_outstanding_max: usize,
     /// Requests that have, and are kept.
     requests_ended_max: usize,
+    /// Tables that these tell of, together.
+    tables_kept_max: usize,
     /// Requests whose key files are known at once.
     jobs_active_max: usize,
     /// What is read of a connection before it is understood.
@@ -36,6 +38,7 @@ pub(crate) struct FixedLimits {
 pub(crate) const LIMITS: FixedLimits = FixedLimits {
     requests_outstanding_max: OUTSTANDING_MAX,
     requests_ended_max: ENDED_MAX,
+    tables_kept_max: TABLES_MAX,
     jobs_active_max: JOBS_ACTIVE_MAX.get(),
     connection_bytes_max: CONNECTION_BYTES_MAX,
     head_seconds_max: HEAD_TIME_MAX.as_secs(),

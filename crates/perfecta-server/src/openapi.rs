@@ -93,7 +93,6 @@ fn submit(schemas: &mut Schemas) -> Value {
         .refuses(ProblemKind::Conflict)
         .refuses(ProblemKind::TooLarge)
         .refuses(ProblemKind::InvalidField)
-        .refuses(ProblemKind::Busy)
         .refuses(ProblemKind::Storage)
         .done(schemas)
 }
@@ -217,7 +216,13 @@ fn page(id: &'static str, summary: &'static str) -> Page {
         parameters: vec![protocol],
         body: None,
         answers: Map::new(),
-        refusals: vec![ProblemKind::Malformed],
+        refusals: vec![
+            ProblemKind::Malformed,
+            ProblemKind::Unauthorized,
+            ProblemKind::Forbidden,
+            ProblemKind::TooSlow,
+            ProblemKind::Busy,
+        ],
     }
 }
 

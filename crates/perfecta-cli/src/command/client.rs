@@ -120,6 +120,10 @@ impl Client {
         let runtime = runtime
             .map_err(|error| Failure::new(ExitClass::Io, format!("cannot use sockets: {error}")))?;
         let connection = self.endpoint.client(&self.remote)?;
+        if self.ensure.is_wanted() && connection.is_remote() {
+            return Err(Failure::usage("--ensure-server starts no daemon on another machine")
+                .with_remedy("leave one of --ensure-server and --endpoint away"));
+        }
         runtime.block_on(async {
             if let Some(longest) = self.wait_for_server {
                 connection
