@@ -172,7 +172,6 @@ fn a_daemon_that_nobody_needs_ends_and_is_started_again_when_it_is() {
     generated_keys(&place.0);
     let arguments = ["--key-size", "auto", "--ensure-server", "--idle-exit", "0.1", "--detach"];
     let id = place.ok(&[&["bulk-create", "keys", "out"], &arguments[..]].concat()).out;
-    place.ok(&["wait", id.trim()]);
     place.until_gone();
     let status = place.ok(&["status", id.trim(), "--ensure-server", "--json"]);
     assert_eq!(status.lines()[0]["state"], "done");
@@ -182,11 +181,15 @@ fn a_daemon_that_nobody_needs_ends_and_is_started_again_when_it_is() {
 fn a_daemon_at_work_is_needed() {
     let place = Place::new();
     endless(&place);
-    let daemon = Daemon::start(place, &["--idle-exit", "0.01"]);
+    let mut daemon = Daemon::start(place, &[]);
     let id = daemon.ok(&[&["bulk-create", "--detach"], &ENDLESS[..]].concat()).out;
-    // Each look is a visit, and takes longer than the daemon would bear without work.
+    daemon.kill();
+    // It has something to do from its beginning, and would not bear to have nothing for long.
+    daemon.restart(&["--idle-exit", "0.01"]);
     for _ in 0..20 {
-        assert_eq!(daemon.json(&["status", id.trim()])["state"], "running");
+        let state = daemon.json(&["status", id.trim()])["state"].clone();
+        assert!(["queued", "running"].contains(&state.as_str().unwrap()), "{state}");
     }
     daemon.ok(&["cancel", id.trim()]);
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
 }

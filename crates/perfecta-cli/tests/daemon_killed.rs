@@ -66,7 +66,8 @@ struct Seen {
     answered: u32,
     left: u32,
     later_than_promised: u32,
-    longest: Duration,
+    longest_after_death: Duration,
+    longest_after_silence: Duration,
     requests: u32,
     interrupted: u32,
 }
@@ -181,10 +182,13 @@ fn fall_silent(daemon: &mut Daemon, fate: Fate, clients: Vec<Child>, seen: &mut 
             }
         };
         let elapsed = silent.elapsed();
-        if fate != Fate::StoppedAndContinued {
-            seen.longest = seen.longest.max(elapsed);
-            seen.later_than_promised += u32::from(elapsed > PROMISED);
-        }
+        let longest = match fate {
+            Fate::Killed => &mut seen.longest_after_death,
+            Fate::Stopped | Fate::StoppedAndContinued => &mut seen.longest_after_silence,
+        };
+        *longest = elapsed.max(*longest);
+        let is_late = fate != Fate::StoppedAndContinued && elapsed > PROMISED;
+        seen.later_than_promised += u32::from(is_late);
         seen.clients += 1;
         runs[number] = Some(run);
     }

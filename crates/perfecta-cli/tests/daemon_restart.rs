@@ -253,6 +253,12 @@ fn a_daemon_without_a_journal_keeps_nothing_and_one_without_a_place_for_it_says_
 #[test]
 fn a_request_that_finds_no_room_in_the_journal_is_refused_and_the_next_is_kept() {
     use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    struct Mounted(std::path::PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            unmount(&self.0, UnmountFlags::DETACH).unwrap();
+        }
+    }
     let place = Place::new();
     generated_keys(&place);
     fs::create_dir_all(place.path("disk")).unwrap();
@@ -261,6 +267,7 @@ fn a_request_that_finds_no_room_in_the_journal_is_refused_and_the_next_is_kept()
     if let Err(errno) = mounted {
         return println!("skipped: a tmpfs cannot be mounted: {errno}");
     }
+    let mounted = Mounted(place.path("disk"));
     let mut daemon = Daemon::start(place, &["--state-dir", "disk/kept"]);
     let kept = accepted(&daemon, "one", "out1");
     daemon.ok(&["wait", &kept]);
@@ -284,5 +291,5 @@ fn a_request_that_finds_no_room_in_the_journal_is_refused_and_the_next_is_kept()
     daemon.ok(&["wait", &next]);
     assert_eq!(told(&daemon, &kept)["state"], "done");
     daemon.kill();
-    unmount(daemon.place.path("disk"), UnmountFlags::DETACH).unwrap();
+    drop(mounted);
 }

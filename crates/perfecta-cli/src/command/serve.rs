@@ -1,6 +1,7 @@
 //! `perfecta serve`: the daemon.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -62,17 +63,36 @@ impl Serve {
     /// # Errors
     /// [`Failure`] if it cannot begin.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let memory_bytes_max = self.memory.unwrap_or_else(machine::memory_bytes);
         if self.own_session {
             own_session()
                 .map_err(|error| Failure::new(ExitClass::Io, format!("a session: {error}")))?;
         }
         let activation = passed_socket()?;
+        let options = self.options(terminal)?;
+        second_ends_at_once()
+            .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
+        self.log.begin();
+        let supervisor = ServiceManager::of_this_process();
+        let notice = |notice: &str| self.log.notice(terminal, notice);
+        if let Some(told) = self.access.notice() {
+            notice(told);
+        }
+        let serve = || serve(&options, activation, &supervisor, &notice);
+        // What there is of it ends with the program.
+        match catch_unwind(AssertUnwindSafe(serve)) {
+            Ok(Ok(())) => Ok(Exit::SUCCESS),
+            Ok(Err(error)) => Err(serve_failure(&error)),
+            Err(_) => Err(bug(options.crash_directory.as_deref())),
+        }
+    }
+
+    fn options(&self, terminal: &Terminal) -> Result<ServeOptions, Failure> {
+        let memory_bytes_max = self.memory.unwrap_or_else(machine::memory_bytes);
         let access = self.access.checked()?;
         let endpoint = self.endpoint.checked()?;
         let state = self.life.state(&endpoint, terminal);
         let machine = self.work.machine(memory_bytes_max);
-        let options = ServeOptions {
+        Ok(ServeOptions {
             crash_directory: self.life.crash_directory(state.as_ref()),
             state,
             endpoint,
@@ -92,42 +112,30 @@ impl Serve {
             keep: self.keep,
             threads_beside: Self::THREADS_BESIDE,
             memory_peak_bytes: machine::memory_peak_bytes,
-        };
-        second_ends_at_once()
-            .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
-        self.log.begin();
-        let supervisor = ServiceManager::of_this_process();
-        let notice = |notice: &str| self.log.notice(terminal, notice);
-        if let Some(told) = self.access.notice() {
-            notice(told);
-        }
-        let serve = || serve(&options, activation, &supervisor, &notice);
-        // What there is of it ends with the program.
-        let Ok(served) = catch_unwind(AssertUnwindSafe(serve)) else {
-            let failure = Failure::new(ExitClass::Internal, "the daemon ended by a bug");
-            return Err(match &options.crash_directory {
-                Some(directory) => failure.with_remedy(format!(
-                    "please report it, with what is in {}",
-                    directory.display()
-                )),
-                None => failure.with_remedy("please report it, with what it printed before"),
-            });
-        };
-        match served {
-            Ok(()) => Ok(Exit::SUCCESS),
-            Err(ServeError::Endpoint(error)) => Err(endpoint_failure(&error)),
-            Err(ServeError::State(error)) => Err(state_failure(&error)),
-            Err(ServeError::Journal(error)) => Err(journal_failure(&error)),
-            Err(ServeError::Machine(error)) => Err(machine_failure(&error)),
-            Err(error @ ServeError::Listen { .. }) => {
-                let remedy = "name an address of this machine and a free port";
-                Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(remedy))
-            }
-            Err(error @ ServeError::Start(_)) => {
-                Err(Failure::new(ExitClass::Io, error.to_string()).with_remedy(
-                    "raise the limits of processes and open files, or give fewer --jobs",
-                ))
-            }
-        }
+        })
+    }
+}
+
+/// Why there is no daemon.
+fn serve_failure(error: &ServeError) -> Failure {
+    match error {
+        ServeError::Endpoint(error) => endpoint_failure(error),
+        ServeError::State(error) => state_failure(error),
+        ServeError::Journal(error) => journal_failure(error),
+        ServeError::Machine(error) => machine_failure(error),
+        ServeError::Listen { .. } => Failure::new(ExitClass::Io, error.to_string())
+            .with_remedy("name an address of this machine and a free port"),
+        ServeError::Start(_) => Failure::new(ExitClass::Io, error.to_string())
+            .with_remedy("raise the limits of processes and open files, or give fewer --jobs"),
+    }
+}
+
+/// The daemon ended by a panic, which was reported if reports are wanted.
+fn bug(crash_directory: Option<&Path>) -> Failure {
+    let failure = Failure::new(ExitClass::Internal, "the daemon ended by a bug");
+    match crash_directory {
+        Some(directory) => failure
+            .with_remedy(format!("please report it, with what is in {}", directory.display())),
+        None => failure.with_remedy("please report it, with what it printed before"),
     }
 }
