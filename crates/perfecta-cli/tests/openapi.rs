@@ -50,7 +50,11 @@ fn a_tool_that_draws_requests_from_the_document_meets_no_answer_that_it_does_not
     let Some(schemathesis) = tools::tool("schemathesis") else { return };
     let place = Place::new();
     generated_keys(&place);
-    let daemon = Daemon::start(place, &["--keep", "10"]);
+    place.write_keys("keys/twice.keys", &[1, 1]);
+    let daemon = Daemon::start(place, &[]);
+    // A request that there is something to tell of, on every page.
+    let id = daemon.ok(&["bulk-create", "keys", "out", "--key-size", "auto", "--detach"]).out;
+    assert_eq!(daemon.run(&["wait", id.trim()]).code, 3);
     let address = forward(daemon.place.path("run/perfecta/default.sock"));
     let examples = tools::number("PERFECTA_EXAMPLES", EXAMPLES).to_string();
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openapi");
@@ -63,6 +67,7 @@ fn a_tool_that_draws_requests_from_the_document_meets_no_answer_that_it_does_not
     command.args(["--exclude-operation-id", "drain", "--exclude-operation-id", "shutdown"]);
     command.current_dir(daemon.place.path("")).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("SCHEMATHESIS_HOOKS", beside.join("hooks.py"));
+    command.env("PERFECTA_REQUEST", id.trim());
     command.env("PERFECTA_PLACE", daemon.place.path(""));
     let run = Run::of(&command.output().unwrap());
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);

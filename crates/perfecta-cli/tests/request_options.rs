@@ -67,13 +67,16 @@ fn the_client_and_the_command_end_alike_past_their_deadline() {
     let place = Place::new();
     endless(&place);
     let daemon = Daemon::start(place, &[]);
-    let late = [&["bulk-create"], &ENDLESS[..], &["--deadline", "0.2", "--json"]].concat();
+    let late =
+        [&["bulk-create"], &ENDLESS[..], &["--deadline", "0.2", "--max-seconds", "60", "--json"]]
+            .concat();
     let (here, there) = (daemon.place.run(&late), daemon.run(&late));
     for run in [here, there] {
         assert_eq!(run.code, 15, "{}", run.err);
         assert_eq!(run.summary()["cancelled"], 1);
     }
-    let past = [&["bulk-create"], &ENDLESS[..], &["--deadline", "@1"]].concat();
+    let past =
+        [&["bulk-create"], &ENDLESS[..], &["--deadline", "@1", "--max-seconds", "60"]].concat();
     assert_eq!(daemon.run(&past).code, 15);
     assert_eq!(daemon.place.run(&past).code, 15);
 }

@@ -92,6 +92,8 @@ fn every_count_is_that_of_what_was_done() {
     check("perfecta_item_stage_seconds_count{stage=\"search\"}", 2 * tables);
     check("perfecta_item_stage_seconds_count{stage=\"write\"}", tables);
     check("perfecta_item_stage_seconds_count{stage=\"publish\"}", tables);
+    // Of what was staged, of its names, and of what was unchanged: what is durable is synced.
+    check("perfecta_item_stage_seconds_count{stage=\"sync\"}", 3);
     check("perfecta_ledger_difference", 0);
     check("perfecta_items_running", 0);
     check("perfecta_memory_reserved_bytes", 0);

@@ -10,6 +10,7 @@ use std::vec;
 use perfecta_io::{IoError, Op, Outcome};
 
 use super::{ItemInHand, Pause, Slot, Worker, token};
+use crate::activity;
 use crate::error::ItemError;
 use crate::item::ItemEvent;
 use crate::job::StagedItem;
@@ -53,7 +54,13 @@ impl<'a> Worker<'_, 'a> {
         self.submit_for(slot, batch, op);
     }
 
+    /// Whoever watches is told of the sync under the name of the first item that waits for it.
     fn submit_for(&mut self, slot: usize, batch: Box<Batch<'a>>, op: Op) {
+        let awaited = match batch.phase {
+            Phase::SyncingStages => activity::AWAIT_SYNC,
+            Phase::Publishing | Phase::SyncingNames | Phase::Settling => activity::AWAIT_NAME_SYNC,
+        };
+        self.watch_as(slot, &batch.waiting[0].item, awaited);
         self.slots.put(slot, Slot::Batch(batch));
         self.engine.submit(token(slot), op);
     }
