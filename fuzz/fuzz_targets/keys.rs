@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run keys`: any bytes as a key file, see the harness for what must hold.
+//! `cargo +nightly fuzz run keys fuzz/corpus/keys fuzz/seeds/keys`: any bytes as a key file, see the harness for what must hold.
 
 #![no_main]
 

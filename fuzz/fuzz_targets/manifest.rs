@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run manifest`: any bytes as a table's manifest, see the harness for what must
+//! `cargo +nightly fuzz run manifest fuzz/corpus/manifest fuzz/seeds/manifest`: any bytes as a table's manifest, see the harness for what must
 //! hold.
 
 #![no_main]
