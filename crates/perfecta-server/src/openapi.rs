@@ -416,6 +416,7 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
+    use crate::access::{Caller, Transport};
     use crate::api;
 
     #[test]
@@ -442,9 +443,12 @@ mod tests {
         allowed.split(',').filter(|method| *method != "head").map(ToOwned::to_owned).collect()
     }
 
-    fn answer_of(request: Request<Body>) -> Response {
+    fn answer_of(mut request: Request<Body>) -> Response {
+        request.extensions_mut().insert(Caller::Owner);
+        request.extensions_mut().insert(Transport::Local);
         let service = TowerToHyperService::new(api::router(api::tests::control()));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
         runtime.block_on(service.call(request)).unwrap()
     }
 
