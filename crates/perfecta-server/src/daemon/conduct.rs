@@ -206,7 +206,9 @@ mod tests {
         runtime.block_on(async {
             let (ours, theirs) = duplex(16);
             let turns = Arc::<Turns>::default();
-            scenario(Attended::new(ours, Arc::clone(&turns), IDLE), theirs, turns).await;
+            let attended = Attended::new(ours, Arc::clone(&turns), IDLE);
+            let played = tokio::time::timeout(100 * IDLE, scenario(attended, theirs, turns)).await;
+            played.expect("nobody waits for ever");
         });
     }
 
