@@ -83,7 +83,7 @@ fn paths_beside_the_roots_are_refused_when_they_are_asked_for() {
     assert!(run.err.contains(message) && run.err.contains("help:"), "{}", run.err);
     let (_, config) = daemon.http("GET /v1/config", "");
     let config: Value = serde_json::from_str(&config).unwrap();
-    assert_eq!(config["roots"], serde_json::json!([path("root")]));
+    assert_eq!(config["access"]["roots"], serde_json::json!([path("root")]));
     outside_is_untouched(&daemon.place);
 }
 

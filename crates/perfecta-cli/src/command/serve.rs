@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use perfecta_jobs::{ExitClass, MachineOptions};
 use perfecta_server::{Bounds, ServeError, ServeOptions, own_session, serve};
+use tracing::info;
 
 use crate::access_options::AccessOptions;
 use crate::endpoint_options::{EndpointOptions, endpoint_failure};
@@ -75,7 +76,7 @@ impl Serve {
         let supervisor = ServiceManager::of_this_process();
         let notice = |notice: &str| self.log.notice(terminal, notice);
         if let Some(told) = self.access.notice() {
-            notice(told);
+            info!("{told}");
         }
         let serve = || serve(&options, activation, &supervisor, &notice);
         // What there is of it ends with the program.
