@@ -10,7 +10,8 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
+use perfecta_jobs::{Clock, SystemClock};
 
 fn main() {
     let arguments: Vec<String> =
@@ -81,10 +82,10 @@ impl House {
     }
 
     fn run(&mut self, arguments: &[String]) -> f64 {
-        let start = Instant::now();
+        let start = SystemClock.now();
         let status = self.spawn(arguments).wait().expect("it ends");
         assert!(status.success(), "{arguments:?}: {status}");
-        start.elapsed().as_secs_f64()
+        (SystemClock.now() - start).as_secs_f64()
     }
 
     fn compare(&mut self, name: &str, rounds: usize, command: impl Fn(String) -> Vec<String>) {
@@ -116,7 +117,7 @@ impl House {
         for _ in 0..rounds {
             alone.push(self.run(&small));
             let mut busy = self.spawn(&large);
-            std::thread::sleep(Duration::from_millis(100));
+            while !self.is_at_work() {}
             behind.push(self.run(&small));
             assert!(busy.try_wait().expect("it can be asked").is_none(), "KEYS are too few");
             assert!(busy.wait().expect("it ends").success());
@@ -124,14 +125,23 @@ impl House {
         (median(alone), median(behind))
     }
 
+    /// Whether the daemon has key files in hand.
+    fn is_at_work(&self) -> bool {
+        let mut command = Command::new(&self.binary);
+        command.args(["client", "ping", "--json", "--endpoint", &self.endpoint]);
+        let told = command.output().expect("the binary runs");
+        assert!(told.status.success(), "the daemon answers");
+        !String::from_utf8_lossy(&told.stdout).contains("\"items_running\":0,")
+    }
+
     /// Seconds until the first, and until the last of two equal requests that begin together.
     fn equal_ends(&mut self, arguments: &[&str]) -> (f64, f64) {
         let command = by_daemon(arguments.iter().map(|word| (*word).to_owned()).collect());
-        let start = Instant::now();
+        let start = SystemClock.now();
         let waits = [self.spawn(&command), self.spawn(&command)].map(|mut child| {
             std::thread::spawn(move || {
                 assert!(child.wait().expect("it ends").success());
-                start.elapsed().as_secs_f64()
+                (SystemClock.now() - start).as_secs_f64()
             })
         });
         let [one, other] = waits.map(|wait| wait.join().expect("it ends well"));
