@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
 use crate::command::client::ensure::EnsureOptions;
+use crate::command::client::follow::Interrupts;
 use crate::command::create::CreateRequest;
 use crate::endpoint_options::EndpointOptions;
 use crate::exit::Exit;
@@ -148,25 +149,28 @@ impl ClientCommand {
     ) -> Result<Exit, Failure> {
         match self {
             Self::Create { request, submit } => {
-                let id = submit
+                let handed_in = submit
                     .hand_in(connection, client, &request.options, request.job(None)?)
                     .await?;
                 let display = &request.options.display;
                 let tell = |finished: &Finished| request.tell(terminal, finished);
-                submit.wait(connection, terminal, &id, display, AllTables::Wanted, tell).await
+                submit.wait(connection, terminal, handed_in, display, AllTables::Wanted, tell).await
             }
             Self::BulkCreate { request, submit } => {
-                let id = submit
+                let handed_in = submit
                     .hand_in(connection, client, &request.options, request.job(None)?)
                     .await?;
                 let display = &request.options.display;
                 let tell = |finished: &Finished| request.tell(terminal, finished);
-                submit.wait(connection, terminal, &id, display, tables_of(display), tell).await
+                submit
+                    .wait(connection, terminal, handed_in, display, tables_of(display), tell)
+                    .await
             }
             Self::Wait { id, display } => {
                 let wanted = tables_of(display);
+                let (id, interrupts) = (checked_id(id)?, Interrupts::catch()?);
                 let finished =
-                    follow::to_end(connection, terminal, &checked_id(id)?, display, wanted).await?;
+                    follow::to_end(connection, terminal, &id, interrupts, display, wanted).await?;
                 if display.json {
                     return Ok(finished.exit);
                 }
@@ -212,7 +216,7 @@ impl SubmitOptions {
         client: &Client,
         options: &JobOptions,
         mut job: Job,
-    ) -> Result<String, Failure> {
+    ) -> Result<HandedIn, Failure> {
         job.share.weight = self.weight;
         let here = env::current_dir();
         let here =
@@ -228,12 +232,19 @@ impl SubmitOptions {
         }
         // The key makes it one request, however often it is sent.
         let key = Connection::fresh_key();
+        // From here on it may have begun: an interrupt is to cancel it, not to leave it.
+        let mut interrupts = Interrupts::catch()?;
         loop {
             match connection.submit(&spec, &key).await {
                 Err(error) if client.ensure.is_wanted() && is_of_an_ending_daemon(&error) => {
-                    client.ensure.ensure(connection, &client.endpoint).await?;
+                    tokio::select! {
+                        ensured = client.ensure.ensure(connection, &client.endpoint) => ensured?,
+                        exit = interrupts.next() => {
+                            return Err(Failure::new(exit, "left before a daemon was there"));
+                        }
+                    }
                 }
-                answer => return ask(answer),
+                answer => return Ok(HandedIn { id: ask(answer)?, interrupts }),
             }
         }
     }
@@ -242,16 +253,22 @@ impl SubmitOptions {
         &self,
         connection: &Connection,
         terminal: &Terminal,
-        id: &str,
+        HandedIn { id, interrupts }: HandedIn,
         display: &DisplayOptions,
         wanted: AllTables,
         tell: impl FnOnce(&Finished) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
         if self.detach {
-            return terminal.say(id).map(|()| Exit::SUCCESS);
+            return terminal.say(&id).map(|()| Exit::SUCCESS);
         }
-        tell(&follow::to_end(connection, terminal, id, display, wanted).await?)
+        tell(&follow::to_end(connection, terminal, &id, interrupts, display, wanted).await?)
     }
+}
+
+/// A request that was accepted, and the interrupts since it was sent.
+struct HandedIn {
+    id: String,
+    interrupts: Interrupts,
 }
 
 /// Whether another daemon may take what this one did not.

@@ -22,11 +22,11 @@ pub(super) async fn to_end(
     connection: &Connection,
     terminal: &Terminal,
     id: &str,
+    mut interrupts: Interrupts,
     display: &DisplayOptions,
     wanted: AllTables,
 ) -> Result<Finished, Failure> {
     let mut reporter = Reporter::new(terminal, display);
-    let mut interrupts = Interrupts::catch()?;
     let mut end = None;
     let show = |told| show(&mut reporter, display, wanted, told, &mut end);
     let outcome = {
@@ -93,8 +93,8 @@ fn show(
     }
 }
 
-/// Ctrl-C and SIGTERM, one after another.
-struct Interrupts {
+/// Ctrl-C and SIGTERM, one after another, from when they are caught.
+pub(super) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
     /// How the program ends by the first of them.
@@ -102,7 +102,7 @@ struct Interrupts {
 }
 
 impl Interrupts {
-    fn catch() -> Result<Self, Failure> {
+    pub(super) fn catch() -> Result<Self, Failure> {
         let caught = |kind| {
             signal(kind).map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))
         };
@@ -114,7 +114,7 @@ impl Interrupts {
     }
 
     /// How the program ends by the next of them.
-    async fn next(&mut self) -> Exit {
+    pub(super) async fn next(&mut self) -> Exit {
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Work(ExitClass::Cancelled),
             _ = self.terminate.recv() => Exit::Terminated,
