@@ -284,6 +284,10 @@ fn a_request_that_finds_no_room_in_the_journal_is_refused_and_the_next_is_kept()
     fs::remove_file(&filler).unwrap();
     let next = accepted(&daemon, "two", "out3");
     let num_requests = daemon.ok(&["list"]).out.lines().count();
+    // A refusal is no acceptance.
+    let counted = format!("perfecta_requests_accepted_total {num_requests}\n");
+    let (_, metrics) = daemon.http("GET /metrics", "");
+    assert!(metrics.contains(&counted), "{counted}{metrics}");
     assert_eq!(num_requests, 2 + 40 - refusals.len());
     daemon.kill();
     daemon.restart(&["--state-dir", "disk/kept"]);

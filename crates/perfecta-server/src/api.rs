@@ -356,14 +356,6 @@ pub(crate) mod tests {
     use crate::metrics::StageTimes;
     use crate::spec::Bounds;
 
-    pub(crate) const BOUNDS: Bounds = Bounds {
-        threads: NonZeroUsize::MIN,
-        cpus: NonZeroUsize::MIN,
-        files_in_flight_max: NonZeroUsize::MIN,
-        io_depth: NonZeroUsize::MIN,
-        memory_bytes_max: 1 << 30,
-    };
-
     /// A control thread's knowledge, without a session behind it.
     pub(crate) fn control() -> Arc<Control> {
         let (orders, _) = std::sync::mpsc::channel();
@@ -374,14 +366,14 @@ pub(crate) mod tests {
                 workers: NonZeroUsize::MIN,
                 io_threads: NonZeroUsize::MIN,
                 nodes: NodeSelection::All,
-                memory_bytes_max: BOUNDS.memory_bytes_max,
+                memory_bytes_max: Bounds::SMALL.memory_bytes_max,
                 guards: GuardPages::default(),
                 roots: None,
             },
             state: None,
             idle_exit: None,
             crash_directory: None,
-            bounds: BOUNDS,
+            bounds: Bounds::SMALL,
             access: Access::default(),
             grace: Duration::ZERO,
             keep: Duration::MAX,

@@ -1,6 +1,5 @@
 //! What must hold for any bytes from outside: the fuzz targets run it on theirs, a test on a corpus.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use crate::access::{Access, ClientLimits, Token};
@@ -9,14 +8,6 @@ use crate::problem::Problem;
 use crate::spec::{Bounds, JobSpec};
 use crate::wire::{Accepted, Items, Ping, RequestStatus};
 use crate::{api, body, spec};
-
-const BOUNDS: Bounds = Bounds {
-    threads: NonZeroUsize::MIN,
-    cpus: NonZeroUsize::MIN,
-    files_in_flight_max: NonZeroUsize::MIN,
-    io_depth: NonZeroUsize::MIN,
-    memory_bytes_max: 1 << 30,
-};
 
 /// A body as a request. One that is read comes back from what is written of it, and a job of it has
 /// absolute paths.
@@ -35,7 +26,7 @@ pub fn check_request(bytes: &[u8]) {
             tcp: None,
             limits: ClientLimits::default(),
         };
-        match access.place(&spec, &BOUNDS) {
+        match access.place(&spec, &Bounds::SMALL) {
             Ok(placed) => {
                 let (job, _) = placed.of_request("0-1");
                 let output = job.output.as_ref().map(|output| output.directory.as_path());

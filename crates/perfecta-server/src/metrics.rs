@@ -51,6 +51,12 @@ pub(crate) struct Running {
     written_bytes: AtomicU64,
 }
 
+impl Running {
+    pub(crate) const fn since(now: Duration) -> Self {
+        Self { accepted: now, written_bytes: AtomicU64::new(0) }
+    }
+}
+
 impl Counts {
     pub(crate) fn new(stages: Arc<StageTimes>) -> Self {
         Self {
@@ -72,9 +78,8 @@ impl Counts {
     }
 
     /// A request was accepted.
-    pub(crate) fn accepted(&self, now: Duration) -> Running {
+    pub(crate) fn accepted(&self) {
         self.accepted.inc();
-        Running { accepted: now, written_bytes: AtomicU64::new(0) }
     }
 
     /// A connection was answered.

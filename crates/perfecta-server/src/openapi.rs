@@ -418,6 +418,7 @@ mod tests {
     use super::*;
     use crate::access::{Caller, Transport};
     use crate::api;
+    use crate::spec::Bounds;
 
     #[test]
     fn the_router_and_the_document_have_the_same_pages_with_the_same_methods() {
@@ -501,7 +502,7 @@ mod tests {
     #[test]
     fn examples_are_what_they_are_examples_of() {
         let spec: JobSpec = serde_json::from_value(example_spec()).unwrap();
-        spec.checked(&api::tests::BOUNDS).unwrap();
+        spec.checked(&Bounds::SMALL).unwrap();
         serde_json::from_value::<Accepted>(example_accepted()).unwrap();
     }
 }

@@ -216,6 +216,18 @@ pub struct Bounds {
     pub memory_bytes_max: u64,
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl Bounds {
+    /// Of a daemon that nothing is run on.
+    pub(crate) const SMALL: Self = Self {
+        threads: NonZeroUsize::MIN,
+        cpus: NonZeroUsize::MIN,
+        files_in_flight_max: NonZeroUsize::MIN,
+        io_depth: NonZeroUsize::MIN,
+        memory_bytes_max: 1 << 30,
+    };
+}
+
 fn default_emit() -> String {
     ArtifactKinds::default().to_string()
 }
@@ -564,13 +576,7 @@ impl ShareSpec {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
-        threads: NonZeroUsize::MIN,
-        cpus: NonZeroUsize::MIN,
-        files_in_flight_max: NonZeroUsize::MIN,
-        io_depth: NonZeroUsize::MIN,
-        memory_bytes_max: 1 << 30,
-    };
+    const BOUNDS: Bounds = Bounds::SMALL;
 
     fn spec(json: &str) -> JobSpec {
         serde_json::from_str(json).unwrap()

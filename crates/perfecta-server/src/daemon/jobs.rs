@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::{Control, Order};
 use crate::crash;
+use crate::metrics::Running;
 use crate::problem::Problem;
 use crate::record::Record;
 use crate::report::SummaryLine;
@@ -77,9 +78,8 @@ impl Control {
     ) -> Request<'static> {
         let (observed, ended) = (Arc::clone(record), Arc::clone(record));
         let (watching, control) = (Arc::clone(self), Arc::clone(self));
-        let running = Arc::new(self.counts.accepted(SystemClock.now()));
+        let running = Arc::new(Running::since(SystemClock.now()));
         let counted = Arc::clone(&running);
-        info!(request = record.id, "accepted");
         Request {
             job,
             renderer: Some(crash::renderer(artifacts)),

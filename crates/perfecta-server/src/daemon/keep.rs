@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use perfecta_jobs::{Clock, ExitClass, Request, SystemClock};
 use tokio::sync::oneshot;
+use tracing::info;
 
 use super::{Control, ENDED_MAX, Order, Phase, ServeError};
 use crate::crash;
@@ -86,6 +87,8 @@ impl Control {
     }
 
     fn begin(&self, request: Request<'static>, record: &Record) {
+        self.counts.accepted();
+        info!(request = record.id, "accepted");
         let order = Order::Submit(Box::new(request));
         let orders = self.orders.lock().clone();
         if orders.is_none_or(|orders| orders.send(order).is_err()) {
@@ -217,6 +220,7 @@ impl Control {
             .access
             .place(&record.spec, &self.bounds)
             .map_err(|problem| interrupted(problem.detail))?;
+        self.check_node(&placed.job).map_err(|problem| interrupted(problem.detail))?;
         let (job, artifacts) = placed.of_request(&record.id);
         self.begin(self.request(job, artifacts, record), record);
         Ok(())
@@ -247,4 +251,27 @@ fn lost() -> ErrorLine {
     let message = "the daemon lost a worker by a bug".to_owned();
     let remedy = "please report it, with what the daemon printed";
     ErrorLine::new(ExitClass::Internal, message, Some(remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Caller;
+    use crate::api::tests::control;
+    use crate::wire::RequestState;
+
+    #[test]
+    fn a_request_for_a_node_that_is_gone_is_not_waited_for() {
+        let control = control();
+        let spec = r#"{"inputs": {"files": ["/a"]}, "output": null,
+            "share": {"node_policy": "node:9"}}"#;
+        let (id, key, deaths) = ("5eb1-1".to_owned(), None, 1);
+        let spec = Cow::Owned(serde_json::from_str(spec).unwrap());
+        let accepted = Accepted { id: id.clone(), owner: Caller::Owner, key, deaths, spec };
+        control.take_over(Earlier { accepted, is_cancelled: false, ended: None });
+        let status = control.registry.lock().find(&id).unwrap().status();
+        let error = status.error.unwrap();
+        assert_eq!((status.state, error.class.as_str()), (RequestState::Failed, "interrupted"));
+        assert!(error.message.contains("node 9"), "{}", error.message);
+    }
 }
