@@ -216,7 +216,7 @@ fn a_daemon_of_another_protocol_is_refused_and_refuses() {
 fn a_daemon_that_is_asked_to_end_finishes_what_it_has_within_its_grace() {
     let place = Place::new();
     endless(&place);
-    let mut daemon = Daemon::start(place, &["--grace", "0.2"]);
+    let mut daemon = Daemon::start(place, &["--grace", "1"]);
     let (client, _) = endless_client(&daemon);
     daemon.signal(Signal::TERM);
     assert_eq!(ended(client).code, 130);

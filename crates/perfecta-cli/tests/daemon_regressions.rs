@@ -64,7 +64,9 @@ fn b08_a_daemon_that_shuts_down_among_its_clients_answers_them_and_ends_well() {
         stream.read_to_string(&mut events).unwrap();
         let (_, end) = events.rsplit_once("event: end").unwrap();
         assert!(end.contains("\"state\":\"cancelled\""), "{events}");
-        assert_eq!(ended(follower).code, 130);
+        // It may not have begun to follow when the daemon goes, and finds nobody then.
+        let run = ended(follower);
+        assert!([130, 10].contains(&run.code), "{}: {}", run.code, run.err);
         assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
     }
 }
