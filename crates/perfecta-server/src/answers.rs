@@ -1,35 +1,44 @@
 //! What is kept of every answer: a count, and a line for whoever wants to see each.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use perfecta_jobs::{Clock, SystemClock};
 use tracing::debug;
 
-use crate::daemon::Control;
+use crate::metrics::Counts;
 use crate::problem::ProblemKind;
 
-/// Counts an answer and tells of it once its head is known; a stream of events goes on after that.
-pub(crate) async fn keep(
-    State(control): State<Arc<Control>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let begun = SystemClock.now();
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let problem = response.extensions().get::<ProblemKind>().copied();
-    control.counts.answered(status, problem);
-    let seconds = (SystemClock.now() - begun).as_secs_f64();
-    let (method, problem) = (method.as_str(), problem.map(ProblemKind::name));
-    match request_of(&path) {
-        Some(request) => debug!(request, method, path, status, problem, seconds, "answered"),
-        None => debug!(method, path, status, problem, seconds, "answered"),
+/// What was asked for, and since when.
+pub(crate) struct Question {
+    method: Method,
+    uri: Uri,
+    begun: Duration,
+}
+
+impl Question {
+    pub(crate) fn now(request: &Request) -> Self {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        Self { method, uri, begun: SystemClock.now() }
     }
-    response
+
+    /// Counts an answer whose head is known, and tells of it; a stream of events goes on after that.
+    pub(crate) fn tell(self, counts: &Counts, response: &Response) {
+        let status = response.status().as_u16();
+        let problem = response.extensions().get::<ProblemKind>().copied();
+        counts.answered(status, problem);
+        let seconds = (SystemClock.now() - self.begun).as_secs_f64();
+        let (method, path) = (self.method.as_str(), self.uri.path());
+        let problem = problem.map(ProblemKind::name);
+        match request_of(path) {
+            Some(request) => {
+                debug!(request, method, path, status, problem, seconds, "answered");
+            }
+            None => debug!(method, path, status, problem, seconds, "answered"),
+        }
+    }
 }
 
 /// The request that a page is of.

@@ -7,22 +7,24 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Json, Router};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tracing::debug;
 use utoipa::ToSchema;
 
-use crate::access::{self, AccessReport, Caller};
+use crate::access::{self, ANSWER_TIME_MAX, AccessReport, Caller};
+use crate::answers::Question;
 use crate::daemon::{Control, MachineReport, Phase};
 use crate::limits::{FixedLimits, LIMITS};
 use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
 use crate::record::TablesWanted;
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
-use crate::{answers, body, dashboard, follow, openapi, overview};
+use crate::{body, dashboard, follow, openapi, overview};
 
 /// A UUID has 36.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -38,7 +40,8 @@ pub(crate) type Shared = State<Arc<Control>>;
 /// All pages, each documented in `openapi.rs`.
 pub(crate) fn pages() -> Vec<(&'static str, MethodRouter<Arc<Control>>)> {
     let pages = vec![
-        ("/v1/requests", post(submit).get(list)),
+        // Bodies are bounded where they are received.
+        ("/v1/requests", post(submit).layer(DefaultBodyLimit::disable()).get(list)),
         ("/v1/requests/{id}", get(status).delete(forget)),
         ("/v1/requests/{id}/items", get(items)),
         ("/v1/requests/{id}/wait", get(wait)),
@@ -57,25 +60,49 @@ pub(crate) fn pages() -> Vec<(&'static str, MethodRouter<Arc<Control>>)> {
     pages.into_iter().chain(overview::pages()).collect()
 }
 
-/// The pages, and what is said of everything else.
-pub(crate) fn router(control: Arc<Control>) -> Router {
-    let pages = pages().into_iter().chain(dashboard::pages());
-    let router = pages.fold(Router::new(), |router, (path, page)| router.route(path, page));
-    router
-        .fallback(async || {
+/// The pages, and all that holds for each of them.
+///
+/// A layer of the router's would cost every request a copy of everything below it.
+pub(crate) struct Api {
+    control: Arc<Control>,
+    router: Router,
+}
+
+impl Api {
+    pub(crate) fn new(control: Arc<Control>) -> Self {
+        let pages = pages().into_iter().chain(dashboard::pages());
+        let router = pages.fold(Router::new(), |router, (path, page)| router.route(path, page));
+        let router = router.fallback(async || {
             Problem::new(ProblemKind::NotFound, "there is no such page", "see docs/api.md")
-        })
-        // Bodies are bounded where they are received.
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(Arc::clone(&control), access::check))
-        .layer(middleware::map_response(as_problem))
-        .layer(middleware::from_fn(check_protocol))
-        .layer(middleware::from_fn_with_state(Arc::clone(&control), answers::keep))
-        .with_state(control)
+        });
+        Self { router: router.with_state(Arc::clone(&control)), control }
+    }
+
+    /// Answers a request that says who asks and by which door it came.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        let question = Question::now(&request);
+        let page = self.page(request).await;
+        let mut response = page.map_or_else(Problem::into_response, as_problem);
+        response.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL));
+        question.tell(&self.control.counts, &response);
+        response
+    }
+
+    async fn page(&self, request: Request) -> Result<Response, Problem> {
+        check_protocol(&request)?;
+        let (request, held) = access::admit(&self.control, request).await?;
+        let answer = TowerToHyperService::new(self.router.clone()).call(request);
+        let answer = timeout(ANSWER_TIME_MAX, answer).await.map_err(|_| {
+            let detail = format!("there was no answer in {} s", ANSWER_TIME_MAX.as_secs());
+            Problem::new(ProblemKind::Busy, detail, "try again")
+        })?;
+        drop(held);
+        Ok(answer.unwrap_or_else(|never| match never {}))
+    }
 }
 
 /// Says in our words what was refused before it came to a page.
-async fn as_problem(response: Response) -> Response {
+fn as_problem(response: Response) -> Response {
     let kind = match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => ProblemKind::MethodNotAllowed,
         StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge,
@@ -95,21 +122,15 @@ async fn as_problem(response: Response) -> Response {
     response
 }
 
-/// Refuses clients of another version, and tells all of ours.
-async fn check_protocol(request: Request, next: Next) -> Response {
+/// Refuses clients of another version.
+fn check_protocol(request: &Request) -> Result<(), Problem> {
     let spoken = request.headers().get(PROTOCOL_HEADER);
-    let is_ours =
-        spoken.is_none_or(|version| version.as_bytes() == PROTOCOL.to_string().as_bytes());
-    let mut response = if is_ours {
-        next.run(request).await
-    } else {
-        let detail =
-            format!("the daemon speaks version {PROTOCOL} of the protocol, the client another");
-        Problem::new(ProblemKind::VersionMismatch, detail, "use programs of one version")
-            .into_response()
-    };
-    response.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL));
-    response
+    if spoken.is_none_or(|version| version.as_bytes() == PROTOCOL.to_string().as_bytes()) {
+        return Ok(());
+    }
+    let detail =
+        format!("the daemon speaks version {PROTOCOL} of the protocol, the client another");
+    Err(Problem::new(ProblemKind::VersionMismatch, detail, "use programs of one version"))
 }
 
 async fn submit(

@@ -267,6 +267,7 @@ pub(crate) struct Control {
     visits: watch::Sender<u64>,
     orders: Mutex<Option<Sender<Order>>>,
     begun: Duration,
+    process: u32,
     threads_max: usize,
     memory_peak_bytes: fn() -> Option<u64>,
 }
@@ -305,6 +306,7 @@ impl Control {
             visits: watch::Sender::new(0),
             orders: Mutex::new(Some(orders)),
             begun: SystemClock.now(),
+            process: std::process::id(),
             threads_max,
             memory_peak_bytes: options.memory_peak_bytes,
         }
@@ -370,7 +372,7 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
             build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
-            process: std::process::id(),
+            process: self.process,
             uptime_seconds: (SystemClock.now() - self.begun).as_secs_f64(),
             requests_outstanding: registry.num_outstanding(),
             items_running: running,

@@ -412,8 +412,6 @@ mod tests {
     use axum::body::Body;
     use axum::http::{Request, StatusCode, header};
     use axum::response::Response;
-    use hyper::service::Service;
-    use hyper_util::service::TowerToHyperService;
 
     use super::*;
     use crate::access::{Caller, Transport};
@@ -447,10 +445,10 @@ mod tests {
     fn answer_of(mut request: Request<Body>) -> Response {
         request.extensions_mut().insert(Caller::Owner);
         request.extensions_mut().insert(Transport::Local);
-        let service = TowerToHyperService::new(api::router(api::tests::control()));
+        let api = api::Api::new(api::tests::control());
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().build().unwrap();
-        runtime.block_on(service.call(request)).unwrap()
+        runtime.block_on(api.answer(request))
     }
 
     #[test]

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -53,30 +52,22 @@ impl Default for Bodies {
     }
 }
 
-/// Answers a request, or says why not.
-pub(crate) async fn check(
-    State(control): State<Arc<Control>>,
+/// Lets a request in with all of its body, whose memory is held until it is answered, or says why
+/// not.
+pub(crate) async fn admit(
+    control: &Control,
     request: Request,
-    next: Next,
-) -> Response {
-    if let Err(problem) = admit(&control, &request) {
-        return problem.into_response();
+) -> Result<(Request, Vec<OwnedSemaphorePermit>), Problem> {
+    check(control, &request)?;
+    if request.body().is_end_stream() {
+        return Ok((request, Vec::new()));
     }
     let (parts, body) = request.into_parts();
-    let (body, permits) = match receive_in_time(&control.bodies, body).await {
-        Ok(received) => received,
-        Err(problem) => return problem.into_response(),
-    };
-    let request = Request::from_parts(parts, Body::from(body));
-    let answer = timeout(ANSWER_TIME_MAX, next.run(request)).await;
-    drop(permits);
-    answer.unwrap_or_else(|_| {
-        let detail = format!("there was no answer in {} s", ANSWER_TIME_MAX.as_secs());
-        Problem::new(ProblemKind::Busy, detail, "try again").into_response()
-    })
+    let (body, permits) = receive_in_time(&control.bodies, body).await?;
+    Ok((Request::from_parts(parts, Body::from(body)), permits))
 }
 
-fn admit(control: &Control, request: &Request) -> Result<(), Problem> {
+fn check(control: &Control, request: &Request) -> Result<(), Problem> {
     let extensions = request.extensions();
     let transport = *extensions.get().expect("every connection says by which door it came");
     let caller = *extensions.get().expect("every connection says who it is");

@@ -10,13 +10,12 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A client that sends its head more slowly is not one.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
@@ -24,12 +23,16 @@ pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// A client that reads nothing for so long of what it is told is not one.
 pub(crate) const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How often a request began or ended: while it is odd, one is being answered.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    count: AtomicU32,
-    /// Who waits for bytes meanwhile, and has to count its time when the answer is told.
-    reader: AtomicWaker,
+/// What is being answered on a connection.
+#[derive(Debug)]
+pub(super) struct Turns(Mutex<Turn>);
+
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// How often a request began or ended: while it is odd, one is being answered.
+    count: u64,
+    /// When the last one ended.
+    ended: Instant,
 }
 
 /// A request that is being answered, until this is dropped.
@@ -37,16 +40,26 @@ pub(super) struct Turns {
 pub(super) struct Answering(Arc<Turns>);
 
 impl Turns {
+    pub(super) fn none() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Turn { count: 0, ended: Instant::now() })))
+    }
+
     pub(super) fn begin(self: &Arc<Self>) -> Answering {
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.0.lock().count += 1;
         Answering(Arc::clone(self))
+    }
+}
+
+impl Turn {
+    fn is_answering(self) -> bool {
+        self.count % 2 == 1
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.count.fetch_add(1, Ordering::Relaxed);
-        self.0.reader.wake();
+        let mut turn = self.0.0.lock();
+        *turn = Turn { count: turn.count + 1, ended: Instant::now() };
     }
 }
 
@@ -54,7 +67,7 @@ impl Drop for Answering {
 pub(super) struct Attended<S> {
     stream: S,
     turns: Arc<Turns>,
-    turn_seen: u32,
+    turn_seen: u64,
     idle_max: Duration,
     has_begun_head: bool,
     reading: Deadline,
@@ -76,13 +89,13 @@ impl<S> Attended<S> {
 
     /// Takes note of where the client is, and says whether it is being answered.
     fn is_answering(&mut self) -> bool {
-        let turn = self.turns.count.load(Ordering::Relaxed);
-        if turn != self.turn_seen {
-            self.turn_seen = turn;
+        let turn = *self.turns.0.lock();
+        if turn.count != self.turn_seen {
+            self.turn_seen = turn.count;
             self.has_begun_head = false;
-            self.reading.lift();
+            self.reading.since = (!turn.is_answering()).then_some(turn.ended);
         }
-        turn % 2 == 1
+        turn.is_answering()
     }
 
     /// What a write came to, which must not wait too long.
@@ -121,7 +134,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Attended<S> {
                 Poll::Ready(read)
             }
             Poll::Pending if is_answering => {
-                self.turns.reader.register(context.waker());
+                // Looks again from time to time: nobody asks for bytes when the answer is told.
+                let longest = self.idle_max;
+                while self.reading.poll(context, longest).is_ready() {
+                    self.reading.lift();
+                }
                 Poll::Pending
             }
             Poll::Pending => {
@@ -167,32 +184,40 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Attended<S> {
     }
 }
 
-/// A time that is set when something begins to be waited for, and lifted when it comes.
+/// How long something has been waited for, until it comes.
 #[derive(Default)]
 struct Deadline {
+    since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    is_set: bool,
 }
 
 impl Deadline {
     fn lift(&mut self) {
-        self.is_set = false;
+        self.since = None;
     }
 
-    /// Ready when it has been waited for that long.
+    /// Ready when it has been waited for that long. What it waits for mostly comes, so its timer is
+    /// set anew only when it rings early.
     fn poll(&mut self, context: &mut Context<'_>, longest: Duration) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(longest)));
-        if !self.is_set {
-            timer.as_mut().reset(Instant::now() + longest);
-            self.is_set = true;
+        let due = *self.since.get_or_insert_with(Instant::now) + longest;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
         }
-        timer.as_mut().poll(context)
+        loop {
+            ready!(timer.as_mut().poll(context));
+            if timer.deadline() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -205,7 +230,7 @@ mod tests {
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let (ours, theirs) = duplex(16);
-            let turns = Arc::<Turns>::default();
+            let turns = Turns::none();
             let attended = Attended::new(ours, Arc::clone(&turns), IDLE);
             let played = tokio::time::timeout(100 * IDLE, scenario(attended, theirs, turns)).await;
             played.expect("nobody waits for ever");

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{self, Either};
@@ -16,7 +15,6 @@ use hyper::Request;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -27,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use super::conduct::{Answering, Attended, Turns};
 use super::{Control, Phase};
 use crate::access::{Caller, Tcp, Transport};
-use crate::api;
+use crate::api::Api;
 use crate::problem::{Problem, ProblemKind};
 use crate::wire::{PROTOCOL, PROTOCOL_HEADER};
 
@@ -49,7 +47,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// What all doors share.
 pub(super) struct Doors {
     control: Arc<Control>,
-    router: Router,
+    api: Arc<Api>,
     /// One for every connection there may be.
     permits: Arc<Semaphore>,
     permits_tcp: Arc<Semaphore>,
@@ -79,7 +77,7 @@ impl Doors {
         let limits = &control.access.limits;
         Arc::new(Self {
             control: Arc::clone(control),
-            router: api::router(Arc::clone(control)),
+            api: Arc::new(Api::new(Arc::clone(control))),
             permits: Arc::new(Semaphore::new(limits.connections_max.get())),
             permits_tcp: Arc::new(Semaphore::new(limits.connections_tcp_max())),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -182,7 +180,7 @@ impl Doors {
         let doors = Arc::clone(self);
         self.control.visits.send_modify(|count| *count += 1);
         tokio::spawn(async move {
-            let pages = Pages::All { router: doors.router.clone(), from };
+            let pages = Pages::All { api: Arc::clone(&doors.api), from };
             converse(stream, pages, &doors.control).await;
             drop(held);
         });
@@ -204,7 +202,7 @@ impl Doors {
 #[derive(Clone)]
 enum Pages {
     /// Everything, with who asks and from where.
-    All { router: Router, from: (Caller, Transport) },
+    All { api: Arc<Api>, from: (Caller, Transport) },
     /// Why there is nothing.
     None(Problem),
 }
@@ -214,13 +212,13 @@ async fn converse<S>(stream: S, pages: Pages, control: &Control)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let turns = Arc::<Turns>::default();
+    let turns = Turns::none();
     let stream = Attended::new(stream, Arc::clone(&turns), control.access.limits.idle_max);
     let is_refused = matches!(pages, Pages::None(_));
     let service = hyper::service::service_fn(move |request| {
         let answering = turns.begin();
         let answer = match &pages {
-            Pages::All { router, from } => Either::Left(ask(router.clone(), *from, request)),
+            Pages::All { api, from } => Either::Left(ask(Arc::clone(api), *from, request)),
             Pages::None(problem) => Either::Right(future::ready(refusal(problem))),
         };
         async move {
@@ -247,16 +245,11 @@ fn refusal(problem: &Problem) -> Response {
     ([(PROTOCOL_HEADER, PROTOCOL.to_string())], problem.clone()).into_response()
 }
 
-async fn ask(
-    router: Router,
-    from: (Caller, Transport),
-    mut request: Request<Incoming>,
-) -> Response {
+async fn ask(api: Arc<Api>, from: (Caller, Transport), mut request: Request<Incoming>) -> Response {
     let (caller, transport) = from;
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(transport);
-    let answered = hyper::service::Service::call(&TowerToHyperService::new(router), request).await;
-    answered.unwrap_or_else(|never| match never {})
+    api.answer(request.map(Body::new)).await
 }
 
 /// An answer's body, which is told of as long as it is there.
