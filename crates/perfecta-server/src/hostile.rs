@@ -7,7 +7,7 @@ use crate::client::check_events as check_lines;
 use crate::problem::Problem;
 use crate::spec::{Bounds, JobSpec};
 use crate::wire::{Accepted, Items, Ping, RequestStatus};
-use crate::{api, body, spec};
+use crate::{api, body, journal, spec};
 
 /// A body as a request. One that is read comes back from what is written of it, and a job of it has
 /// absolute paths.
@@ -72,6 +72,12 @@ pub fn check_events(bytes: &[u8]) {
     check_lines(bytes);
 }
 
+/// What an earlier daemon left as its journal, as it is, and with the checksums that it should have.
+pub fn check_journal(bytes: &[u8]) {
+    journal::check(bytes);
+    journal::check(&journal::with_checksums(bytes));
+}
+
 /// A token's file.
 pub fn check_token(bytes: &[u8]) {
     match Token::parse(bytes) {
@@ -113,6 +119,11 @@ mod tests {
         replay("request", check_request);
         replay("query", check_query);
         replay("token", check_token);
+    }
+
+    #[test]
+    fn whatever_bytes_an_earlier_daemon_left_they_are_read_or_told_of() {
+        replay("journal", check_journal);
     }
 
     #[test]

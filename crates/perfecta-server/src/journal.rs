@@ -11,6 +11,8 @@
 
 mod entry;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+mod hostile;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,8 @@ use parking_lot::Mutex;
 
 pub(crate) use self::entry::{Accepted, Entry};
 pub(crate) use self::file::{Bounds, Earlier, JournalFile, Left};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::hostile::{check, with_checksums};
 
 /// Lines that are synced together, at most.
 const BATCH_MAX: usize = 1_024;

@@ -55,9 +55,13 @@ impl Entry<'_> {
     pub(crate) fn to_line(&self) -> String {
         let body = serde_json::to_string(self).expect("entries hold strings and numbers only");
         let fields = &body[1..];
-        let checksum = crc32fast::hash(fields.as_bytes());
-        format!("{BEFORE_CHECKSUM}{checksum:08x}{AFTER_CHECKSUM}{fields}\n")
+        format!("{}{fields}\n", before(fields.as_bytes()))
     }
+}
+
+/// What stands before the other fields.
+pub(super) fn before(fields: &[u8]) -> String {
+    format!("{BEFORE_CHECKSUM}{:08x}{AFTER_CHECKSUM}", crc32fast::hash(fields))
 }
 
 impl Entry<'static> {

@@ -288,7 +288,7 @@ impl Fold {
         let died = !self.stopped;
         let mut requests: Vec<Earlier> = self.requests.into_values().collect();
         for earlier in requests.iter_mut().filter(|earlier| earlier.ended.is_none()) {
-            earlier.accepted.deaths += u32::from(died);
+            earlier.accepted.deaths = earlier.accepted.deaths.saturating_add(died.into());
         }
         Left { requests, died, damaged: self.damaged }
     }
@@ -313,7 +313,7 @@ impl Left {
 
 impl Earlier {
     /// The lines that say so.
-    fn lines(&self) -> impl Iterator<Item = (String, String)> {
+    pub(super) fn lines(&self) -> impl Iterator<Item = (String, String)> {
         let Self { accepted, is_cancelled, ended } = self;
         let id = accepted.id.clone();
         let cancelled = is_cancelled.then(|| Entry::Cancelled { id: id.clone() });
