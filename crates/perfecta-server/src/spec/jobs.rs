@@ -1,0 +1,420 @@
+//! Requests as jobs, and jobs as requests.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use perfecta_core::family::Family;
+use perfecta_core::key::{KeyWidth, Repair};
+use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_core::seeds::SeedSource;
+use perfecta_emit::ArtifactKinds;
+use perfecta_jobs::{
+    Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits,
+    NameFilter, NodePolicy, Output, Ramp, SelfTest, Share, WidthRule,
+};
+
+use super::{
+    Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec, SearchSpec,
+    ShareSpec,
+};
+use crate::problem::Problem;
+
+impl JobSpec {
+    /// The request for a job whose relative paths are meant from `directory`.
+    #[must_use]
+    pub fn of(job: &Job, artifacts: &Artifacts, directory: PathBuf) -> Self {
+        let unbounded = Limits::default().output_bytes_max;
+        let limits = &job.limits;
+        Self {
+            directory: Some(directory),
+            inputs: InputSpec::of(&job.inputs),
+            output: job.output.as_ref().map(|output| OutputSpec::of(output, artifacts)),
+            keys: KeySpec::of(job.keys),
+            search: SearchSpec::of(&job.search),
+            share: ShareSpec::of(job.ramp, job.share, job.nodes),
+            limits: LimitSpec {
+                memory_bytes: Some(limits.memory_bytes_max),
+                max_milliseconds: limits.item_time_max.map_or(u64::MAX, milliseconds),
+                max_output_bytes: Some(limits.output_bytes_max).filter(|max| *max != unbounded),
+                deadline_ms: limits.job_time_max.map(milliseconds),
+                deadline_unix_ms: None,
+            },
+        }
+    }
+
+    /// The job, and what it emits.
+    ///
+    /// # Errors
+    /// [`Problem`] that names the field.
+    pub fn checked(&self, bounds: &Bounds) -> Result<(Job, Artifacts), Problem> {
+        let memory_bytes_max =
+            self.limits.memory_bytes.unwrap_or(u64::MAX).min(bounds.memory_bytes_max);
+        let defaults = Limits::default();
+        let (ramp, share, nodes) = self.share.checked()?;
+        let job = Job {
+            inputs: self.checked_inputs()?,
+            keys: self.keys.checked(),
+            search: self.search.checked(memory_bytes_max)?,
+            output: self.output.as_ref().map(|output| self.checked_output(output)).transpose()?,
+            ramp,
+            share,
+            nodes,
+            limits: Limits {
+                threads: bounds.threads,
+                cpus: bounds.cpus,
+                files_in_flight_max: bounds.files_in_flight_max,
+                io_depth: bounds.io_depth,
+                memory_bytes_max,
+                item_time_max: Some(Duration::from_millis(self.limits.max_milliseconds)),
+                job_time_max: self.limits.time_left()?,
+                output_bytes_max: self.limits.max_output_bytes.unwrap_or(defaults.output_bytes_max),
+                ..defaults
+            },
+        };
+        Ok((job, self.output.as_ref().map_or_else(default_artifacts, OutputSpec::artifacts)?))
+    }
+
+    fn checked_inputs(&self) -> Result<Inputs, Problem> {
+        match &self.inputs {
+            InputSpec::Files(files) if files.is_empty() => {
+                Err(Problem::field("inputs.files", "names no key file", "name one at least"))
+            }
+            InputSpec::Files(files) => {
+                let files = files.iter().map(|file| self.resolved("inputs.files", file));
+                Ok(Inputs::Files(files.collect::<Result<_, _>>()?))
+            }
+            InputSpec::Tree { root, include, exclude } => {
+                let defaults: Vec<String> =
+                    self.keys.width().default_patterns().iter().map(ToString::to_string).collect();
+                let include = if include.is_empty() { &defaults } else { include };
+                let names = NameFilter::new(include, exclude).map_err(|error| {
+                    Problem::field("inputs.tree", error.to_string(), "mend the pattern")
+                })?;
+                Ok(Inputs::Tree { root: self.resolved("inputs.tree.root", root)?, names })
+            }
+        }
+    }
+
+    fn checked_output(&self, output: &OutputSpec) -> Result<Output, Problem> {
+        Ok(Output {
+            directory: self.resolved("output.directory", &output.directory)?,
+            layout: match output.layout {
+                LayoutSpec::Dirs => Layout::Dirs,
+                LayoutSpec::Packed => Layout::Packed,
+            },
+            durability: if output.durable { Durability::Power } else { Durability::Process },
+            conflicts: if output.force { Conflicts::Replace } else { Conflicts::Refuse },
+        })
+    }
+
+    /// A path as the daemon finds it.
+    fn resolved(&self, field: &str, path: &Path) -> Result<PathBuf, Problem> {
+        if path.as_os_str().is_empty() {
+            return Err(Problem::field(field, "is empty", "name a path"));
+        }
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(Problem::field(field, "holds a NUL", "name a path without"));
+        }
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
+        match self.directory.as_deref().filter(|directory| directory.is_absolute()) {
+            Some(directory) => Ok(directory.join(path)),
+            None => Err(Problem::field(
+                field,
+                "is a relative path, and the request names no absolute directory to resolve it from",
+                "send an absolute path, or `directory`",
+            )),
+        }
+    }
+
+    /// A path as the client named it, of one that [`Self::checked`] resolved.
+    pub(crate) fn as_named<'p>(&self, path: &'p Path) -> &'p Path {
+        let named = match &self.inputs {
+            InputSpec::Files(files) => files.first(),
+            InputSpec::Tree { root, .. } => Some(root),
+        };
+        match (&self.directory, named) {
+            (Some(directory), Some(named)) if named.is_relative() => {
+                path.strip_prefix(directory).unwrap_or(path)
+            }
+            _ => path,
+        }
+    }
+}
+
+impl InputSpec {
+    fn of(inputs: &Inputs) -> Self {
+        match inputs {
+            Inputs::Files(files) => Self::Files(files.clone()),
+            Inputs::Tree { root, names } => Self::Tree {
+                root: root.clone(),
+                include: names.include().to_vec(),
+                exclude: names.exclude().to_vec(),
+            },
+        }
+    }
+}
+
+impl OutputSpec {
+    fn of(output: &Output, artifacts: &Artifacts) -> Self {
+        Self {
+            directory: output.directory.clone(),
+            layout: match output.layout {
+                Layout::Dirs => LayoutSpec::Dirs,
+                Layout::Packed => LayoutSpec::Packed,
+            },
+            durable: output.durability == Durability::Power,
+            force: output.conflicts == Conflicts::Replace,
+            emit: artifacts.kinds().to_string(),
+            include_keys: artifacts.self_test() == SelfTest::WithKeys,
+        }
+    }
+
+    fn artifacts(&self) -> Result<Artifacts, Problem> {
+        let kinds = self.emit.parse().map_err(|error: perfecta_emit::UnknownArtifact| {
+            Problem::field("output.emit", error.to_string(), "name some of these, or all")
+        })?;
+        let self_test = if self.include_keys { SelfTest::WithKeys } else { SelfTest::FromFile };
+        Ok(Artifacts::new(kinds, self_test))
+    }
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "stands in for what an output says, which may be wrong"
+)]
+fn default_artifacts() -> Result<Artifacts, Problem> {
+    Ok(Artifacts::new(ArtifactKinds::default(), SelfTest::FromFile))
+}
+
+impl KeySpec {
+    fn of(keys: KeyOptions) -> Self {
+        Self {
+            size: match keys.width {
+                WidthRule::Fixed(KeyWidth::Bits32) => KeySize::Bits32,
+                WidthRule::Fixed(KeyWidth::Bits64) => KeySize::Bits64,
+                WidthRule::FromName => KeySize::Auto,
+            },
+            text: keys.encoding == KeyEncoding::Text,
+            sort: keys.repair.sort,
+            dedupe: keys.repair.dedupe,
+        }
+    }
+
+    const fn width(&self) -> WidthRule {
+        match self.size {
+            KeySize::Bits32 => WidthRule::Fixed(KeyWidth::Bits32),
+            KeySize::Bits64 => WidthRule::Fixed(KeyWidth::Bits64),
+            KeySize::Auto => WidthRule::FromName,
+        }
+    }
+
+    const fn checked(&self) -> KeyOptions {
+        KeyOptions {
+            width: self.width(),
+            encoding: if self.text { KeyEncoding::Text } else { KeyEncoding::Binary },
+            repair: Repair { sort: self.sort, dedupe: self.dedupe },
+        }
+    }
+}
+
+impl SearchSpec {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            hash: match plan.family {
+                FamilyChoice::Auto => "auto".to_owned(),
+                FamilyChoice::Named(family) => family.name().to_owned(),
+            },
+            fixed_attempts: plan.fixed_attempts,
+            max_attempts: plan.attempts_max,
+            grow_after: plan.grow_after,
+            max_grows: plan.grows_max,
+            initial_grows: plan.grows_initial,
+            seeds: plan.seeds.fixed,
+            rng_seed: plan.seeds.rng_seed,
+            rng_subsequence: plan.seeds.rng_subsequence,
+        }
+    }
+
+    fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Problem> {
+        let family = match self.hash.as_str() {
+            "auto" => FamilyChoice::Auto,
+            name => FamilyChoice::Named(Family::from_name(name).ok_or_else(|| {
+                let reason = format!("there is no hash family {name:?}");
+                Problem::field("search.hash", reason, "`perfecta hashes` lists them; or auto")
+            })?),
+        };
+        let counts = [
+            ("search.max_attempts", Some(self.max_attempts)),
+            ("search.fixed_attempts", self.fixed_attempts),
+            ("search.grow_after", self.grow_after),
+        ];
+        if let Some((field, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
+            return Err(Problem::field(*field, "is 0", "at least 1"));
+        }
+        Ok(Plan {
+            family,
+            seeds: SeedSource {
+                rng_seed: self.rng_seed,
+                rng_subsequence: self.rng_subsequence,
+                fixed: self.seeds,
+                ..SeedSource::default()
+            },
+            fixed_attempts: self.fixed_attempts,
+            attempts_max: self.max_attempts,
+            grow_after: self.grow_after,
+            grows_max: self.max_grows,
+            grows_initial: self.initial_grows,
+            memory_bytes_max,
+        })
+    }
+}
+
+impl LimitSpec {
+    /// How long there is from now on until the deadline, if there is one.
+    fn time_left(&self) -> Result<Option<Duration>, Problem> {
+        match (self.deadline_ms, self.deadline_unix_ms) {
+            (None, None) => Ok(None),
+            (Some(after), None) => Ok(Some(Duration::from_millis(after))),
+            (None, Some(at)) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Ok(Some(Duration::from_millis(at).saturating_sub(now)))
+            }
+            (Some(_), Some(_)) => {
+                let reason = "contradicts limits.deadline_ms";
+                Err(Problem::field("limits.deadline_unix_ms", reason, "name one of them"))
+            }
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl ShareSpec {
+    pub(super) fn of(ramp: Ramp, share: Share, nodes: NodePolicy) -> Self {
+        Self {
+            weight: share.weight,
+            max_files: Some(share.files_in_flight_max).filter(|max| *max != NonZeroUsize::MAX),
+            per_file_initial: ramp.initial,
+            per_file_max: Some(ramp.max).filter(|max| *max != NonZeroU32::MAX),
+            ramp_ms: ramp.every.map_or(0, milliseconds),
+            node_policy: match nodes {
+                NodePolicy::LeastLoaded => "least-loaded".to_owned(),
+                NodePolicy::RoundRobin => "round-robin".to_owned(),
+                NodePolicy::Fixed(node) => format!("node:{node}"),
+            },
+        }
+    }
+
+    fn checked(&self) -> Result<(Ramp, Share, NodePolicy), Problem> {
+        let nodes = match self.node_policy.as_str() {
+            "least-loaded" => NodePolicy::LeastLoaded,
+            "round-robin" => NodePolicy::RoundRobin,
+            other => {
+                let node = other.strip_prefix("node:").and_then(|node| node.parse().ok());
+                NodePolicy::Fixed(node.ok_or_else(|| {
+                    let reason = format!("{other:?} is no policy");
+                    Problem::field(
+                        "share.node_policy",
+                        reason,
+                        "least-loaded, round-robin or node:N",
+                    )
+                })?)
+            }
+        };
+        let ramp = Ramp {
+            initial: self.per_file_initial,
+            max: self.per_file_max.unwrap_or(NonZeroU32::MAX).max(self.per_file_initial),
+            every: (self.ramp_ms > 0).then(|| Duration::from_millis(self.ramp_ms)),
+        };
+        let files_in_flight_max = self.max_files.unwrap_or(NonZeroUsize::MAX);
+        Ok((ramp, Share { weight: self.weight, files_in_flight_max }, nodes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds::SMALL;
+
+    fn spec(json: &str) -> JobSpec {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn every_field_survives_the_way_to_a_job_and_back() {
+        let sent = spec(
+            r#"{"directory": "/d", "inputs": {"tree": {"root": "/k", "include": ["*.a"], "exclude": ["b"]}},
+            "output": {"directory": "/o", "layout": "packed", "durable": true, "force": true, "emit": "c,rust",
+                "include_keys": true},
+            "keys": {"size": "auto", "text": true, "sort": true, "dedupe": true},
+            "search": {"hash": "MultiplyShiftR", "fixed_attempts": 3, "max_attempts": 4, "grow_after": 5,
+                "max_grows": 2, "initial_grows": 1, "seeds": [1, 2, 3, 4, 5, 6, 7, 8], "rng_seed": 18446744073709551615,
+                "rng_subsequence": 9},
+            "share": {"weight": 7, "max_files": 3, "per_file_initial": 2, "per_file_max": 5, "ramp_ms": 11,
+                "node_policy": "node:0"},
+            "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13, "deadline_ms": 14}}"#,
+        );
+        let (job, artifacts) = sent.checked(&BOUNDS).unwrap();
+        assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
+        assert_eq!(job.search.memory_bytes_max, 1_000_000);
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_by_its_field() {
+        let check = |change: &str, field: &str| {
+            let json = format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {change}}}"#);
+            let problem = spec(&json).checked(&BOUNDS).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some(field), "{problem:?}");
+            assert!(problem.remedy.is_some());
+        };
+        check(r#""search": {"hash": "Murmur"}"#, "search.hash");
+        check(r#""search": {"max_attempts": 0}"#, "search.max_attempts");
+        check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
+        let both = r#""limits": {"deadline_ms": 1, "deadline_unix_ms": 1}"#;
+        check(both, "limits.deadline_unix_ms");
+    }
+
+    #[test]
+    fn a_deadline_that_is_a_time_is_counted_from_now() {
+        let time_left = |at: u64| {
+            let json = format!(
+                r#"{{"inputs": {{"files": ["/a"]}}, "output": null, "limits": {{"deadline_unix_ms": {at}}}}}"#
+            );
+            spec(&json).checked(&BOUNDS).unwrap().0.limits.job_time_max.unwrap()
+        };
+        assert_eq!(time_left(1_000), Duration::ZERO);
+        // The year 2243, seen from before the year 2100.
+        let far = time_left(8_640_000_000_000);
+        assert!(far > Duration::from_secs(4_000_000_000), "{far:?}");
+        assert!(far < Duration::from_secs(8_000_000_000), "{far:?}");
+    }
+
+    #[test]
+    fn a_path_that_no_system_takes_is_refused() {
+        let null = spec(r#"{"inputs": {"files": ["/a\u0000b"]}, "output": null}"#);
+        let problem = null.checked(&BOUNDS).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("inputs.files"));
+    }
+
+    #[test]
+    fn a_relative_path_wants_a_directory() {
+        let relative = spec(r#"{"inputs": {"files": ["a"]}, "output": null}"#);
+        let problem = relative.checked(&BOUNDS).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("inputs.files"));
+        let based = JobSpec { directory: Some("/d".into()), ..relative };
+        let (job, _) = based.checked(&BOUNDS).unwrap();
+        assert!(matches!(job.inputs, Inputs::Files(files) if files == [PathBuf::from("/d/a")]));
+    }
+
+    #[test]
+    fn no_output_has_to_be_said() {
+        let silent = serde_json::from_str::<JobSpec>(r#"{"inputs": {"files": ["/a"]}}"#);
+        assert!(silent.unwrap_err().to_string().contains("output"));
+    }
+}
