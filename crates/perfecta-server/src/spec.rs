@@ -1,8 +1,10 @@
-//! What a client asks for: a job as neutral fields, made from a [`Job`](perfecta_jobs::Job) and turned into one again.
+//! What a client asks for: a job as neutral fields, made from a [`Job`] and turned into one again.
 //!
 //! The command line makes the same [`Job`] for its own runs and for the daemon, so both mean the
 //! same by the same options. What belongs to the machine (workers, backend, nodes) is the daemon's
 //! and is no part of a request.
+//!
+//! [`Job`]: perfecta_jobs::Job
 
 mod jobs;
 
