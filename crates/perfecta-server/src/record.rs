@@ -101,6 +101,17 @@ impl Record {
         }
     }
 
+    /// The same, accepted by an earlier daemon.
+    pub(crate) fn since(self, accepted_unix_ms: u64) -> Self {
+        let since = UNIX_EPOCH.checked_add(Duration::from_millis(accepted_unix_ms));
+        // No clock shows what does not fit.
+        Self { accepted_at: since.unwrap_or(UNIX_EPOCH), ..self }
+    }
+
+    pub(crate) fn accepted_unix_ms(&self) -> u64 {
+        unix_ms(self.accepted_at)
+    }
+
     /// A request of an earlier daemon that ended there, so long ago as `ended_at` says.
     pub(crate) fn earlier(
         owner: Caller,
@@ -311,7 +322,7 @@ impl Record {
         RequestStatus {
             id: self.id.clone(),
             state: told.state(),
-            accepted_unix_ms: unix_ms(self.accepted_at),
+            accepted_unix_ms: self.accepted_unix_ms(),
             ended_unix_ms: self.ended_at.get().map(|at| unix_ms(*at)),
             progress: told.progress.clone(),
             summary,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::{Control, ENDED_MAX, Order, Phase, ServeError};
+use crate::access::Placed;
 use crate::crash;
 use crate::journal::{
     Accepted, Bounds, Earlier, Entry, Journal, JournalFile, Left, Survives, Writer,
@@ -65,6 +66,7 @@ impl Control {
         let survives = if is_durable { Survives::PowerCut } else { Survives::Death };
         let entry = Entry::Accepted(Accepted {
             id: record.id.clone(),
+            at_unix_ms: record.accepted_unix_ms(),
             owner: record.owner,
             key: idempotency_key,
             deaths: 0,
@@ -187,14 +189,14 @@ impl Control {
     }
 
     fn take_over(self: &Arc<Self>, earlier: Earlier) {
-        let Accepted { id, owner, key, deaths, spec } = earlier.accepted;
+        let Accepted { id, at_unix_ms, owner, key, deaths, spec } = earlier.accepted;
         let (spec, now) = (spec.into_owned(), SystemClock.now());
         let record = match earlier.ended {
             Some((at, status)) => {
                 let age = Duration::from_secs(seconds_since_1970().saturating_sub(at));
                 Record::earlier(owner, spec, status, now.saturating_sub(age))
             }
-            None => Record::new(id, owner, spec),
+            None => Record::new(id, owner, spec).since(at_unix_ms),
         };
         let record = Arc::new(record);
         record.keep(Ok(()));
@@ -216,14 +218,19 @@ impl Control {
         if deaths > DEATHS_MAX {
             return Err(interrupted(format!("{deaths} daemons died before it had ended")));
         }
-        let placed = self
-            .access
-            .place(&record.spec, &self.bounds)
-            .map_err(|problem| interrupted(problem.detail))?;
-        self.check_node(&placed.job).map_err(|problem| interrupted(problem.detail))?;
+        let placed = self.place_again(record).map_err(|problem| interrupted(problem.detail))?;
         let (job, artifacts) = placed.of_request(&record.id);
         self.begin(self.request(job, artifacts, record), record);
         Ok(())
+    }
+
+    /// What an earlier daemon accepted, with the time that is left of what it was given.
+    fn place_again(&self, record: &Record) -> Result<Placed, Problem> {
+        let mut spec = record.spec.clone();
+        spec.limits = spec.limits.since(record.accepted_unix_ms());
+        let placed = self.access.place(&spec, &self.bounds)?;
+        self.check_node(&placed.job)?;
+        Ok(placed)
     }
 }
 
@@ -260,18 +267,43 @@ mod tests {
     use crate::api::tests::control;
     use crate::wire::RequestState;
 
+    /// Of an hour after 1970.
+    fn accepted(spec: &str) -> Accepted<'static> {
+        Accepted {
+            id: "5eb1-1".to_owned(),
+            at_unix_ms: 3_600_000,
+            owner: Caller::Owner,
+            key: None,
+            deaths: 1,
+            spec: Cow::Owned(serde_json::from_str(spec).unwrap()),
+        }
+    }
+
     #[test]
     fn a_request_for_a_node_that_is_gone_is_not_waited_for() {
         let control = control();
         let spec = r#"{"inputs": {"files": ["/a"]}, "output": null,
             "share": {"node_policy": "node:9"}}"#;
-        let (id, key, deaths) = ("5eb1-1".to_owned(), None, 1);
-        let spec = Cow::Owned(serde_json::from_str(spec).unwrap());
-        let accepted = Accepted { id: id.clone(), owner: Caller::Owner, key, deaths, spec };
+        let accepted = accepted(spec);
         control.take_over(Earlier { accepted, is_cancelled: false, ended: None });
-        let status = control.registry.lock().find(&id).unwrap().status();
+        let status = control.registry.lock().find("5eb1-1").unwrap().status();
         let error = status.error.unwrap();
         assert_eq!((status.state, error.class.as_str()), (RequestState::Failed, "interrupted"));
         assert!(error.message.contains("node 9"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_request_of_an_earlier_daemon_was_accepted_when_it_was_and_its_time_goes_on() {
+        let control = control();
+        let spec = r#"{"inputs": {"files": ["/a"]}, "output": null,
+            "limits": {"deadline_ms": 3600000}}"#;
+        let accepted = accepted(spec);
+        control.take_over(Earlier { accepted, is_cancelled: false, ended: None });
+        let record = control.registry.lock().find("5eb1-1").unwrap();
+        assert_eq!(record.status().accepted_unix_ms, 3_600_000);
+        let left = control.place_again(&record).unwrap().job.limits.job_time_max;
+        assert_eq!(left, Some(Duration::ZERO));
+        // As it was sent, so that a repeated one is known again.
+        assert_eq!(record.spec.limits.deadline_ms, Some(3_600_000));
     }
 }

@@ -1,7 +1,7 @@
 //! A line of the journal: a JSON object whose first field is the checksum of all that follows it.
 //!
 //! ```text
-//! {"crc":"1c291ca3","accepted":{"id":"5e1d-1","key":null,"deaths":0,"spec":{...}}}
+//! {"crc":"1c291ca3","accepted":{"id":"5e1d-1","at_unix_ms":1,...,"spec":{...}}}
 //! ```
 
 use std::borrow::Cow;
@@ -37,6 +37,8 @@ pub(crate) enum Entry<'e> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Accepted<'e> {
     pub(crate) id: String,
+    /// When, in milliseconds since 1970.
+    pub(crate) at_unix_ms: u64,
     /// Who asked for it.
     pub(crate) owner: Caller,
     /// Its idempotency key.
@@ -93,6 +95,7 @@ mod tests {
         let spec = serde_json::from_str(json).unwrap();
         Entry::Accepted(Accepted {
             id: "1-1".to_owned(),
+            at_unix_ms: 3,
             owner: Caller::User(7),
             key: None,
             deaths: 2,

@@ -26,6 +26,7 @@ fn accepted(id: &str) -> Entry<'static> {
     let spec = Cow::Owned(spec("/a"));
     Entry::Accepted(Accepted {
         id: id.to_owned(),
+        at_unix_ms: 1,
         owner: Caller::Owner,
         key: Some(format!("key {id}")),
         deaths: 0,
@@ -174,6 +175,7 @@ fn a_journal_does_not_grow_with_what_is_over() {
         let spec = Cow::Owned(spec(&format!("/{long}")));
         journal.note(&Entry::Accepted(Accepted {
             id: id.clone(),
+            at_unix_ms: 1,
             owner: Caller::Owner,
             key: None,
             deaths: 0,

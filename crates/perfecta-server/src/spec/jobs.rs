@@ -273,6 +273,12 @@ impl SearchSpec {
 }
 
 impl LimitSpec {
+    /// The same of a request that was accepted then, in milliseconds since 1970.
+    pub(crate) fn since(self, accepted_unix_ms: u64) -> Self {
+        let at = self.deadline_ms.map(|after| accepted_unix_ms.saturating_add(after));
+        Self { deadline_ms: None, deadline_unix_ms: at.or(self.deadline_unix_ms), ..self }
+    }
+
     /// How long there is from now on until the deadline, if there is one.
     fn time_left(&self) -> Result<Option<Duration>, Problem> {
         match (self.deadline_ms, self.deadline_unix_ms) {
@@ -393,6 +399,19 @@ mod tests {
         let far = time_left(8_640_000_000_000);
         assert!(far > Duration::from_secs(4_000_000_000), "{far:?}");
         assert!(far < Duration::from_secs(8_000_000_000), "{far:?}");
+    }
+
+    #[test]
+    fn what_was_accepted_before_has_had_its_time_since_then() {
+        let since = |deadline_ms, deadline_unix_ms| {
+            let limits = LimitSpec { deadline_ms, deadline_unix_ms, ..LimitSpec::default() };
+            let limits = limits.since(1_000);
+            (limits.deadline_ms, limits.deadline_unix_ms)
+        };
+        assert_eq!(since(Some(500), None), (None, Some(1_500)));
+        assert_eq!(since(Some(u64::MAX), None), (None, Some(u64::MAX)));
+        assert_eq!(since(None, Some(7)), (None, Some(7)));
+        assert_eq!(since(None, None), (None, None));
     }
 
     #[test]
