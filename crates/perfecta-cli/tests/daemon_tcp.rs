@@ -10,21 +10,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
-use daemon_harness::{Daemon, command};
+use daemon_harness::{Daemon, command, free_port, write_secret};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use support::{Place, Run};
 
 const TOKEN: &str = "correct-horse-battery-staple";
-
-/// A port that nobody had a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn write_secret(place: &Place, name: &str, content: &str) {
-    place.write(name, content.as_bytes());
-    fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).unwrap();
-}
 
 /// Authorities, and what they vouch for.
 struct Authority {

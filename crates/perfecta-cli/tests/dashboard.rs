@@ -11,11 +11,13 @@ mod daemon_harness;
 mod forward;
 mod support;
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use browser::Browser;
-use daemon_harness::{Daemon, command, endless};
-use forward::{forward, forward_with_token, socket};
+use daemon_harness::{Daemon, command, endless, free_port, write_secret};
+use forward::{forward, socket};
 use support::Place;
 
 /// Searches that take minutes in all, but each of them a moment.
@@ -331,10 +333,14 @@ fn a_lost_daemon_is_told_and_its_successor_is_found() {
 
 #[test]
 fn a_token_is_asked_for_once_and_kept_for_the_tab() {
-    let daemon = Daemon::start(Place::new(), &[]);
     let Some(mut browser) = Browser::open() else { return };
-    let address = forward_with_token(socket(&daemon.place.path("")), "very secret");
-    browser.visit(&address);
+    let place = Place::new();
+    write_secret(&place, "token", "not-to-be-guessed-by-anybody\n");
+    fs::create_dir(place.path("root")).unwrap();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let serve = ["--listen", &listen, "--token-file", "token", "--allow-root", "root"];
+    let _daemon = Daemon::start(place, &serve);
+    browser.visit(&format!("http://{listen}/"));
     let enter = |browser: &mut Browser, token: &str| {
         browser.until("document.querySelector('#token').open");
         browser.script(&format!("document.querySelector('#token-input').value = {}", json!(token)));
@@ -345,13 +351,13 @@ fn a_token_is_asked_for_once_and_kept_for_the_tab() {
     look_all_ways(&mut browser, "token");
     enter(&mut browser, "a guess");
     browser.until(&format!("{}.includes('That was not it')", text("#token-reason")));
-    enter(&mut browser, "very secret");
+    enter(&mut browser, "not-to-be-guessed-by-anybody");
     browser.until(&format!("{} === 'serving'", text("#phase")));
     browser.reload();
     browser.until(&format!("{} === 'serving'", text("#phase")));
     assert_eq!(browser.script("document.querySelector('#token').open"), Value::Bool(false));
     let address = browser.script("location.href");
-    assert!(!address.as_str().unwrap().contains("secret"));
+    assert!(!address.as_str().unwrap().contains("guessed"));
 }
 
 #[test]

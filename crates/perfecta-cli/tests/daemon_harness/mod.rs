@@ -3,8 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -12,6 +14,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{Place, Run};
+
+/// A port that nobody had a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A file that only its owner may read.
+pub fn write_secret(place: &Place, name: &str, content: &str) {
+    place.write(name, content.as_bytes());
+    fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).unwrap();
+}
 
 /// A daemon in a place of its own; it ends with the test, whatever comes.
 pub struct Daemon {
