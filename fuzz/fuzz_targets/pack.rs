@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run pack`: any bytes as a pack, see the harness for what must hold.
+//! `cargo +nightly fuzz run pack fuzz/corpus/pack fuzz/seeds/pack`: any bytes as a pack, see the harness for what must hold.
 
 #![no_main]
 

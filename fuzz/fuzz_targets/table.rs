@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run table`: any bytes as a table file, see the harness for what must hold.
+//! `cargo +nightly fuzz run table fuzz/corpus/table fuzz/seeds/table`: any bytes as a table file, see the harness for what must hold.
 
 #![no_main]
 

@@ -3,6 +3,9 @@
 #[path = "hostile/harness.rs"]
 mod harness;
 
+use std::fs;
+use std::path::Path;
+
 use perfecta_core::family::Family;
 use perfecta_core::format::pack::{PackError, PackView, PackWriter};
 use perfecta_core::format::{self, FormatError};
@@ -301,6 +304,26 @@ fn damage_anywhere_in_a_pack_is_found() {
         assert!(PackView::decode(&pack[..length]).is_err(), "{length} bytes");
     }
     assert!(PackView::decode(&[&pack[..], &[0; 64]].concat()).is_err());
+}
+
+/// What fuzzing begins with.
+fn seeds(name: &str) -> Vec<Vec<u8>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name);
+    let files = fs::read_dir(corpus).expect("there is a corpus");
+    files.map(|file| fs::read(file.expect("it is listed").path()).expect("it is read")).collect()
+}
+
+#[test]
+fn fuzzing_begins_with_tables_and_packs_of_this_version() {
+    let (tables, packs) = (seeds("table"), seeds("pack"));
+    assert!(tables.len() == 3 && packs.len() == 1);
+    for table in &tables {
+        assert!(format::decode(table).is_ok());
+    }
+    for pack in &packs {
+        let pack = PackView::decode(pack).expect("it is a pack");
+        assert!(pack.iter().all(|entry| entry.table().is_ok()) && pack.iter().count() == 2);
+    }
 }
 
 proptest! {
