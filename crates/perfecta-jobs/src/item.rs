@@ -158,6 +158,11 @@ impl Item {
         matches!(self.state, State::ReadingKeys)
     }
 
+    /// What it wrote so far.
+    pub(crate) const fn bytes_written(&self) -> u64 {
+        self.report.bytes
+    }
+
     pub(crate) const fn planned_shared(&self) -> &Arc<Planned> {
         &self.planned
     }

@@ -29,6 +29,8 @@ pub(crate) struct JobState<'a> {
     memory: MemoryBudget,
     /// Items that wait for a common sync.
     staged: Vec<StagedItem>,
+    /// What they wrote.
+    staged_bytes: u64,
     /// Items that are being synced and published.
     in_publication: usize,
     /// The pack, if all tables go into one file.
@@ -105,6 +107,10 @@ impl<'a> JobState<'a> {
     /// Items that share one sync. Every one holds a staged directory, no memory and no descriptor.
     const BATCH_ITEMS: usize = 1024;
 
+    /// What they may have written together. The disk is to be busy from early on, and never for so
+    /// long that whoever has to read waits for it.
+    const BATCH_BYTES: u64 = 8 << 20;
+
     pub(crate) fn new(work: Arc<Work<'a>>, pack: Option<PackWindow>, num_nodes: usize) -> Self {
         let num_items = u32::try_from(work.items.len());
         let num_items = num_items.expect("the entries' limit keeps items countable");
@@ -117,6 +123,7 @@ impl<'a> JobState<'a> {
             queue: ItemQueue::new(job.nodes, num_items, num_nodes),
             memory: MemoryBudget::of_job(job, &work.items),
             staged: Vec::new(),
+            staged_bytes: 0,
             in_publication: 0,
             pack,
             packed: Vec::new(),
@@ -143,6 +150,7 @@ impl<'a> JobState<'a> {
         }
         if self.batch_is_due() {
             let mut batch = std::mem::take(&mut self.staged);
+            self.staged_bytes = 0;
             self.in_publication += batch.len();
             batch.iter_mut().for_each(|staged| staged.ticket.is_in_publication = true);
             return Some(Due::Publish(batch));
@@ -245,9 +253,10 @@ impl<'a> JobState<'a> {
 
     /// Whether staged items should be published: enough of them, or nobody left to stage more.
     fn batch_is_due(&self) -> bool {
-        let waiting = self.staged.len();
+        let is_enough =
+            self.staged.len() >= Self::BATCH_ITEMS || self.staged_bytes >= Self::BATCH_BYTES;
         let is_last = self.files_in_flight() == 0 && self.queue.is_empty();
-        waiting > 0 && (waiting >= Self::BATCH_ITEMS || is_last)
+        !self.staged.is_empty() && (is_enough || is_last)
     }
 
     fn refusal(&self, planned: &Planned) -> Option<(Status, Option<ItemError>)> {
@@ -345,6 +354,7 @@ impl<'a> JobState<'a> {
         if let Some(memory) = ticket.memory.take() {
             self.memory.release(memory);
         }
+        self.staged_bytes += item.bytes_written();
         self.staged.push(StagedItem { item, ticket });
     }
 
