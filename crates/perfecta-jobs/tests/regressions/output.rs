@@ -188,3 +188,50 @@ fn b20_a_table_may_have_any_number_of_files() {
     assert_eq!(tree.len(), 301);
     assert!((0..300).all(|number| tree[Path::new(&format!("f{number}"))].len() == number));
 }
+
+/// Emits a file of so many bytes for every table.
+struct Large(usize);
+
+impl Renderer for Large {
+    fn fingerprint(&self) -> String {
+        format!("large {}", self.0)
+    }
+
+    fn render(
+        &self,
+        _facts: &Facts<'_>,
+        _table: &Table,
+        artifacts: &mut Vec<RenderedFile>,
+    ) -> Result<(), RenderError> {
+        let file = FileContent { name: "large".into(), bytes: vec![7; self.0] };
+        artifacts.push(RenderedFile { kind: "pht", file });
+        Ok(())
+    }
+
+    fn check(&self, files: &[FileContent], _keys: Option<&KeySet>) -> Result<(), ItemError> {
+        assert_eq!(files.len(), 1);
+        Ok(())
+    }
+
+    fn estimate(&self, _num_keys: u64, _width: KeyWidth, _geometry: Geometry) -> Estimate {
+        Estimate { files: 1, bytes: self.0 as u64 }
+    }
+}
+
+#[test]
+fn durable_tables_are_synced_together_up_to_eight_mebibytes() {
+    // Each batch has its tables synced, then the names of them.
+    for (bytes, batches) in [(1 << 10, 1), (5 << 20, 2), (8 << 20, 4)] {
+        let process = Process::new(4);
+        for name in ["a.keys", "b.keys", "c.keys", "d.keys"] {
+            process.write_keys(name, &keys(9, 5));
+        }
+        let renderer: Arc<dyn Renderer> = Arc::new(Large(bytes));
+        let job = written("/out", Layout::Dirs, Durability::Power);
+        let (told, _) = process.run(vec![job], &renderer, limits(1));
+        assert_eq!(told[0].report("d.keys").status, Status::Ok);
+        let history = process.machine.history();
+        let syncs = history.lines().filter(|line| line.contains("is to sync the file system of")).count();
+        assert_eq!(syncs, batches, "{bytes} bytes\n{history}");
+    }
+}
