@@ -231,7 +231,8 @@ fn durable_tables_are_synced_together_up_to_eight_mebibytes() {
         let (told, _) = process.run(vec![job], &renderer, limits(1));
         assert_eq!(told[0].report("d.keys").status, Status::Ok);
         let history = process.machine.history();
-        let syncs = history.lines().filter(|line| line.contains("is to sync the file system of")).count();
+        let syncs =
+            history.lines().filter(|line| line.contains("is to sync the file system of")).count();
         assert_eq!(syncs, batches, "{bytes} bytes\n{history}");
     }
 }
