@@ -369,9 +369,9 @@ impl Control {
             }
         }
         Ping {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
             protocol: PROTOCOL,
-            build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" }.into(),
             process: self.process,
             uptime_seconds: (SystemClock.now() - self.begun).as_secs_f64(),
             requests_outstanding: registry.num_outstanding(),

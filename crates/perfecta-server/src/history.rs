@@ -108,9 +108,9 @@ mod tests {
 
     fn load() -> Ping {
         Ping {
-            version: String::new(),
+            version: "".into(),
             protocol: 1,
-            build: String::new(),
+            build: "".into(),
             process: 1,
             uptime_seconds: 0.0,
             requests_outstanding: 0,

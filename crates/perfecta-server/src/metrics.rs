@@ -24,6 +24,7 @@ use crate::problem::ProblemKind;
 use crate::report::ErrorLine;
 use crate::wire::{PROTOCOL, Ping, RequestState, RequestStatus};
 
+type ByStatus = Family<[(&'static str, u16); 1], Counter>;
 type ByWord = Family<[(&'static str, String); 1], Counter>;
 
 /// Counts and times, told by the control thread and by workers.
@@ -31,7 +32,7 @@ type ByWord = Family<[(&'static str, String); 1], Counter>;
 pub(crate) struct Counts {
     accepted: Counter,
     ended: ByWord,
-    answers: ByWord,
+    answers: ByStatus,
     problems: ByWord,
     tables: ByWord,
     errors: ByWord,
@@ -84,7 +85,7 @@ impl Counts {
 
     /// A connection was answered.
     pub(crate) fn answered(&self, status: u16, problem: Option<ProblemKind>) {
-        count(&self.answers, "status", status.to_string());
+        self.answers.get_or_create(&[("status", status)]).inc();
         if let Some(kind) = problem {
             count(&self.problems, "type", kind.name());
         }
@@ -160,10 +161,14 @@ impl Counts {
             registry.register(name, help, family.clone());
         };
         family("requests_ended", "Requests that ended, by state", &self.ended);
-        family("answers", "Answers to connections, by HTTP status", &self.answers);
         family("problems", "Refusals, by type", &self.problems);
         family("tables", "Tables that settled, by status", &self.tables);
         family("errors", "Tables and requests that failed, by class", &self.errors);
+        registry.register(
+            "answers",
+            "Answers to connections, by HTTP status",
+            self.answers.clone(),
+        );
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(name, help, counter.clone());
         };
@@ -201,8 +206,8 @@ fn register_load(
     machine: &MachineReport,
 ) {
     let build = [
-        ("version", ping.version.clone()),
-        ("build", ping.build.clone()),
+        ("version", ping.version.to_string()),
+        ("build", ping.build.to_string()),
         ("protocol", PROTOCOL.to_string()),
         ("backend", machine.backend.clone()),
     ];

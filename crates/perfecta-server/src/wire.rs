@@ -1,5 +1,6 @@
 //! Answers of the daemon.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use perfecta_jobs::Progress;
@@ -173,11 +174,11 @@ pub struct Items {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ping {
     /// Of the program.
-    pub version: String,
+    pub version: Cow<'static, str>,
     /// Of the wire.
     pub protocol: u32,
     /// How it was built.
-    pub build: String,
+    pub build: Cow<'static, str>,
     /// Its process.
     pub process: u32,
     /// Seconds since it began.

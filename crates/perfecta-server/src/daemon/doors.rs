@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{self, Either};
 use hyper::Request;
-use hyper::body::{Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -234,6 +234,7 @@ where
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
+        biased;
         _ = connection.as_mut() => return,
         () = control.until_phase(Phase::Gone) => connection.as_mut().graceful_shutdown(),
     }
@@ -249,7 +250,11 @@ async fn ask(api: Arc<Api>, from: (Caller, Transport), mut request: Request<Inco
     let (caller, transport) = from;
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(transport);
-    api.answer(request.map(Body::new)).await
+    let body_of = |body: Incoming| match body.is_end_stream() {
+        true => Body::empty(),
+        false => Body::new(body),
+    };
+    api.answer(request.map(body_of)).await
 }
 
 /// An answer's body, which is told of as long as it is there.
