@@ -37,6 +37,7 @@ use crate::spec::{Bounds, JobSpec};
 use crate::state::{StateDirectory, StateError};
 use crate::wire::{PROTOCOL, Ping};
 
+mod attention;
 mod conduct;
 mod control;
 mod doors;
@@ -45,6 +46,7 @@ mod keep;
 mod machine_report;
 mod supervise;
 
+use self::attention::Attention;
 pub(crate) use self::conduct::{HEAD_TIME_MAX, STALL_TIME_MAX};
 use self::control::Ends;
 pub(crate) use self::doors::CONNECTION_BYTES_MAX;
@@ -265,6 +267,7 @@ pub(crate) struct Control {
     num_ended: watch::Sender<u64>,
     /// Connections so far.
     visits: watch::Sender<u64>,
+    attention: Attention,
     orders: Mutex<Option<Sender<Order>>>,
     begun: Duration,
     process: u32,
@@ -304,6 +307,7 @@ impl Control {
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
             visits: watch::Sender::new(0),
+            attention: Attention::default(),
             orders: Mutex::new(Some(orders)),
             begun: SystemClock.now(),
             process: std::process::id(),

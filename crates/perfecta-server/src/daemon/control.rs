@@ -62,6 +62,8 @@ async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends) -> io::
     let doors = Doors::new(control);
     let accepting = listeners.accept(&doors, control)?;
     tokio::spawn(history::keep(Arc::clone(control)));
+    let watched = Arc::clone(control);
+    tokio::spawn(async move { watched.attention.keep().await });
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let grace = tokio::select! {

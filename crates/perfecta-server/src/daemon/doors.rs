@@ -216,6 +216,7 @@ where
     let stream = Attended::new(stream, Arc::clone(&turns), control.access.limits.idle_max);
     let is_refused = matches!(pages, Pages::None(_));
     let service = hyper::service::service_fn(move |request| {
+        control.attention.asked();
         let answering = turns.begin();
         let answer = match &pages {
             Pages::All { api, from } => Either::Left(ask(Arc::clone(api), *from, request)),
