@@ -122,6 +122,10 @@ impl System for Host {
         rustix::fs::mkdirat(spot.directory(), spot.name(), DIRECTORY_MODE)
     }
 
+    fn scatter(&self, directory: &OwnedFd) -> Result<(), Errno> {
+        scatter(directory)
+    }
+
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
         let (from, to) = (self.spot(At::Path(from))?, self.spot(At::Path(to))?);
         match how {
@@ -252,6 +256,19 @@ fn rename_with(from: &Spot<'_>, to: &Spot<'_>, how: Rename) -> Result<(), Errno>
 
 #[cfg(not(target_os = "linux"))]
 fn rename_with(_from: &Spot<'_>, _to: &Spot<'_>, _how: Rename) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
+/// ext4 places the directories in one with this flag like those in its root: each where there is room,
+/// instead of near its parent.
+#[cfg(target_os = "linux")]
+fn scatter(directory: &OwnedFd) -> Result<(), Errno> {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    ioctl_setflags(directory, ioctl_getflags(directory)? | IFlags::TOPDIR)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn scatter(_directory: &OwnedFd) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }
 

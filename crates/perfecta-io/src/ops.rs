@@ -97,6 +97,9 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
         Op::Resolve { path } => finish(list::resolve(system, &path).map(Payload::Path)),
         Op::ListDirectory { path } => finish(list::directory(system, &path).map(Payload::Names)),
         Op::MakeDirectories { path } => done(write::make_directories(system, &path)),
+        Op::MakeDirectoriesApart { parent, names } => {
+            done(write::make_directories_apart(system, &parent, &names))
+        }
         Op::WriteFile { directory, file } => done(write::file(system, &directory, &file)),
         Op::Publish { staged, target, replace } => {
             done(publish::publish(system, &staged, &target, replace))

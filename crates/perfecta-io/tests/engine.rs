@@ -298,6 +298,23 @@ fn missing_directories_are_made_and_files_in_their_way_are_errors() {
     });
 }
 
+#[test]
+fn directories_are_made_apart_in_an_order_and_a_name_that_is_taken_is_an_error() {
+    for_every_backend(|engine, world| {
+        let root = world.root();
+        world.write("taken", b"");
+        let names = ["a", "taken", "b"].map(Into::into).to_vec();
+        let op = Op::MakeDirectoriesApart { parent: root.to_owned(), names };
+        let error = call(engine, op).unwrap_err();
+        assert!(error.is_present(), "{error}");
+        assert_eq!(error.path, root.join("taken"));
+        assert_eq!(world.inspect("a"), Some(EntryKind::Directory));
+        assert_eq!(world.inspect("b"), None);
+        let missing = Op::MakeDirectoriesApart { parent: root.join("none"), names: Vec::new() };
+        assert!(call(engine, missing).unwrap_err().is_absent());
+    });
+}
+
 /// Files that are on their device, so that they can be evicted and be there alone.
 fn files_on_device(world: &dyn World, directory: &str, count: usize, bytes: usize) -> Vec<PathBuf> {
     world.make_directories(directory);

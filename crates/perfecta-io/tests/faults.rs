@@ -108,6 +108,11 @@ fn an_error_of_any_call_is_told_with_its_path_and_number_and_never_twice() {
     let faults = [ENOSPC, EIO, EMFILE, ENOMEM].map(Fault::Errno);
     for_every_call(1, &faults, |case, fault, hit, run| {
         let Fault::Errno(errno) = fault else { unreachable!("only errors are drawn") };
+        if hit.name == "scatter" {
+            // Asked for speed alone.
+            let payload = run.outcome.expect("nothing that is needed failed");
+            return assert!((case.is_done)(payload, run.world.as_ref()), "{hit}");
+        }
         let said = |error: &IoError| {
             assert_eq!(error.errno(), Some(errno), "{}, {fault:?} at {hit}", case.name);
             let is_near = hit.path.starts_with(&error.path) || error.path.starts_with(&hit.path);

@@ -30,7 +30,7 @@ mod tests;
 
 use std::fmt;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use perfecta_core::key::KeySet;
@@ -51,6 +51,8 @@ use crate::schedule::Planned;
 pub(crate) struct Item {
     planned: Arc<Planned>,
     position: u32,
+    /// Who began it.
+    worker: usize,
     state: State,
     report: ItemReport,
 }
@@ -122,7 +124,7 @@ impl Item {
     pub(crate) fn new(planned: Arc<Planned>, position: u32) -> Self {
         let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
         let report = ItemReport::new(keys_file, identifier, Status::Ok);
-        Self { planned, position, state: State::Queued, report }
+        Self { planned, position, worker: 0, state: State::Queued, report }
     }
 
     pub(crate) const fn position(&self) -> u32 {
@@ -192,7 +194,10 @@ impl Item {
                 workspace.buffer = buffer.unwrap_or_default();
                 self.abandon(state, Status::Cancelled, world)
             }
-            (State::Queued, ItemEvent::Started) => self.read_keys(world, workspace),
+            (State::Queued, ItemEvent::Started) => {
+                self.worker = workspace.worker;
+                self.read_keys(world, workspace)
+            }
             (State::ReadingKeys, ItemEvent::Completed(outcome)) => {
                 self.keys_read(outcome, world, workspace)
             }
@@ -266,6 +271,10 @@ impl Item {
 
     fn staged_path(&self, world: &World<'_>) -> PathBuf {
         let publication = world.publication().expect("only what is written is staged");
-        publication.stage.join(self.position.to_string())
+        self.room(publication).join(self.position.to_string())
+    }
+
+    fn room<'w>(&self, publication: &'w Publication<'_>) -> &'w Path {
+        &publication.rooms[self.worker % publication.rooms.len()]
     }
 }

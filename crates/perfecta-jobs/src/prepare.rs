@@ -56,18 +56,18 @@ pub(crate) fn prepare<'a>(
     let Request { job, renderer, cancel, observer, on_end } = request;
     let engines = session.runtime.engines;
     let num_nodes = engines.num_nodes().get();
-    let workers = 0..session.limits.workers.get();
-    let staffed: BTreeSet<usize> = workers.map(|worker| engines.node_of(worker)).collect();
+    let num_workers = session.limits.workers.get();
+    let staffed: BTreeSet<usize> = (0..num_workers).map(|worker| engines.node_of(worker)).collect();
     let laid = check(&job, &staffed)
         .and_then(|()| plan_items(&job, engine))
-        .and_then(|items| Ok((lay_ground(engine, &job, &items)?, items)));
+        .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
             let renderer =
                 renderer.clone().ok_or(JobError::Unsupported("writing without a renderer"))?;
             let options_blake3 = options_digest(&job, &renderer.fingerprint());
-            let (output, stage) = (output.clone(), stage.path.clone());
-            Ok(Target::Dirs(Publication { output, renderer, stage, options_blake3 }))
+            let (output, rooms) = (output.clone(), stage.rooms.clone());
+            Ok(Target::Dirs(Publication { output, renderer, rooms, options_blake3 }))
         }
         (Some(_), Some(_)) if ground.unchanged.is_none() => Ok(Target::Pack),
         _ => Ok(Target::Memory),
@@ -120,10 +120,20 @@ fn check(job: &Job, staffed: &BTreeSet<usize>) -> Result<(), JobError> {
 }
 
 /// Opens the output of a job, if it has one.
-fn lay_ground(engine: &mut dyn Engine, job: &Job, items: &[Planned]) -> Result<Ground, JobError> {
+fn lay_ground(
+    engine: &mut dyn Engine,
+    job: &Job,
+    items: &[Planned],
+    num_workers: usize,
+) -> Result<Ground, JobError> {
     let Some(output) = &job.output else { return Ok(Ground::default()) };
     let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-    let stage = stage::open(engine, &output.directory, process).map_err(JobError::Output)?;
+    let num_rooms = match output.layout {
+        Layout::Dirs => items.len().min(num_workers),
+        Layout::Packed => 0,
+    };
+    let stage = stage::open(engine, &output.directory, process, num_rooms);
+    let stage = stage.map_err(JobError::Output)?;
     match lay_on_stage(engine, job, output, items, &stage) {
         Ok(ground) => Ok(Ground { stage: Some(stage), ..ground }),
         Err(error) => {

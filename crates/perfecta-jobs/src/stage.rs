@@ -1,9 +1,12 @@
 //! The staging directory of a run, and the sweep of those that dead runs left.
 //!
 //! `OUT/.perfecta-stage-<process>-<n>/` holds a file `lock`, locked as long as the run lives, and
-//! one directory for each item that is staged. Who removes a stage has locked its file first, so a
-//! stage of a living run is never taken for a dead one.
+//! rooms, in which items are staged, each in a directory of its own. Who removes a stage has locked
+//! its file first, so a stage of a living run is never taken for a dead one.
+//!
+//! Workers that make files in one directory wait for each other there, so each has its own room.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use perfecta_io::{Engine, Held, IoError, IoErrorKind, Op, Operation};
@@ -14,6 +17,8 @@ use crate::places::{STAGE_LOCK, STAGE_PREFIX};
 /// A run's staging directory.
 pub(crate) struct Stage {
     pub(crate) path: PathBuf,
+    /// Where items are staged.
+    pub(crate) rooms: Vec<PathBuf>,
     lock: Held,
 }
 
@@ -21,16 +26,38 @@ pub(crate) struct Stage {
 const NAMES_MAX: u32 = 1000;
 
 /// Makes the output directory, sweeps the stages of dead runs, and opens one for `process`.
-pub(crate) fn open(engine: &mut dyn Engine, output: &Path, process: u32) -> Result<Stage, IoError> {
+pub(crate) fn open(
+    engine: &mut dyn Engine,
+    output: &Path,
+    process: u32,
+    num_rooms: usize,
+) -> Result<Stage, IoError> {
     call(engine, Op::MakeDirectories { path: output.to_owned() })?;
     sweep(engine, output)?;
     for number in 0..NAMES_MAX {
         let path = output.join(format!("{STAGE_PREFIX}{process}-{number}"));
         if let Some(lock) = claim(engine, &path)? {
-            return Ok(Stage { path, lock });
+            return furnish(engine, Stage { path, rooms: Vec::new(), lock }, num_rooms);
         }
     }
     Err(IoError::new(Operation::Lock, output, IoErrorKind::Locked))
+}
+
+/// Makes the rooms of a stage.
+fn furnish(engine: &mut dyn Engine, stage: Stage, num_rooms: usize) -> Result<Stage, IoError> {
+    if num_rooms == 0 {
+        return Ok(stage);
+    }
+    let names: Vec<OsString> = (0..num_rooms).map(|room| room.to_string().into()).collect();
+    let rooms = names.iter().map(|name| stage.path.join(name)).collect();
+    match call(engine, Op::MakeDirectoriesApart { parent: stage.path.clone(), names }) {
+        Ok(_) => Ok(Stage { rooms, ..stage }),
+        Err(error) => {
+            // The next run sweeps it if it cannot be removed now.
+            let _ = stage.close(engine);
+            Err(error)
+        }
+    }
 }
 
 /// Makes a stage and locks it; `None` if the name is taken, or somebody swept it meanwhile.
@@ -88,7 +115,7 @@ fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
 impl Stage {
     /// Removes the stage with all that items left in it, then gives up the lock.
     pub(crate) fn close(self, engine: &mut dyn Engine) -> Result<(), IoError> {
-        let Self { path, lock } = self;
+        let Self { path, rooms: _, lock } = self;
         let mut remove = || call(engine, Op::RemoveTree { path: path.clone() }).map(drop);
         remove().or_else(|_| {
             // Perhaps the lock's own open file is what was missing. Whoever sweeps the stage

@@ -132,7 +132,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             leading: VecDeque::new(),
             helping: None,
             num_reading: 0,
-            workspace: Workspace::default(),
+            workspace: Workspace { worker: number, ..Workspace::default() },
         }
     }
 

@@ -162,6 +162,10 @@ impl<S: System> System for Faulty<S> {
         self.call("make directory", &at.path(), || self.system.make_directory(at.inner()))
     }
 
+    fn scatter(&self, directory: &Self::File) -> Result<(), Errno> {
+        self.call("scatter", &directory.path, || self.system.scatter(&directory.file))
+    }
+
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
         let name = match how {
             Rename::Plain => "rename to",

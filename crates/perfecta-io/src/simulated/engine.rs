@@ -156,6 +156,7 @@ fn subject(op: &Op) -> (Operation, PathBuf) {
         Op::ListTree { root: path, .. } | Op::ListDirectory { path } => (Operation::List, path),
         Op::Inspect { path } | Op::Resolve { path } => (Operation::Inspect, path),
         Op::MakeDirectories { path } => (Operation::MakeDirectory, path),
+        Op::MakeDirectoriesApart { parent, .. } => (Operation::MakeDirectory, parent),
         Op::WriteDirectory { parent, name, .. } => return (Operation::Write, parent.join(name)),
         Op::WriteFile { directory, file } => return (Operation::Write, directory.join(&file.name)),
         Op::Append { path, .. } => (Operation::Write, path),

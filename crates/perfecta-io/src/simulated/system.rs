@@ -144,6 +144,10 @@ impl System for SimulatedSystem {
         disk.make_directory(place).map(drop)
     }
 
+    fn scatter(&self, _directory: &OpenFile) -> Result<(), Errno> {
+        Err(Errno::NOTTY)
+    }
+
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {
         let disk = &mut self.state()?.disk;
         let from = disk.walk(ROOT, from, Links::Refuse)?;

@@ -113,7 +113,7 @@ pub(crate) fn reading_cases() -> [Case; 8] {
     ]
 }
 
-pub(crate) fn writing_cases() -> [Case; 10] {
+pub(crate) fn writing_cases() -> [Case; 11] {
     [
         Case {
             name: "make directories",
@@ -127,6 +127,16 @@ pub(crate) fn writing_cases() -> [Case; 10] {
                 Op::WriteDirectory { parent, name: "d".into(), files: two_files() }
             },
             is_done: |payload, world| payload.into_files() == two_files() && has_two_files(world),
+        },
+        Case {
+            name: "make directories apart",
+            prepare: |_, world| {
+                let (parent, names) = (world.root().to_owned(), vec!["a".into(), "b".into()]);
+                Op::MakeDirectoriesApart { parent, names }
+            },
+            is_done: |_, world| {
+                ["a", "b"].iter().all(|name| world.inspect(name) == Some(EntryKind::Directory))
+            },
         },
         Case {
             name: "write a file",

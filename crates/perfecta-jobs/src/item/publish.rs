@@ -24,7 +24,7 @@ impl Item {
         let Bundle { files, replace } = bundle;
         self.state = State::Staging(replace);
         Effect::Submit(Op::WriteDirectory {
-            parent: publication.stage.clone(),
+            parent: self.room(publication).to_owned(),
             name: self.position.to_string().into(),
             files,
         })

@@ -20,6 +20,9 @@ use crate::schedule;
 
 const KEYS: [u32; 3] = [2, 3, 5];
 
+/// Of the fourth worker, where there are two rooms.
+const STAGED: &str = "out/stage/1/7";
+
 /// What is done to an item at one of its steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Blow {
@@ -42,12 +45,19 @@ impl Script {
             // ENOENT
             Op::ReadDirectory { path, .. } => ("compare", Err(failure(&path, 2))),
             Op::MakeDirectories { .. } => ("make parent", Ok(Payload::Done)),
-            Op::WriteDirectory { files, .. } => {
+            Op::WriteDirectory { parent, name, files } => {
+                assert_eq!(parent.join(name), Path::new(STAGED));
                 assert_eq!(files.last().unwrap().name, "manifest.json");
                 ("stage", Ok(Payload::Files(files)))
             }
-            Op::Publish { .. } => ("publish", Ok(Payload::Done)),
-            Op::RemoveTree { .. } => ("remove", Ok(Payload::Done)),
+            Op::Publish { staged, .. } => {
+                assert_eq!(staged, Path::new(STAGED));
+                ("publish", Ok(Payload::Done))
+            }
+            Op::RemoveTree { path } => {
+                assert_eq!(path, Path::new(STAGED));
+                ("remove", Ok(Payload::Done))
+            }
             op => panic!("an item does not submit {op:?}"),
         };
         self.ops.push(name);
@@ -67,13 +77,13 @@ fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'sta
     let entry = Entry { path: "below/a.keys".into(), kind: EntryKind::File { bytes: 12 } };
     let planned = schedule::plan(&job, vec![entry]).remove(0);
     let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
-    let stage = "out/stage".into();
+    let rooms = vec!["out/stage/0".into(), "out/stage/1".into()];
     let publication =
-        Publication { output, renderer: Arc::new(renderer), stage, options_blake3: [7; 32] };
+        Publication { output, renderer: Arc::new(renderer), rooms, options_blake3: [7; 32] };
     let world = World { job: Arc::new(job.clone()), target: Target::Dirs(publication) };
-    let mut workspace = Workspace::default();
+    let mut workspace = Workspace { worker: 3, ..Workspace::default() };
     let mut script = Script { ops: Vec::new() };
-    let mut item = Item::new(Arc::new(planned), 0);
+    let mut item = Item::new(Arc::new(planned), 7);
     let mut event = ItemEvent::Started;
     for step in 0.. {
         let effect = item.on(event, &world, &mut workspace);
@@ -92,7 +102,11 @@ fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'sta
                 assert!(bytes > 1000);
                 ItemEvent::Allowed
             }
-            Effect::AwaitStageSync => ItemEvent::StagesSynced,
+            Effect::AwaitStageSync => {
+                // Whoever has the batch goes on.
+                workspace.worker = 0;
+                ItemEvent::StagesSynced
+            }
             Effect::AwaitNameSync => ItemEvent::NamesSynced,
             Effect::Deliver(table) => panic!("nobody packs {table:?}"),
         };

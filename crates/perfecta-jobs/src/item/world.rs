@@ -42,15 +42,17 @@ impl<'a> World<'a> {
 pub(crate) struct Publication<'a> {
     pub(crate) output: Output,
     pub(crate) renderer: Arc<dyn Renderer + 'a>,
-    /// The run's staging directory.
-    pub(crate) stage: PathBuf,
+    /// Where items are staged: for each worker one, as far as they go.
+    pub(crate) rooms: Vec<PathBuf>,
     /// Hash of everything but the keys that shapes the bytes.
     pub(crate) options_blake3: manifest::Digest,
 }
 
-/// Memory that goes from item to item of one worker.
+/// What goes from item to item of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
+    /// Which worker it is.
+    pub(crate) worker: usize,
     /// For key files.
     pub(crate) buffer: Buffer,
 }
