@@ -19,7 +19,10 @@ use perfecta_jobs::{
     SystemClock, run,
 };
 use rustix::fd::AsFd;
-use rustix::fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with};
+use rustix::fs::{
+    IFlags, Mode, OFlags, RenameFlags, ioctl_getflags, ioctl_setflags, mkdirat, openat,
+    renameat_with,
+};
 
 /// Makes the tree at a place.
 type Contest<'a> = &'a dyn Fn(&Path);
@@ -38,14 +41,15 @@ fn main() {
     let tree = read_tree(&first);
     println!("{} directories, {} files, {threads} threads", tree.len(), num_files(&tree));
     let dealt = |place: &Path, finish| create(&tree, place, threads.get(), Share::Dealt, finish);
-    let contestants: [(&str, Contest<'_>); 8] = [
+    let contestants: [(&str, Contest<'_>); 9] = [
         ("bare, 1 thread", &|place| create(&tree, place, 1, Share::Dealt, Finish::Close)),
         ("bare, dealt out", &|place| dealt(place, Finish::Close)),
         ("bare, in parts", &|place| {
             create(&tree, place, threads.get(), Share::Parts, Finish::Close);
         }),
         ("bare, renamed", &|place| dealt(place, Finish::Rename)),
-        ("and read back", &|place| dealt(place, Finish::ReadBackAndRename)),
+        ("from rooms apart", &|place| dealt(place, Finish::RenameFromRoom)),
+        ("and read back", &|place| dealt(place, Finish::ReadBackAndRenameFromRoom)),
         ("solving alone", &|_| bulk_solve(keys, threads)),
         ("perfecta", &|place| bulk_create(keys, place, threads, Durability::Process)),
         ("perfecta, durable", &|place| bulk_create(keys, place, threads, Durability::Power)),
@@ -184,8 +188,10 @@ enum Finish {
     Close,
     /// It was made in a stage and is renamed into its place.
     Rename,
+    /// The same, and each thread has a stage of its own, apart from the others on the device.
+    RenameFromRoom,
     /// Each file is read back by the descriptor that wrote it, too.
-    ReadBackAndRename,
+    ReadBackAndRenameFromRoom,
 }
 
 /// Creates the tree by the fewest calls: mkdir, openat of the directory; openat, write, close of
@@ -193,6 +199,7 @@ enum Finish {
 fn create(tree: &[Directory], place: &Path, threads: usize, share: Share, finish: Finish) {
     std::fs::create_dir(place).expect("the place is new");
     std::fs::create_dir(place.join(STAGE)).expect("the place is new");
+    make_rooms(&place.join(ROOMS), threads);
     for parent in parents(tree) {
         std::fs::create_dir_all(place.join(parent)).expect("it can be made");
     }
@@ -208,11 +215,20 @@ fn create(tree: &[Directory], place: &Path, threads: usize, share: Share, finish
                     Share::Parts => (thread * part, 1, part),
                 };
                 let mine = tree.iter().enumerate().skip(skipped).step_by(step).take(taken);
+                let (stage, room) = (Path::new(STAGE), &room(thread));
                 for (number, directory) in mine {
+                    let number = number.to_string();
                     match finish {
                         Finish::Close => create_directory(root, &directory.path, directory, false),
-                        Finish::Rename => create_staged(root, number, directory, false),
-                        Finish::ReadBackAndRename => create_staged(root, number, directory, true),
+                        Finish::Rename => {
+                            create_staged(root, &stage.join(number), directory, false);
+                        }
+                        Finish::RenameFromRoom => {
+                            create_staged(root, &room.join(number), directory, false);
+                        }
+                        Finish::ReadBackAndRenameFromRoom => {
+                            create_staged(root, &room.join(number), directory, true);
+                        }
                     }
                 }
             });
@@ -231,11 +247,28 @@ fn parents(tree: &[Directory]) -> Vec<&Path> {
 /// Where directories are made that are renamed afterwards.
 const STAGE: &str = ".stage";
 
-fn create_staged(root: &impl AsFd, number: usize, directory: &Directory, read_back: bool) {
-    let stage = Path::new(STAGE).join(number.to_string());
-    create_directory(root, &stage, directory, read_back);
+/// Where each thread has a directory for that.
+const ROOMS: &str = ".rooms";
+
+fn room(thread: usize) -> PathBuf {
+    Path::new(ROOMS).join(thread.to_string())
+}
+
+fn make_rooms(rooms: &Path, threads: usize) {
+    std::fs::create_dir(rooms).expect("the place is new");
+    let opened = std::fs::File::open(rooms).expect("it was just made");
+    // A file system that does not know it is asked in vain.
+    let _ =
+        ioctl_getflags(&opened).and_then(|flags| ioctl_setflags(&opened, flags | IFlags::TOPDIR));
+    for thread in 0..threads {
+        std::fs::create_dir(rooms.join(thread.to_string())).expect("the place is new");
+    }
+}
+
+fn create_staged(root: &impl AsFd, staged: &Path, directory: &Directory, read_back: bool) {
+    create_directory(root, staged, directory, read_back);
     let flags = RenameFlags::NOREPLACE;
-    renameat_with(root, &stage, root, &directory.path, flags).expect("the name is free");
+    renameat_with(root, staged, root, &directory.path, flags).expect("the name is free");
 }
 
 fn create_directory(root: &impl AsFd, path: &Path, directory: &Directory, read_back: bool) {
