@@ -1,6 +1,8 @@
 //! From any file name to an identifier that every language takes.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// A name for a table in source code: `[A-Za-z][A-Za-z0-9_]*`, at most [`Identifier::LEN_MAX`]
 /// bytes, no keyword of a language that perfecta emits, no two underscores in a row and none at
@@ -113,9 +115,15 @@ fn without_key_extension(name: &[u8]) -> &[u8] {
 }
 
 fn joined_words(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
     let words = name.split(|byte| !byte.is_ascii_alphanumeric());
-    let words = words.filter(|word| !word.is_empty());
-    words.map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join("_")
+    for word in words.filter(|word| !word.is_empty()) {
+        if !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(word.iter().copied().map(char::from));
+    }
+    text
 }
 
 /// FNV-1a of 64 bits, folded to 32: tells apart names that lose their letters.
@@ -127,8 +135,9 @@ fn short_hash(name: &[u8]) -> u32 {
 }
 
 fn is_reserved(text: &str) -> bool {
-    let folded = text.to_ascii_lowercase();
-    RESERVED.iter().any(|list| list.split_ascii_whitespace().any(|word| word == folded))
+    static WORDS: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| RESERVED.iter().flat_map(|list| list.split_ascii_whitespace()).collect());
+    WORDS.contains(text.to_ascii_lowercase().as_str())
 }
 
 /// Words that a table must not have as its name, in lower case.
