@@ -110,6 +110,6 @@ mod tests {
     fn after_a_burst_of_questions_it_waits_for_more_and_then_sleeps() {
         let times = wakefulness(10);
         let num_awake = times.iter().filter(|time| **time >= WATCH_TIME_MAX * 9 / 10).count();
-        assert!(num_awake >= times.len() / 2, "{times:?}");
+        assert!(num_awake >= times.len() / 4, "{times:?}");
     }
 }
