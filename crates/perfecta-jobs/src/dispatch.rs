@@ -263,11 +263,30 @@ impl<'a> Dispatcher<'a> {
         Assignment::Wait(self.next_timer())
     }
 
+    /// What a worker that leads hard searches does besides: it helps with no other.
+    pub(crate) fn assign_beside_searches(
+        &mut self,
+        now: Duration,
+        may_begin: Option<usize>,
+    ) -> Option<Assignment<'a>> {
+        self.now = self.now.max(now);
+        if self.is_broken {
+            return Some(Assignment::BreakOff);
+        }
+        let assignment = self.find_but_help(may_begin)?;
+        self.rouse();
+        Some(assignment)
+    }
+
     fn next_timer(&self) -> Option<Duration> {
         self.jobs.values().filter_map(|active| active.state.board.next_more()).min()
     }
 
     fn find(&mut self, may_begin: Option<usize>) -> Option<Assignment<'a>> {
+        self.find_but_help(may_begin).or_else(|| self.find_help())
+    }
+
+    fn find_but_help(&mut self, may_begin: Option<usize>) -> Option<Assignment<'a>> {
         if let Some(due) = self.find_due() {
             return Some(due);
         }
@@ -275,12 +294,7 @@ impl<'a> Dispatcher<'a> {
             self.jobs_away += 1;
             return self.requested.pop_front().map(Assignment::Prepare);
         }
-        if let Some(node) = may_begin
-            && let Some(begun) = self.find_item(node)
-        {
-            return Some(begun);
-        }
-        self.find_help()
+        self.find_item(may_begin?)
     }
 
     /// What is due before anything begins.

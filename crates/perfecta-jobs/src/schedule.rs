@@ -186,15 +186,17 @@ pub(crate) struct MemoryBudget {
 pub(crate) struct Reservation(u64);
 
 impl MemoryBudget {
-    /// What a job of small sets may have in flight, however many threads it has.
+    /// What small sets may have in flight, however many threads there are, and also while every CPU
+    /// has the largest at work.
     const SHARED_BYTES: u64 = 48 << 20;
 
     /// The budget of a job: what its limits allow, but no more than that every CPU has the largest
-    /// item at work, or a fixed sum where that is less.
+    /// item at work, and small ones beside.
     pub(crate) fn of_job(job: &Job, items: &[Arc<Planned>]) -> Self {
         let begun = items.iter().filter(|item| item.refusal.is_none());
         let largest = begun.map(|item| item.memory_bytes(job)).max().unwrap_or(0);
-        let useful = largest.saturating_mul(job.limits.cpus.get() as u64).max(Self::SHARED_BYTES);
+        let at_work = largest.saturating_mul(job.limits.cpus.get() as u64);
+        let useful = at_work.saturating_add(Self::SHARED_BYTES);
         Self::new(job.limits.memory_bytes_max.min(useful))
     }
 
@@ -324,9 +326,9 @@ mod tests {
             let budget = MemoryBudget::of_job(&job, &items);
             assert_eq!(budget.limit, expected(items[0].memory_bytes(&job)));
         };
-        check(1 << 10, 2, |_| MemoryBudget::SHARED_BYTES);
-        check(64 << 20, 2, |largest| 2 * largest);
-        check(64 << 20, 1, |largest| largest);
+        check(1 << 10, 2, |largest| 2 * largest + MemoryBudget::SHARED_BYTES);
+        check(64 << 20, 2, |largest| 2 * largest + MemoryBudget::SHARED_BYTES);
+        check(64 << 20, 1, |largest| largest + MemoryBudget::SHARED_BYTES);
         check(64 << 20, 64, |_| 8 << 30);
     }
 

@@ -28,6 +28,7 @@ use crate::render::Renderer;
 use crate::runtime::{CancelFlag, EngineSource};
 use crate::sleepers::Sleeper;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::watch::{Stuck, Tracer, Watch};
 use crate::work::{JobId, Work};
 
@@ -108,6 +109,8 @@ pub struct Session<'a> {
     /// Every worker.
     pub(crate) workers: Arc<WakerSet>,
     next_id: Mutex<u64>,
+    /// Workers that lead hard searches.
+    num_leaders: AtomicUsize,
 }
 
 /// Wakers that are used together.
@@ -140,6 +143,7 @@ impl<'a> Session<'a> {
             workers: Arc::default(),
             watch: Watch::new(limits.workers.get()),
             next_id: Mutex::new(0),
+            num_leaders: AtomicUsize::new(0),
         }
     }
 
@@ -213,6 +217,30 @@ impl<'a> Session<'a> {
     ) -> Assignment<'a> {
         let now = self.now();
         self.dispatcher.lock().assign(now, number, sleeper, may_begin)
+    }
+
+    /// What there is for a worker that leads hard searches, if anything.
+    pub(crate) fn assignment_beside_searches(
+        &self,
+        may_begin: Option<usize>,
+    ) -> Option<Assignment<'a>> {
+        let now = self.now();
+        self.dispatcher.lock().assign_beside_searches(now, may_begin)
+    }
+
+    /// A worker leads a hard search from now on, and did not before.
+    pub(crate) fn leads(&self) {
+        self.num_leaders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker leads no hard search any more.
+    pub(crate) fn leads_no_more(&self) {
+        self.num_leaders.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every worker leads a hard search.
+    pub(crate) fn all_lead(&self) -> bool {
+        self.num_leaders.load(Ordering::Relaxed) == self.limits.workers.get()
     }
 
     /// An item for a worker of `node` that has other things to do as well.

@@ -6,6 +6,8 @@
 //!            an assignment: begin, publish, append, prepare, close, help (the next step)    or  Idle
 //! ```
 //!
+//! While every worker leads a hard search, leading and the rest have the same time each.
+//!
 //! No step waits: what is not done at once is in flight with the engine, and [`Worker::wait`] is the
 //! only place where its thread sleeps.
 
@@ -13,6 +15,7 @@ mod batch;
 mod chunk;
 mod search;
 mod slots;
+mod turns;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -28,6 +31,7 @@ use self::batch::Batch;
 use self::chunk::ChunkInHand;
 use self::search::Leading;
 use self::slots::Slots;
+use self::turns::Turns;
 use crate::activity;
 use crate::board::Help;
 use crate::dispatch::Assignment;
@@ -58,6 +62,8 @@ pub struct Worker<'s, 'a> {
     ready: VecDeque<usize>,
     /// Slots of hard searches.
     leading: VecDeque<usize>,
+    /// Whose turn it is, these or whatever else there is.
+    turns: Turns,
     /// A range of somebody's search that it took.
     helping: Option<(Arc<Work<'a>>, Help<'a>)>,
     /// Items that wait for their key files.
@@ -130,6 +136,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             unbuffered: Vec::new(),
             ready: VecDeque::new(),
             leading: VecDeque::new(),
+            turns: Turns::default(),
             helping: None,
             num_reading: 0,
             workspace: Workspace { worker: number, ..Workspace::default() },
@@ -175,6 +182,9 @@ impl<'s, 'a> Worker<'s, 'a> {
             self.begin(work, taken);
             return Stepped::Worked;
         }
+        if self.shares_its_time() {
+            return self.take_turns();
+        }
         if let Some(slot) = self.ready.pop_front() {
             self.search(slot);
             return Stepped::Worked;
@@ -183,6 +193,40 @@ impl<'s, 'a> Worker<'s, 'a> {
             return Stepped::Worked;
         }
         self.take_on()
+    }
+
+    /// Whether every worker leads a hard search, so that nobody is left for anything else.
+    fn shares_its_time(&self) -> bool {
+        !self.leading.is_empty() && self.session.all_lead()
+    }
+
+    /// Leads, or does something else if that was not done for as long.
+    fn take_turns(&mut self) -> Stepped {
+        let begun = self.session.now();
+        if self.turns.is_of_searches() && self.lead() {
+            self.turns.searches_had(self.session.now() - begun);
+            return Stepped::Worked;
+        }
+        if let Some(stepped) = self.do_something_else() {
+            self.turns.others_had(self.session.now() - begun);
+            return stepped;
+        }
+        self.turns.forget();
+        if self.lead() { Stepped::Worked } else { self.take_on() }
+    }
+
+    /// Begins a search, or carries out an assignment that is not to help with somebody else's.
+    fn do_something_else(&mut self) -> Option<Stepped> {
+        if let Some(slot) = self.ready.pop_front() {
+            self.search(slot);
+            return Some(Stepped::Worked);
+        }
+        if self.is_full() {
+            return None;
+        }
+        let may_begin = self.has_room().then_some(self.node);
+        let assignment = self.session.assignment_beside_searches(may_begin)?;
+        Some(self.carry_out(assignment))
     }
 
     /// Reads that wait for a device want company, also while there is something to compute.
@@ -213,7 +257,12 @@ impl<'s, 'a> Worker<'s, 'a> {
         let may_begin = self.has_room().then_some(self.node);
         let (waker, node) = (&self.waker, self.node);
         let sleeper = || Sleeper { waker: waker.clone(), node, may_begin: may_begin.is_some() };
-        match self.session.assignment(self.number, &sleeper, may_begin) {
+        let assignment = self.session.assignment(self.number, &sleeper, may_begin);
+        self.carry_out(assignment)
+    }
+
+    fn carry_out(&mut self, assignment: Assignment<'a>) -> Stepped {
+        match assignment {
             Assignment::Begin(work, taken) => self.begin(work, taken),
             Assignment::Refuse(work, report) => self.session.tell_settled(&work, &report),
             Assignment::Publish(work, batch) => self.publish(work, batch),

@@ -8,6 +8,7 @@ use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{Limit, Search, Step, Verdict, build_table, try_range};
 
+use super::turns::Turns;
 use super::{ItemInHand, Slot, Worker, guarded};
 use crate::error::ItemError;
 use crate::event::SearchReport;
@@ -55,6 +56,10 @@ impl<'a> Worker<'_, 'a> {
                 });
                 let leading = Leading { in_hand, hard, begun };
                 self.slots.put(slot, Slot::Leading(Box::new(leading)));
+                if self.leading.is_empty() {
+                    self.session.leads();
+                    self.turns = Turns::default();
+                }
                 self.leading.push_back(slot);
             }
             Err(message) => self.settle_panicked(slot, in_hand, message),
@@ -147,16 +152,24 @@ impl<'a> Worker<'_, 'a> {
                 self.leading.push_back(slot);
             }
             Ok(Some(searched)) => {
-                let Leading { in_hand, hard, .. } = *leading;
-                self.session.change(&in_hand.work, |state| state.board.remove(&hard));
+                let in_hand = self.lead_no_more(*leading);
                 self.drive(slot, in_hand, ItemEvent::Searched(Box::new(searched)));
             }
             Err(message) => {
-                let Leading { in_hand, hard, .. } = *leading;
-                self.session.change(&in_hand.work, |state| state.board.remove(&hard));
+                let in_hand = self.lead_no_more(*leading);
                 self.settle_panicked(slot, in_hand, message);
             }
         }
+    }
+
+    /// A search that is over: nobody helps with it any more.
+    fn lead_no_more(&self, leading: Leading<'a>) -> ItemInHand<'a> {
+        let Leading { in_hand, hard, .. } = leading;
+        self.session.change(&in_hand.work, |state| state.board.remove(&hard));
+        if self.leading.is_empty() {
+            self.session.leads_no_more();
+        }
+        in_hand
     }
 
     /// Tries ranges until the search is over, or something else wants to be looked at.
@@ -164,10 +177,11 @@ impl<'a> Worker<'_, 'a> {
         let Leading { in_hand, hard, begun } = leading;
         let keys = Arc::clone(&hard.keys);
         let mut attempter = Attempter::new(keys.hashed(), scratch);
+        let mut turn_begun = None;
         let led = hard.lead(&mut attempter, &mut || {
             self.session.wake_helpers();
             self.session.tick(&in_hand.work);
-            self.has_something_else()
+            self.has_something_else() || self.turn_is_over(&mut turn_begun)
         });
         match led {
             Led::Yielded | Led::Waiting => None,
@@ -178,10 +192,20 @@ impl<'a> Worker<'_, 'a> {
         }
     }
 
-    /// Whether a completion came, or another item waits to be searched.
+    /// Whether every worker led hard searches for so long that the rest has its turn.
+    fn turn_is_over(&self, turn_begun: &mut Option<Duration>) -> bool {
+        if !self.session.all_lead() {
+            *turn_begun = None;
+            return false;
+        }
+        let now = self.session.now();
+        now - *turn_begun.get_or_insert(now) >= Turns::TURN
+    }
+
+    /// Whether a completion came, or another item waits to be searched, than the one that is led now.
     fn has_something_else(&mut self) -> bool {
         self.arrived.extend(self.engine.poll());
-        !self.arrived.is_empty() || !self.ready.is_empty() || self.leading.len() > 1
+        !self.arrived.is_empty() || !self.ready.is_empty() || !self.leading.is_empty()
     }
 }
 

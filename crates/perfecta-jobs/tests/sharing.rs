@@ -1,0 +1,97 @@
+//! Hard searches on workers that have other things to do as well.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use common::keys;
+use perfecta_core::family::Family;
+use perfecta_core::search::FamilyChoice;
+use perfecta_io::{BlockingEngine, Engine, SystemClock};
+use perfecta_jobs::{
+    CancelFlag, EngineSource, Event, Inputs, Job, Request, Runtime, Session, SessionLimits,
+    SessionRuntime, Status, Worker, run,
+};
+
+/// Keys that differ in their high bits only have one vertex under a plain product: every attempt is
+/// in vain.
+fn in_vain(input: &Path, name: &str) {
+    std::fs::write(input.join(name), keys(5000, 1 << 18)).unwrap();
+}
+
+fn job(inputs: Inputs, attempts_max: u64) -> Job {
+    let mut job = Job::new(inputs);
+    job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
+    job.search.attempts_max = attempts_max;
+    job
+}
+
+#[test]
+fn searches_in_vain_on_every_worker_stop_nothing_else() {
+    let input = tempfile::tempdir().unwrap();
+    // The largest begin first: there is one for every worker.
+    (0..3).for_each(|number| in_vain(input.path(), &format!("{number}.keys")));
+    for number in 0..50 {
+        std::fs::write(input.path().join(format!("small{number}.keys")), keys(5, 3)).unwrap();
+    }
+    for threads in 1..=3 {
+        let mut job = job(Inputs::tree(input.path()), 10_000_000);
+        job.limits.threads = threads.try_into().unwrap();
+        let mut statuses = Vec::new();
+        run(&job, &Runtime::new(None, CancelFlag::default()), &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event {
+                statuses.push(report.status);
+            }
+        })
+        .unwrap();
+        assert!(statuses[..50].iter().all(|status| *status == Status::Ok), "{statuses:?}");
+        assert!(statuses[50..].iter().all(|status| *status == Status::Failed), "{statuses:?}");
+    }
+}
+
+struct Plain;
+
+impl EngineSource for Plain {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(BlockingEngine::default())
+    }
+}
+
+#[test]
+fn two_searches_of_one_worker_take_turns() {
+    let input = tempfile::tempdir().unwrap();
+    in_vain(input.path(), "a.keys");
+    let limits = SessionLimits {
+        workers: 1.try_into().unwrap(),
+        files_in_flight_max: 2.try_into().unwrap(),
+        io_depth: 1.try_into().unwrap(),
+        memory_bytes_max: 1 << 30,
+        jobs_active_max: 2.try_into().unwrap(),
+    };
+    let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
+    let session = Session::new(runtime, limits);
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let submit = |name, attempts_max, gives_up: bool| {
+        let (ended, cancel) = (Arc::clone(&ended), CancelFlag::default());
+        session.submit(Request {
+            job: job(Inputs::Files(vec![input.path().join("a.keys")]), attempts_max),
+            renderer: None,
+            cancel: cancel.clone(),
+            observer: Box::new(move |event: &Event<'_>| {
+                if gives_up && matches!(event, Event::Searching(_)) {
+                    cancel.cancel();
+                }
+            }),
+            on_end: Box::new(move |_| ended.lock().unwrap().push(name)),
+        });
+    };
+    submit("tries often", 10_000_000, false);
+    submit("gives up when it is led", u64::MAX >> 1, true);
+    session.close();
+    Worker::new(&session, 0).work();
+    session.assert_quiet();
+    assert_eq!(*ended.lock().unwrap(), ["gives up when it is led", "tries often"]);
+}
