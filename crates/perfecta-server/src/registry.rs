@@ -1,6 +1,6 @@
 //! All requests that are kept, and how many there may be.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ pub(crate) struct Registry {
     entries: BTreeMap<u64, Entry>,
     numbers: HashMap<String, u64>,
     by_idempotency_key: HashMap<String, u64>,
-    /// Numbers of those that have not ended.
-    outstanding: BTreeSet<u64>,
+    /// Those that have not ended: all of them are looked at for every ping and every request.
+    outstanding: BTreeMap<u64, Arc<Record>>,
     /// Numbers of those that have, in the order of their ends; some may be forgotten by now.
     ended: VecDeque<u64>,
     /// What these tell of tables, together.
@@ -67,7 +67,7 @@ impl Registry {
             entries: BTreeMap::new(),
             numbers: HashMap::new(),
             by_idempotency_key: HashMap::new(),
-            outstanding: BTreeSet::new(),
+            outstanding: BTreeMap::new(),
             ended: VecDeque::new(),
             num_tables: 0,
             forgotten: Vec::new(),
@@ -124,7 +124,7 @@ impl Registry {
             self.ended.push_back(number);
             self.num_tables += record.num_tables();
         } else {
-            self.outstanding.insert(number);
+            self.outstanding.insert(number, Arc::clone(&record));
         }
         self.entries.insert(number, Entry { record, idempotency_key });
     }
@@ -138,10 +138,10 @@ impl Registry {
 
     /// Takes in that a request has ended.
     pub(crate) fn note_end(&mut self, id: &str) {
-        let number = self.numbers.get(id).copied();
-        if let Some(number) = number.filter(|number| self.outstanding.remove(number)) {
+        let number = self.numbers.get(id);
+        if let Some((number, record)) = number.and_then(|it| self.outstanding.remove_entry(it)) {
             self.ended.push_back(number);
-            self.num_tables += self.entries[&number].record.num_tables();
+            self.num_tables += record.num_tables();
         }
     }
 
@@ -204,7 +204,7 @@ impl Registry {
 
     /// Those that have not ended.
     pub(crate) fn outstanding(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.outstanding.iter().map(|number| &self.entries[number].record)
+        self.outstanding.values()
     }
 
     /// How many these are.
@@ -237,7 +237,7 @@ impl Registry {
     fn remove(&mut self, number: u64) -> Option<String> {
         let Entry { record, idempotency_key } = self.entries.remove(&number)?;
         self.numbers.remove(&record.id);
-        if !self.outstanding.remove(&number) {
+        if self.outstanding.remove(&number).is_none() {
             self.num_tables -= record.num_tables();
         }
         if let Some(key) = idempotency_key {
