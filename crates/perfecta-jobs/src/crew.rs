@@ -33,6 +33,7 @@ pub fn start_workers<'scope>(
             (Ok(_), _) => started = NonZeroUsize::new(number + 1),
             (Err(error), Some(workers)) => {
                 notice(&format!("only {workers} worker threads could be started: {error}"));
+                session.has_only(workers);
                 return Ok(workers);
             }
             (Err(error), None) => return Err(error),

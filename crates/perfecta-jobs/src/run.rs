@@ -53,18 +53,13 @@ pub fn run(
     std::thread::scope(|scope| {
         if start_workers(scope, &session, &lost, &notice).is_err() {
             // The system gives no thread: this one does all of the work.
+            session.has_only(NonZeroUsize::MIN);
             Worker::new(&session, 0).work();
         }
         ending.watch(|| {
             let next = session.end_overdue();
             for stuck in session.stuck_items(STUCK_AFTER) {
-                notice(&format!(
-                    "{}: nothing happened for {} s; worker {} has it at: {}",
-                    stuck.keys_file.display(),
-                    stuck.since.as_secs(),
-                    stuck.worker,
-                    stuck.activity
-                ));
+                notice(&stuck.to_string());
             }
             next.map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY))
         });

@@ -109,7 +109,9 @@ pub struct Session<'a> {
     /// Every worker.
     pub(crate) workers: Arc<WakerSet>,
     next_id: Mutex<u64>,
-    /// Workers that lead hard searches.
+    /// Workers that there are: fewer than was wanted where the system gives no more threads.
+    num_workers: AtomicUsize,
+    /// Those that lead hard searches.
     num_leaders: AtomicUsize,
 }
 
@@ -143,6 +145,7 @@ impl<'a> Session<'a> {
             workers: Arc::default(),
             watch: Watch::new(limits.workers.get()),
             next_id: Mutex::new(0),
+            num_workers: AtomicUsize::new(limits.workers.get()),
             num_leaders: AtomicUsize::new(0),
         }
     }
@@ -196,7 +199,7 @@ impl<'a> Session<'a> {
         self.dispatcher.lock().num_jobs()
     }
 
-    /// Items at which nothing happened for `patience`, each told once.
+    /// Items that are at the same thing for `patience`, each told once.
     pub fn stuck_items(&self, patience: Duration) -> Vec<Stuck> {
         self.watch.stuck(self.now(), patience)
     }
@@ -228,6 +231,11 @@ impl<'a> Session<'a> {
         self.dispatcher.lock().assign_beside_searches(now, may_begin)
     }
 
+    /// There are fewer workers than was wanted.
+    pub(crate) fn has_only(&self, num_workers: NonZeroUsize) {
+        self.num_workers.store(num_workers.get(), Ordering::Relaxed);
+    }
+
     /// A worker leads a hard search from now on, and did not before.
     pub(crate) fn leads(&self) {
         self.num_leaders.fetch_add(1, Ordering::Relaxed);
@@ -240,7 +248,7 @@ impl<'a> Session<'a> {
 
     /// Whether every worker leads a hard search.
     pub(crate) fn all_lead(&self) -> bool {
-        self.num_leaders.load(Ordering::Relaxed) == self.limits.workers.get()
+        self.num_leaders.load(Ordering::Relaxed) == self.num_workers.load(Ordering::Relaxed)
     }
 
     /// An item for a worker of `node` that has other things to do as well.

@@ -1,5 +1,6 @@
 //! What every worker is at, for those who watch: a watchdog that names what is stuck, and a trace.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,17 +31,26 @@ pub struct Span<'s> {
     pub ended: Duration,
 }
 
-/// An item at which nothing happened for long.
+/// An item that is at the same thing for long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
     /// The key file.
     pub keys_file: PathBuf,
-    /// What it waits for.
+    /// What it is at, or waits for.
     pub activity: &'static str,
     /// The worker that has it.
     pub worker: usize,
     /// How long.
     pub since: Duration,
+}
+
+/// A search that goes on and on is as long at one thing as a disk that does not answer.
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { keys_file, activity, worker, since } = self;
+        let (path, seconds) = (keys_file.display(), since.as_secs());
+        write!(f, "{path}: worker {worker} is still at \"{activity}\" after {seconds} s")
+    }
 }
 
 /// What every worker is at.
@@ -104,7 +114,7 @@ impl Watch {
         }
     }
 
-    /// Items at which nothing happened for `patience`, each told once.
+    /// Items that are at the same thing for `patience`, each told once.
     pub(crate) fn stuck(&self, now: Duration, patience: Duration) -> Vec<Stuck> {
         let mut stuck = Vec::new();
         for (worker, doing) in self.workers.iter().enumerate() {
@@ -133,5 +143,39 @@ impl Doing {
             let slot = self.slot;
             tracer.span(&Span { worker, slot, name, keys_file, begun: self.since, ended: now });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perfecta_emit::Identifier;
+
+    use super::*;
+    use crate::activity;
+
+    #[test]
+    fn what_is_at_one_thing_for_long_is_told_once() {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let planned = Arc::new(Planned {
+            keys_file: "in/a.keys".into(),
+            below: PathBuf::new(),
+            identifier: Identifier::of_file_name(b"a.keys"),
+            file_bytes: 4,
+            refusal: None,
+        });
+        let at = Duration::from_secs;
+        let watch = Watch::new(2);
+        let told = |now| {
+            let stuck = watch.stuck(at(now), PATIENCE);
+            stuck.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        watch.is_at(1, 7, &planned, activity::READ_KEYS, at(5), None);
+        assert!(told(34).is_empty());
+        assert_eq!(told(36), [r#"in/a.keys: worker 1 is still at "read key file" after 31 s"#]);
+        assert!(told(90).is_empty());
+        watch.is_at(1, 7, &planned, activity::SEARCH, at(100), None);
+        assert_eq!(told(130), [r#"in/a.keys: worker 1 is still at "search" after 30 s"#]);
+        watch.has_left(1, 7, at(131), None);
+        assert!(told(200).is_empty() && watch.is_quiet());
     }
 }

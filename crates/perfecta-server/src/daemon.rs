@@ -229,11 +229,7 @@ fn take_orders(
             Err(RecvTimeoutError::Disconnected) => break,
         }
         for stuck in session.stuck_items(STUCK_AFTER) {
-            let (path, seconds) = (stuck.keys_file.display(), stuck.since.as_secs());
-            let (worker, activity) = (stuck.worker, stuck.activity);
-            notice(&format!(
-                "{path}: nothing happened for {seconds} s; worker {worker}: {activity}"
-            ));
+            notice(&stuck.to_string());
         }
     }
 }
