@@ -122,7 +122,7 @@ impl System for Host {
         rustix::fs::mkdirat(spot.directory(), spot.name(), DIRECTORY_MODE)
     }
 
-    fn scatter(&self, directory: &OwnedFd) -> Result<(), Errno> {
+    fn scatter(&self, directory: &OwnedFd) -> Result<u64, Errno> {
         scatter(directory)
     }
 
@@ -262,13 +262,14 @@ fn rename_with(_from: &Spot<'_>, _to: &Spot<'_>, _how: Rename) -> Result<(), Err
 /// ext4 places the directories in one with this flag like those in its root: each where there is room,
 /// instead of near its parent.
 #[cfg(target_os = "linux")]
-fn scatter(directory: &OwnedFd) -> Result<(), Errno> {
-    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-    ioctl_setflags(directory, ioctl_getflags(directory)? | IFlags::TOPDIR)
+fn scatter(directory: &OwnedFd) -> Result<u64, Errno> {
+    use rustix::fs::{IFlags, fstatvfs, ioctl_getflags, ioctl_setflags};
+    ioctl_setflags(directory, ioctl_getflags(directory)? | IFlags::TOPDIR)?;
+    Ok(fstatvfs(directory)?.f_files)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn scatter(_directory: &OwnedFd) -> Result<(), Errno> {
+fn scatter(_directory: &OwnedFd) -> Result<u64, Errno> {
     Err(Errno::NOSYS)
 }
 

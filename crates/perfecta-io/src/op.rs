@@ -63,12 +63,16 @@ pub enum Op {
     /// Makes new directories in one, so that what is written into each lies apart on the device, if
     /// the file system knows how: who writes into one then waits less for who writes into another.
     ///
-    /// Fails if one exists; what a failure leaves behind is the caller's to remove.
+    /// Their names are numbers, given back by [`Payload::Names`]. Fails if one exists; what a failure
+    /// leaves behind, and directories that lay too near, are the caller's to remove.
     MakeDirectoriesApart {
         /// An existing directory, in which nothing else is made apart.
         parent: PathBuf,
-        /// Names of the new ones.
-        names: Vec<OsString>,
+        /// How many.
+        count: usize,
+        /// About so many files and directories will be made in each: for few of them, no great
+        /// distance is looked for.
+        files: u64,
     },
     /// Makes a new directory `name` in `parent` and writes `files` into it, in order. Each is read
     /// back and compared before the next is written.

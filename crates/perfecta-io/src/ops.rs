@@ -14,6 +14,7 @@
 mod read;
 mod write;
 
+mod apart;
 mod list;
 mod publish;
 mod sync;
@@ -97,8 +98,8 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
         Op::Resolve { path } => finish(list::resolve(system, &path).map(Payload::Path)),
         Op::ListDirectory { path } => finish(list::directory(system, &path).map(Payload::Names)),
         Op::MakeDirectories { path } => done(write::make_directories(system, &path)),
-        Op::MakeDirectoriesApart { parent, names } => {
-            done(write::make_directories_apart(system, &parent, &names))
+        Op::MakeDirectoriesApart { parent, count, files } => {
+            finish(apart::make_directories(system, &parent, count, files).map(Payload::Names))
         }
         Op::WriteFile { directory, file } => done(write::file(system, &directory, &file)),
         Op::Publish { staged, target, replace } => {

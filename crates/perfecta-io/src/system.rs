@@ -53,8 +53,9 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
     /// Makes a directory.
     fn make_directory(&self, at: At<'_, Self::File>) -> Result<(), Errno>;
 
-    /// Asks the file system to place directories that are made in this one apart from one another.
-    fn scatter(&self, directory: &Self::File) -> Result<(), Errno>;
+    /// Asks the file system to place directories that are made in this one apart from one another. The
+    /// answer is how many files it can hold: their numbers, up to that, tell where they lie.
+    fn scatter(&self, directory: &Self::File) -> Result<u64, Errno>;
 
     /// Moves what is at `from` to `to`.
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno>;

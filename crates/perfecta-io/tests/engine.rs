@@ -302,15 +302,15 @@ fn missing_directories_are_made_and_files_in_their_way_are_errors() {
 fn directories_are_made_apart_in_an_order_and_a_name_that_is_taken_is_an_error() {
     for_every_backend(|engine, world| {
         let root = world.root();
-        world.write("taken", b"");
-        let names = ["a", "taken", "b"].map(Into::into).to_vec();
-        let op = Op::MakeDirectoriesApart { parent: root.to_owned(), names };
+        world.write("1", b"");
+        let parent = root.to_owned();
+        let op = Op::MakeDirectoriesApart { parent, count: 3, files: 1_000_000 };
         let error = call(engine, op).unwrap_err();
         assert!(error.is_present(), "{error}");
-        assert_eq!(error.path, root.join("taken"));
-        assert_eq!(world.inspect("a"), Some(EntryKind::Directory));
-        assert_eq!(world.inspect("b"), None);
-        let missing = Op::MakeDirectoriesApart { parent: root.join("none"), names: Vec::new() };
+        assert_eq!(error.path, root.join("1"));
+        assert_eq!(world.inspect("0"), Some(EntryKind::Directory));
+        assert_eq!(world.inspect("2"), None);
+        let missing = Op::MakeDirectoriesApart { parent: root.join("none"), count: 0, files: 1 };
         assert!(call(engine, missing).unwrap_err().is_absent());
     });
 }

@@ -99,7 +99,7 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
         Op::Resolve { path: path.clone() },
         Op::ListDirectory { path: path.clone() },
         Op::MakeDirectories { path: path.join("made/below") },
-        Op::MakeDirectoriesApart { parent: path.clone(), names: vec!["apart".into()] },
+        Op::MakeDirectoriesApart { parent: path.clone(), count: 1, files: 1 },
         Op::WriteDirectory {
             parent: path.clone(),
             name: "written".into(),

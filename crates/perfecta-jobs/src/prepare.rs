@@ -20,7 +20,7 @@ use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
-use crate::stage::{self, Stage};
+use crate::stage::{self, Rooms, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicU64;
 use crate::work::Work;
@@ -128,11 +128,11 @@ fn lay_ground(
 ) -> Result<Ground, JobError> {
     let Some(output) = &job.output else { return Ok(Ground::default()) };
     let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-    let num_rooms = match output.layout {
-        Layout::Dirs => items.len().min(num_workers),
-        Layout::Packed => 0,
+    let rooms = match output.layout {
+        Layout::Dirs => Rooms { num_tables: items.len(), num_workers },
+        Layout::Packed => Rooms { num_tables: 0, num_workers },
     };
-    let stage = stage::open(engine, &output.directory, process, num_rooms);
+    let stage = stage::open(engine, &output.directory, process, rooms);
     let stage = stage.map_err(JobError::Output)?;
     match lay_on_stage(engine, job, output, items, &stage) {
         Ok(ground) => Ok(Ground { stage: Some(stage), ..ground }),

@@ -6,7 +6,6 @@
 //!
 //! Workers that make files in one directory wait for each other there, so each has its own room.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use perfecta_io::{Engine, Held, IoError, IoErrorKind, Op, Operation};
@@ -22,6 +21,16 @@ pub(crate) struct Stage {
     lock: Held,
 }
 
+/// What is staged in rooms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rooms {
+    pub(crate) num_tables: usize,
+    pub(crate) num_workers: usize,
+}
+
+/// About so many files a table has, its directory among them.
+const FILES_OF_TABLE: usize = 4;
+
 /// Names that are tried before it is an error.
 const NAMES_MAX: u32 = 1000;
 
@@ -30,28 +39,32 @@ pub(crate) fn open(
     engine: &mut dyn Engine,
     output: &Path,
     process: u32,
-    num_rooms: usize,
+    rooms: Rooms,
 ) -> Result<Stage, IoError> {
     call(engine, Op::MakeDirectories { path: output.to_owned() })?;
     sweep(engine, output)?;
     for number in 0..NAMES_MAX {
         let path = output.join(format!("{STAGE_PREFIX}{process}-{number}"));
         if let Some(lock) = claim(engine, &path)? {
-            return furnish(engine, Stage { path, rooms: Vec::new(), lock }, num_rooms);
+            return furnish(engine, Stage { path, rooms: Vec::new(), lock }, rooms);
         }
     }
     Err(IoError::new(Operation::Lock, output, IoErrorKind::Locked))
 }
 
-/// Makes the rooms of a stage.
-fn furnish(engine: &mut dyn Engine, stage: Stage, num_rooms: usize) -> Result<Stage, IoError> {
-    if num_rooms == 0 {
+/// Makes the rooms of a stage: one for each worker, or for each table if these are fewer.
+fn furnish(engine: &mut dyn Engine, stage: Stage, rooms: Rooms) -> Result<Stage, IoError> {
+    let Rooms { num_tables, num_workers } = rooms;
+    let count = num_tables.min(num_workers);
+    if count == 0 {
         return Ok(stage);
     }
-    let names: Vec<OsString> = (0..num_rooms).map(|room| room.to_string().into()).collect();
-    let rooms = names.iter().map(|name| stage.path.join(name)).collect();
-    match call(engine, Op::MakeDirectoriesApart { parent: stage.path.clone(), names }) {
-        Ok(_) => Ok(Stage { rooms, ..stage }),
+    let files = (num_tables.div_ceil(count) * FILES_OF_TABLE) as u64;
+    match call(engine, Op::MakeDirectoriesApart { parent: stage.path.clone(), count, files }) {
+        Ok(payload) => {
+            let rooms = payload.into_names().iter().map(|name| stage.path.join(name)).collect();
+            Ok(Stage { rooms, ..stage })
+        }
         Err(error) => {
             // The next run sweeps it if it cannot be removed now.
             let _ = stage.close(engine);

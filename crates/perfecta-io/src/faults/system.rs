@@ -162,7 +162,7 @@ impl<S: System> System for Faulty<S> {
         self.call("make directory", &at.path(), || self.system.make_directory(at.inner()))
     }
 
-    fn scatter(&self, directory: &Self::File) -> Result<(), Errno> {
+    fn scatter(&self, directory: &Self::File) -> Result<u64, Errno> {
         self.call("scatter", &directory.path, || self.system.scatter(&directory.file))
     }
 

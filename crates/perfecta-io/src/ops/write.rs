@@ -1,7 +1,7 @@
 //! New directories and files, and appending: short writes go on, nothing that exists is overwritten,
 //! and what is new is read back.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{inspect, open_directory, persist};
@@ -26,23 +26,6 @@ pub(super) fn make_directories<S: System>(system: &S, path: &Path) -> Result<(),
         Err(Errno::EXIST) => open_directory(system, At::Path(path), path, Links::Follow).map(drop),
         Err(errno) => Err(failed(errno)),
     }
-}
-
-/// Makes directories in one, apart from one another if the file system can.
-pub(super) fn make_directories_apart<S: System>(
-    system: &S,
-    parent: &Path,
-    names: &[OsString],
-) -> Result<(), IoError> {
-    let opened = open_directory(system, At::Path(parent), parent, Links::Refuse)?;
-    if names.len() > 1 {
-        // Most file systems cannot, and nothing but speed is lost.
-        let _ = persist(|| system.scatter(&opened));
-    }
-    names.iter().try_for_each(|name| {
-        persist(|| system.make_directory(At::In(&opened, Path::new(name))))
-            .map_err(|errno| IoError::system(Operation::MakeDirectory, &parent.join(name), errno))
-    })
 }
 
 /// Makes `parent/name` and writes `files` into it.

@@ -144,8 +144,9 @@ impl System for SimulatedSystem {
         disk.make_directory(place).map(drop)
     }
 
-    fn scatter(&self, _directory: &OpenFile) -> Result<(), Errno> {
-        Err(Errno::NOTTY)
+    /// Files are numbered in the order in which they are made: it takes several to be far from one.
+    fn scatter(&self, _directory: &OpenFile) -> Result<u64, Errno> {
+        Ok(40)
     }
 
     fn rename(&self, from: &Path, to: &Path, how: Rename) -> Result<(), Errno> {

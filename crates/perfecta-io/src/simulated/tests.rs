@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 mod against_host;
+mod apart;
 mod power;
 mod time;
 mod turmoil;

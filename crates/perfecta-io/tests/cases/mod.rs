@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use perfecta_io::{Buffer, Engine, Entry, EntryKind, FileContent, Op, Payload, Replace, Symlinks};
@@ -131,11 +132,15 @@ pub(crate) fn writing_cases() -> [Case; 11] {
         Case {
             name: "make directories apart",
             prepare: |_, world| {
-                let (parent, names) = (world.root().to_owned(), vec!["a".into(), "b".into()]);
-                Op::MakeDirectoriesApart { parent, names }
+                let parent = world.root().to_owned();
+                Op::MakeDirectoriesApart { parent, count: 2, files: 1_000_000 }
             },
-            is_done: |_, world| {
-                ["a", "b"].iter().all(|name| world.inspect(name) == Some(EntryKind::Directory))
+            is_done: |payload, world| {
+                let names = payload.into_names();
+                let is_there = |name: &OsString| {
+                    world.inspect(&name.to_string_lossy()) == Some(EntryKind::Directory)
+                };
+                names.len() == 2 && names[0] != names[1] && names.iter().all(is_there)
             },
         },
         Case {
