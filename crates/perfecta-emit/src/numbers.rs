@@ -13,7 +13,7 @@ use perfecta_core::geometry::ElementWidth;
 /// Numbers on one line.
 const LINE: usize = 16;
 /// Lines that are gathered before they are handed on.
-const LINES_AT_ONCE: usize = 64;
+const LINES_AT_ONCE: usize = 16;
 /// The longest number of a line: `0x`, 16 hex digits and a comma; three bytes more may be touched.
 const NUMBER_BYTES_MAX: usize = 19 + 3;
 

@@ -57,6 +57,9 @@ impl Artifacts {
     }
 }
 
+/// Most files of source code are no longer: they need not be moved to larger memory as they grow.
+const MOST_ARTIFACTS_BYTES: usize = 8 << 10;
+
 impl Renderer for Artifacts {
     fn fingerprint(&self) -> String {
         format!("{} {:?}", self.kinds, self.self_test)
@@ -74,7 +77,7 @@ impl Renderer for Artifacts {
         let description = Description::new(view, facts.identifier, facts.keys_file, keys, &encode);
         let bundle = Bundle::new(description, self.kinds.clone());
         for artifact in bundle.artifacts() {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(MOST_ARTIFACTS_BYTES);
             let name = artifact.file_name();
             artifact.render(&mut bytes).map_err(|error| RenderError {
                 artifact: name.clone(),
