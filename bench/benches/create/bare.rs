@@ -1,5 +1,6 @@
 //! Programs that have a tree in memory and do no more than they must to make it.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use perfecta_core::graph::Scratch;
@@ -89,7 +90,9 @@ impl Tree {
     ) {
         std::fs::create_dir(place).expect("the place is new");
         std::fs::create_dir(place.join(STAGE)).expect("the place is new");
-        make_rooms(&place.join(ROOMS), threads);
+        if matches!(finish, Finish::RenameFromRoom | Finish::ReadBackAndRenameFromRoom) {
+            make_rooms(&place.join(ROOMS), threads);
+        }
         for parent in parents(&self.directories) {
             std::fs::create_dir_all(place.join(parent)).expect("it can be made");
         }
@@ -187,6 +190,9 @@ fn parents(tree: &[Directory]) -> Vec<&Path> {
 /// Where directories are made that are renamed afterwards.
 const STAGE: &str = ".stage";
 
+/// So many directories are made for each room, which one of them becomes.
+const ROOM_CANDIDATES: usize = 32;
+
 /// Where each thread has a directory for that.
 const ROOMS: &str = ".rooms";
 
@@ -200,8 +206,18 @@ fn make_rooms(rooms: &Path, threads: usize) {
     // A file system that does not know it is asked in vain.
     let _ =
         ioctl_getflags(&opened).and_then(|flags| ioctl_setflags(&opened, flags | IFlags::TOPDIR));
+    let mut kept: Vec<u64> = Vec::new();
     for thread in 0..threads {
-        std::fs::create_dir(rooms.join(thread.to_string())).expect("the place is new");
+        // Where a file lies is told by its number: of some directories, one far from the others is kept.
+        let candidates = (0..ROOM_CANDIDATES).map(|candidate| {
+            let path = rooms.join(format!("{thread}-{candidate}"));
+            std::fs::create_dir(&path).expect("the place is new");
+            let place = std::fs::metadata(&path).expect("it was just made").ino();
+            (kept.iter().map(|other| other.abs_diff(place)).min(), place, path)
+        });
+        let (_, place, path) = candidates.max().expect("there are some");
+        std::fs::rename(path, rooms.join(thread.to_string())).expect("it was just made");
+        kept.push(place);
     }
 }
 

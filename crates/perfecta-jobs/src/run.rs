@@ -50,19 +50,21 @@ pub fn run(
     session.close();
     let notice = |notice: &str| observer.lock().observe(&Event::Notice(notice));
     let lost = || ending.lost();
-    std::thread::scope(|scope| {
-        if start_workers(scope, &session, &lost, &notice).is_err() {
-            // The system gives no thread: this one does all of the work.
-            session.has_only(NonZeroUsize::MIN);
-            Worker::new(&session, 0).work();
+    // Ends what is overdue, tells of what is stuck; the answer is when to look again.
+    let look = || {
+        let next = session.end_overdue();
+        for stuck in session.stuck_items(STUCK_AFTER) {
+            notice(&stuck.to_string());
         }
-        ending.watch(|| {
-            let next = session.end_overdue();
-            for stuck in session.stuck_items(STUCK_AFTER) {
-                notice(&stuck.to_string());
-            }
-            next.map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY))
-        });
+        next.map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY))
+    };
+    std::thread::scope(|scope| match start_workers(scope, &session, &lost, &notice) {
+        Ok(_) => ending.watch(look),
+        Err(error) => {
+            notice(&format!("no worker thread could be started, the main one works: {error}"));
+            session.has_only(NonZeroUsize::MIN);
+            Worker::new(&session, 0).work_and_look(look);
+        }
     });
     session.assert_quiet();
     ending.outcome()

@@ -154,6 +154,25 @@ impl<'s, 'a> Worker<'s, 'a> {
         }
     }
 
+    /// Works as [`Self::work`], for a session with nobody else to look after its jobs: calls `look`
+    /// between two steps, as soon as so much time has passed as it asked for.
+    pub fn work_and_look(&mut self, look: impl Fn() -> Duration) {
+        let mut look_at = self.session.now();
+        loop {
+            let now = self.session.now();
+            if now >= look_at {
+                look_at = now + look();
+            }
+            match self.step() {
+                Stepped::Worked => {}
+                Stepped::Idle(until) => {
+                    self.wait(Some(until.map_or(look_at, |until| until.min(look_at))));
+                }
+                Stepped::Left => break,
+            }
+        }
+    }
+
     /// Waits as [`Stepped::Idle`] says.
     pub fn wait(&mut self, until: Option<Duration>) {
         let timeout = until.map(|until| until.saturating_sub(self.session.now()));

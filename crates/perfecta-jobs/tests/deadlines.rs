@@ -38,6 +38,20 @@ impl Clock for MovedClock {
     }
 }
 
+/// A millisecond passes with every look at it.
+#[derive(Default)]
+struct TickingClock(AtomicU64);
+
+impl Clock for TickingClock {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn cpu(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
 struct Plain;
 
 impl EngineSource for Plain {
@@ -46,7 +60,7 @@ impl EngineSource for Plain {
     }
 }
 
-fn session(clock: &MovedClock) -> Session<'_> {
+fn session(clock: &dyn Clock) -> Session<'_> {
     let one = NonZeroUsize::MIN;
     let limits = SessionLimits {
         workers: one,
@@ -110,17 +124,22 @@ fn a_job_that_is_cancelled_while_it_waits_ends_at_once_and_keeps_no_deadline() {
     session.assert_quiet();
 }
 
-#[test]
-fn a_job_that_runs_past_its_deadline_is_cancelled_and_says_why() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("hopeless.keys");
+/// A job with a deadline of 5 seconds that tries in vain without end.
+fn hopeless(directory: &Path) -> Job {
+    let file = directory.join("hopeless.keys");
     let hopeless: Vec<u8> = (1..200u32).flat_map(|key| (key << 20).to_le_bytes()).collect();
     std::fs::write(&file, hopeless).unwrap();
     let family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
     let search = Plan { family, attempts_max: u64::MAX, ..Plan::default() };
+    Job { search, ..job(&file, Some(5)) }
+}
+
+#[test]
+fn a_job_that_runs_past_its_deadline_is_cancelled_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
     let clock = MovedClock::default();
     let session = session(&clock);
-    let end = submit(&session, Job { search, ..job(&file, Some(5)) }, &CancelFlag::default());
+    let end = submit(&session, hopeless(directory.path()), &CancelFlag::default());
     session.close();
     std::thread::scope(|scope| {
         scope.spawn(|| Worker::new(&session, 0).work());
@@ -130,6 +149,26 @@ fn a_job_that_runs_past_its_deadline_is_cancelled_and_says_why() {
         clock.move_to(5 * SECOND);
         assert_eq!(session.end_overdue(), None);
     });
+    let summary = end.lock().take().unwrap().unwrap();
+    assert_eq!((summary.cancelled, summary.exit_class()), (1, ExitClass::Expired));
+    session.assert_quiet();
+}
+
+#[test]
+fn a_worker_without_threads_beside_it_looks_after_deadlines_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = TickingClock::default();
+    let session = session(&clock);
+    let end = submit(&session, hopeless(directory.path()), &CancelFlag::default());
+    session.close();
+    let (looks, searches) = (AtomicU64::new(0), AtomicU64::new(0));
+    Worker::new(&session, 0).work_and_look(|| {
+        looks.fetch_add(1, Ordering::Relaxed);
+        searches.fetch_add(session.statistics().files_in_flight as u64, Ordering::Relaxed);
+        session.end_overdue().map_or(SECOND, |next| next.min(SECOND))
+    });
+    assert!(searches.into_inner() > 0, "it was looked while the search was on");
+    assert!(looks.into_inner() < 20, "not at every step, and not after its end");
     let summary = end.lock().take().unwrap().unwrap();
     assert_eq!((summary.cancelled, summary.exit_class()), (1, ExitClass::Expired));
     session.assert_quiet();
