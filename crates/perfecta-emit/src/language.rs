@@ -14,37 +14,37 @@ pub(crate) mod table_file;
 pub(crate) mod c;
 pub(crate) mod rust;
 
-use std::borrow::Cow;
 use std::io;
 
-use crate::description::{Description, LICENCE_LINES, head_lines};
+use crate::description::{Description, LICENCE, head};
 use crate::formula::CRC32C_OF_BYTE;
 use crate::numbers;
 use crate::output::Output;
 
-/// Writes the head of a file, each line after the comment sign `sign`: what the table is, `usage`,
-/// and whose the file is.
+/// Writes the head of a file, each line after the comment sign `sign`: what the table is, the lines of
+/// `usage`, and whose the file is.
 fn write_head(
     description: &Description<'_>,
     out: &mut dyn Output,
     sign: &str,
-    usage: &[Cow<'_, str>],
+    usage: &str,
 ) -> io::Result<()> {
-    let gap = [Cow::Borrowed("")];
-    let head = head_lines(description).into_iter().map(Cow::Owned);
-    let licence = LICENCE_LINES.into_iter().map(Cow::Borrowed);
-    let lines = head.chain(gap.clone()).chain(usage.iter().cloned()).chain(gap).chain(licence);
-    let mut text = String::new();
-    for line in lines {
+    /// A line without text.
+    const GAP: &str = "\n";
+    let mut text = String::with_capacity(HEAD_BYTES);
+    for line in [head(description), GAP, usage, GAP, LICENCE].into_iter().flat_map(str::lines) {
         text.push_str(sign);
         if !line.is_empty() {
             text.push(' ');
-            text.push_str(&line);
+            text.push_str(line);
         }
         text.push('\n');
     }
     out.write_all(text.as_bytes())
 }
+
+/// Few heads are longer.
+const HEAD_BYTES: usize = 2 << 10;
 
 /// Writes `template` with every `@name@` replaced by its value.
 fn write_template(out: &mut dyn Output, template: &str, values: &[(&str, &str)]) -> io::Result<()> {

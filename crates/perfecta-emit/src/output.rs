@@ -44,14 +44,12 @@ impl Output for Rendering<'_> {
         let Elements::Solved(bytes) = description.elements else {
             unreachable!("an expected table is never rendered");
         };
-        let write = |out: &mut dyn Write| {
-            let bound = description.parameters.geometry.edge_capacity();
-            numbers::write_elements(out, bytes, description.element_width(), bound)
-        };
+        let width = description.element_width();
+        let write = |out: &mut dyn Write| numbers::write_elements(out, bytes, width);
         if bytes.len() > KEPT_BYTES_MAX {
             return write(self.0);
         }
-        let text = description.elements_text.get_or_init(|| {
+        let text = description.shared.elements.get_or_init(|| {
             let mut text = Vec::with_capacity(bytes.len() * 3);
             write(&mut text).expect("memory takes it");
             text

@@ -3,7 +3,6 @@
 //! Every name begins with the identifier, so that any number of tables can be included side by
 //! side. The file with the array also holds the self-test.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -58,29 +57,28 @@ fn write_data(description: &Description<'_>, out: &mut dyn Output) -> io::Result
     write_self_test(description, &values, out)
 }
 
-fn usage(description: &Description<'_>) -> Vec<Cow<'static, str>> {
+fn usage(description: &Description<'_>) -> String {
     let ident = description.identifier;
     let upper = ident.to_upper();
-    let is_apart = is_data_apart(description);
-    let files = if is_apart {
-        format!("Use: include {ident}.h, link {ident}_data.c, call {ident}_index(key).")
+    let (link, source) = if is_data_apart(description) {
+        (format!(", link {ident}_data.c"), format!("{ident}_data.c"))
     } else {
-        format!("Use: include {ident}.h, call {ident}_index(key).")
+        (String::new(), format!("-x c {ident}.h"))
     };
-    let source = if is_apart { format!("{ident}_data.c") } else { format!("-x c {ident}.h") };
     let (argument, note) = match description.self_test_keys {
         SelfTestKeys::Included(_) => ("", "The keys stand at the end of the file."),
         SelfTestKeys::Omitted => {
             (" KEYS", "KEYS is a file of the keys in ascending order, packed and little-endian.")
         }
     };
-    vec![
-        files.into(),
-        "Self-test:".into(),
-        format!("  cc -std=c99 -D{upper}_SELF_TEST {source} -o {ident}_self_test").into(),
-        format!("  ./{ident}_self_test{argument}").into(),
-        note.into(),
-    ]
+    format!(
+        "\
+Use: include {ident}.h{link}, call {ident}_index(key).
+Self-test:
+  cc -std=c99 -D{upper}_SELF_TEST {source} -o {ident}_self_test
+  ./{ident}_self_test{argument}
+{note}"
+    )
 }
 
 /// What the templates' names stand for.

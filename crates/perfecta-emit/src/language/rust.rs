@@ -3,7 +3,6 @@
 //! It begins with plain comments and keeps its attributes on items, so that it can be a module of
 //! its own as well as the argument of `include!`.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -31,27 +30,25 @@ fn write_module(description: &Description<'_>, out: &mut dyn Output) -> io::Resu
     write_self_test(description, out)
 }
 
-fn usage(description: &Description<'_>) -> Vec<Cow<'static, str>> {
+fn usage(description: &Description<'_>) -> String {
     let ident = description.identifier;
     let upper = ident.to_upper();
-    let self_test: [Cow<'static, str>; 2] = match description.self_test_keys {
-        SelfTestKeys::Included(_) => [
-            "Self-test: cargo test. The keys stand at the end of the file.".into(),
-            format!("Alone: rustc --test {ident}.rs && ./{ident}").into(),
-        ],
-        SelfTestKeys::Omitted => [
-            format!(
-                "Self-test: {upper}_KEYS=FILE cargo test -- --include-ignored, where FILE holds"
-            )
-            .into(),
-            "the keys in ascending order, packed and little-endian.".into(),
-        ],
-    };
-    let mut lines = vec![
-        format!("Use: mod {ident}; and {ident}::index(key). Needs Rust 1.83 and core only.").into(),
-    ];
-    lines.extend(self_test);
-    lines
+    let start =
+        format!("Use: mod {ident}; and {ident}::index(key). Needs Rust 1.83 and core only.");
+    match description.self_test_keys {
+        SelfTestKeys::Included(_) => format!(
+            "\
+{start}
+Self-test: cargo test. The keys stand at the end of the file.
+Alone: rustc --test {ident}.rs && ./{ident}"
+        ),
+        SelfTestKeys::Omitted => format!(
+            "\
+{start}
+Self-test: {upper}_KEYS=FILE cargo test -- --include-ignored, where FILE holds
+the keys in ascending order, packed and little-endian."
+        ),
+    }
 }
 
 const fn word_type(width: KeyWidth) -> &'static str {
