@@ -49,6 +49,8 @@ impl Workshop {
         output_of(&mut make).unwrap();
         let booted = output_of(script("boot.sh").arg(&self.directory).arg(&image));
         let console = booted.unwrap_or_else(|complaint| panic!("{complaint}")).replace('\r', "");
+        let tells = |line: &&str| line.starts_with("test result:") || line.starts_with("guest:");
+        console.lines().filter(tells).for_each(|line| eprintln!("{line}"));
         let is_there = |line: &str| console.lines().any(|found| found == line);
         assert!(is_there("guest: nodes 0-1"), "{console}");
         for program in programs {
