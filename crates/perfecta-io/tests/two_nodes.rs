@@ -4,21 +4,39 @@
 //! PERFECTA_GUEST=1 cargo test -p perfecta-io --test two_nodes
 //! ```
 //!
-//! Needs root and apt-get (a Debian of x86-64), and some four minutes. The machine is emulated, so
-//! placement is real and distances are not: nothing can be said of speed.
+//! Needs root and apt-get (a Debian of x86-64), the tests of the workspace compiled, and some four
+//! minutes. The machine is emulated, so placement is real and distances are not: nothing can be said
+//! of speed.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod guest;
 
-use self::guest::{Workshop, name_of, static_programs};
+use std::path::PathBuf;
+use std::process::Command;
+
+use self::guest::{Workshop, name_of, output_of};
 
 #[test]
 fn every_test_of_this_crate_passes_on_a_machine_with_two_nodes() {
     let Some(workshop) = Workshop::open(env!("CARGO_TARGET_TMPDIR")) else { return };
-    let tests = ["test", "--no-run", "--package", env!("CARGO_PKG_NAME"), "--tests"];
-    let programs = static_programs(&tests);
+    let programs = test_programs();
     assert!(programs.iter().any(|program| name_of(program).starts_with("placement-")));
     workshop.run("io", &programs, &[]);
+}
+
+/// The test programs of this crate, as the tests of the workspace compile them: where these run,
+/// nothing is compiled anew.
+fn test_programs() -> Vec<PathBuf> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["test", "--no-run", "--quiet", "--message-format=json"]);
+    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let messages = output_of(&mut build).unwrap();
+    let manifest = concat!("\"manifest_path\":\"", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml\"");
+    let program = |line: &str| {
+        let (_, path) = line.split_once("\"executable\":\"")?;
+        path.split_once('"').map(|(path, _)| PathBuf::from(path))
+    };
+    messages.lines().filter(|line| line.contains(manifest)).filter_map(program).collect()
 }

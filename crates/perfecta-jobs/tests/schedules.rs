@@ -24,7 +24,9 @@ use perfecta_jobs::{
     Session, SessionLimits, SessionRuntime, Status, Summary, Worker,
 };
 use shuttle::rand::{Rng, thread_rng};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::{Condvar, Mutex};
+use shuttle::{Config, Runner};
 
 /// Schedules that are tried.
 const SCHEDULES: usize = 1500;
@@ -240,27 +242,36 @@ fn check(accounts: &[Account], is_cancelled: bool) {
     }
 }
 
+fn in_random_orders(check: impl Fn() + Send + Sync + 'static) {
+    Runner::new(RandomScheduler::new(SCHEDULES), config()).run(check);
+}
+
+/// Threads of the model have small stacks, which code that is not optimised overflows.
+fn config() -> Config {
+    let mut config = Config::new();
+    config.stack_size = 1 << 20;
+    config
+}
+
 #[test]
 fn sessions_end_in_whatever_order_their_threads_come_to_the_locks() {
-    shuttle::check_random(|| check(&run_session(false), false), SCHEDULES);
+    in_random_orders(|| check(&run_session(false), false));
 }
 
 #[test]
 fn a_cancel_in_whatever_order_ends_its_job_and_no_other() {
-    shuttle::check_random(
-        || {
-            let accounts = run_session(true);
-            check(&accounts, true);
-            let is_cancelled = |account: &&Account| {
-                account.statuses.values().any(|status| *status == Status::Cancelled)
-            };
-            assert!(accounts.iter().filter(is_cancelled).count() <= 1);
-        },
-        SCHEDULES,
-    );
+    in_random_orders(|| {
+        let accounts = run_session(true);
+        check(&accounts, true);
+        let is_cancelled = |account: &&Account| {
+            account.statuses.values().any(|status| *status == Status::Cancelled)
+        };
+        assert!(accounts.iter().filter(is_cancelled).count() <= 1);
+    });
 }
 
 #[test]
 fn a_rare_order_of_few_switches_is_tried_too() {
-    shuttle::check_pct(|| check(&run_session(false), false), SCHEDULES, 3);
+    let scheduler = PctScheduler::new(3, SCHEDULES);
+    Runner::new(scheduler, config()).run(|| check(&run_session(false), false));
 }

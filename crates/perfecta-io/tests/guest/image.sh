@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # image.sh DIRECTORY IMAGE PROGRAM... -- TOOL...: makes a guest's file system, IMAGE: a shell, the
-# programs, what runs them, tools for them, and what makes disks fail. Programs are static or
-# scripts; tools may need libraries, which come along.
+# programs, what runs them, tools for them, and what makes disks fail. The libraries that they need
+# come along.
 set -euo pipefail
 directory=$(realpath "$1")
 image=$2
@@ -22,8 +22,8 @@ done
 strip --strip-debug "$tree"/{programs,tools}/* 2> /dev/null || true
 
 cp "$(PATH=$PATH:/usr/sbin:/sbin command -v dmsetup)" "$tree/tools/"
-# Not one of a static program or a script: those have none.
-for library in $(ldd "$tree"/tools/dmsetup | grep --only-matching '/[^ ]*' | grep -v ':$'); do
+# Scripts have none.
+for library in $(ldd "$tree"/{programs,tools}/* 2> /dev/null | grep --only-matching '/[^ ]*' | grep -v ':$' | sort -u); do
   mkdir -p "$tree$(dirname "$library")"
   cp --dereference "$library" "$tree$library"
 done

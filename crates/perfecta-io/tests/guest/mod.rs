@@ -7,11 +7,8 @@
 #![allow(clippy::print_stderr, reason = "what is skipped is told")]
 #![allow(clippy::disallowed_methods, reason = "whoever runs the tests says whether to emulate")]
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What machines are made from.
 pub struct Workshop {
@@ -61,19 +58,6 @@ impl Workshop {
     }
 }
 
-/// Programs that need nothing of the system that they run on, by `cargo ARGUMENTS`.
-pub fn static_programs<S: AsRef<OsStr>>(arguments: &[S]) -> Vec<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(arguments).args(["--quiet", "--message-format=json", "--target", TARGET]);
-    build.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    let messages = output_of(&mut build).unwrap();
-    let program = |line: &str| {
-        let (_, path) = line.split_once("\"executable\":\"")?;
-        path.split_once('"').map(|(path, _)| PathBuf::from(path))
-    };
-    messages.lines().filter_map(program).collect()
-}
-
 pub fn name_of(program: &Path) -> String {
     program.file_name().expect("a program has a name").to_string_lossy().into_owned()
 }
@@ -96,7 +80,8 @@ fn script(name: &str) -> Command {
     command
 }
 
-fn output_of(command: &mut Command) -> Result<String, String> {
+/// What a command printed, or all that it said if it failed.
+pub fn output_of(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
