@@ -1,7 +1,7 @@
 //! The order of items and the bounds on what runs at once.
 //!
-//! Files first: largest first, then by name, so that the longest work does not begin last. What is
-//! refused whatever its keys is known here, before anything runs.
+//! Files first: largest first, then by the bytes of their paths, so that the longest work does not
+//! begin last. What is refused whatever its keys is known here, before anything runs.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -85,7 +85,7 @@ pub(crate) fn plan(job: &Job, entries: Vec<Entry>) -> Vec<Planned> {
     };
     items.sort_unstable_by(|left, right| {
         let size = right.file_bytes.cmp(&left.file_bytes);
-        size.then_with(|| left.keys_file.cmp(&right.keys_file))
+        size.then_with(|| left.keys_file.as_os_str().cmp(right.keys_file.as_os_str()))
     });
     if job.output.is_some() {
         refuse_clashes(&mut items);
