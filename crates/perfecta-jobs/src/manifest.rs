@@ -1,5 +1,6 @@
 //! `manifest.json`: what a published table was made of, and the hash of every file of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use perfecta_core::table::Table;
@@ -7,10 +8,10 @@ use perfecta_emit::ContentHash;
 pub(crate) use perfecta_emit::Manifest;
 use perfecta_emit::manifest::{Hex64, KeyFile, ManifestFile, SearchRecord};
 use perfecta_io::FileContent;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::places::{MANIFEST, PACKED_FILE};
-use crate::render::{Facts, PackedEntry, RenderedFile};
+use crate::render::{Facts, RenderedFile};
 
 /// A BLAKE3 hash.
 pub(crate) type Digest = [u8; 32];
@@ -101,61 +102,81 @@ pub(crate) fn first_unlisted(manifest: &Manifest, found: &[FileContent]) -> Opti
 }
 
 /// The manifest of a packed output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PackManifest {
-    pub(crate) options_blake3: Digest,
+    schema: u64,
+    generator: Cow<'static, str>,
+    pub(crate) options_blake3: ContentHash,
+    files: [PackFile; 1],
+    /// In the order in which they lie in the pack.
     pub(crate) tables: Vec<PackedEntry>,
+}
+
+/// The file that the tables are in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PackFile {
+    name: Cow<'static, str>,
+    bytes: u64,
+    blake3: ContentHash,
+}
+
+/// Where a table lies in a packed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackedEntry {
+    /// Where its directory would be: the key file's directory below the input's root, and the
+    /// identifier, with `/` between.
+    pub(crate) name: String,
+    /// Where its entry begins.
+    pub(crate) offset: u64,
+    /// Bytes of the entry, padding included.
     pub(crate) bytes: u64,
-    pub(crate) blake3: Digest,
+    /// Keys of the table.
+    #[serde(rename = "keys")]
+    pub(crate) num_keys: u64,
+    /// Hash of the key file.
+    pub(crate) keys_blake3: ContentHash,
 }
 
 impl PackManifest {
+    /// The manifest of a pack of so many bytes.
+    pub(crate) fn new(
+        options_blake3: Digest,
+        tables: Vec<PackedEntry>,
+        bytes: u64,
+        blake3: Digest,
+    ) -> Self {
+        let blake3 = ContentHash::from_bytes(blake3);
+        Self {
+            schema: SCHEMA,
+            generator: concat!("perfecta ", env!("CARGO_PKG_VERSION")).into(),
+            options_blake3: ContentHash::from_bytes(options_blake3),
+            files: [PackFile { name: PACKED_FILE.into(), bytes, blake3 }],
+            tables,
+        }
+    }
+
+    /// Bytes of the pack.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.files[0].bytes
+    }
+
+    /// Hash of the pack.
+    pub(crate) const fn blake3(&self) -> &Digest {
+        self.files[0].blake3.as_bytes()
+    }
+
     /// As it is published.
     pub(crate) fn render(&self) -> FileContent {
-        let table = |entry: &PackedEntry| {
-            json!({
-                "name": entry.name,
-                "offset": entry.offset,
-                "bytes": entry.bytes,
-                "keys": entry.num_keys,
-                "keys_blake3": hex(&entry.keys_blake3),
-            })
-        };
-        let tables: Vec<Value> = self.tables.iter().map(table).collect();
-        let manifest = json!({
-            "schema": SCHEMA,
-            "generator": concat!("perfecta ", env!("CARGO_PKG_VERSION")),
-            "options_blake3": hex(&self.options_blake3),
-            "tables": tables,
-            "files": [{ "name": PACKED_FILE, "bytes": self.bytes, "blake3": hex(&self.blake3) }],
-        });
-        let mut bytes = format!("{manifest:#}").into_bytes();
+        let json = serde_json::to_vec_pretty(self);
+        let mut bytes = json.expect("texts, numbers and lists of them can be written");
         bytes.push(b'\n');
         FileContent { name: MANIFEST.into(), bytes }
     }
 
     /// The manifest in `bytes`, or `None` if it is torn, or of another form.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let manifest: Value = serde_json::from_slice(bytes).ok()?;
-        if manifest["schema"].as_u64()? != SCHEMA {
-            return None;
-        }
-        let table = |table: &Value| {
-            Some(PackedEntry {
-                name: table["name"].as_str()?.to_owned(),
-                offset: table["offset"].as_u64()?,
-                bytes: table["bytes"].as_u64()?,
-                num_keys: table["keys"].as_u64()?,
-                keys_blake3: digest(&table["keys_blake3"])?,
-            })
-        };
-        let file = &manifest["files"][0];
-        Some(Self {
-            options_blake3: digest(&manifest["options_blake3"])?,
-            tables: manifest["tables"].as_array()?.iter().map(table).collect::<Option<_>>()?,
-            bytes: file["bytes"].as_u64()?,
-            blake3: digest(&file["blake3"])?,
-        })
+        let manifest: Self = serde_json::from_slice(bytes).ok()?;
+        (manifest.schema == SCHEMA).then_some(manifest)
     }
 }
 
@@ -163,6 +184,49 @@ fn hex(digest: &Digest) -> String {
     blake3::Hash::from_bytes(*digest).to_hex().to_string()
 }
 
-fn digest(value: &Value) -> Option<Digest> {
-    Some(*blake3::Hash::from_hex(value.as_str()?).ok()?.as_bytes())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_of_a_pack_says_what_it_is_and_is_read_whatever_the_order_of_its_fields() {
+        let name = "below/a".to_owned();
+        let keys_blake3 = ContentHash::from_bytes([3; 32]);
+        let entry = PackedEntry { name, offset: 64, bytes: 384, num_keys: 40, keys_blake3 };
+        let manifest = PackManifest::new([1; 32], vec![entry], 1024, [2; 32]);
+        let text = String::from_utf8(manifest.render().bytes).unwrap();
+        let [options, pack, keys] = ["01", "02", "03"].map(|byte| byte.repeat(32));
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            r#"{{
+  "schema": 1,
+  "generator": "perfecta {version}",
+  "options_blake3": "{options}",
+  "files": [
+    {{
+      "name": "tables.phtpack",
+      "bytes": 1024,
+      "blake3": "{pack}"
+    }}
+  ],
+  "tables": [
+    {{
+      "name": "below/a",
+      "offset": 64,
+      "bytes": 384,
+      "keys": 40,
+      "keys_blake3": "{keys}"
+    }}
+  ]
+}}
+"#
+        );
+        assert_eq!(text, expected);
+        assert_eq!(PackManifest::parse(text.as_bytes()), Some(manifest.clone()));
+        let reordered: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(PackManifest::parse(reordered.to_string().as_bytes()), Some(manifest));
+        let later = text.replace("\"schema\": 1", "\"schema\": 2");
+        assert_eq!(PackManifest::parse(later.as_bytes()), None);
+        assert_eq!(PackManifest::parse(&text.as_bytes()[..text.len() / 2]), None);
+    }
 }

@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::key::KeySet;
+use perfecta_emit::ContentHash;
 
 use crate::error::{ItemError, RenderError};
-use crate::manifest::Digest;
-use crate::render::PackedEntry;
+use crate::manifest::{Digest, PackedEntry};
 
 /// A table on its way into the pack.
 pub(crate) struct PackedTable {
@@ -142,7 +142,7 @@ impl PackWindow {
             offset,
             bytes: entry.len() as u64,
             num_keys: keys.len() as u64,
-            keys_blake3,
+            keys_blake3: ContentHash::from_bytes(keys_blake3),
         };
         self.bytes.extend_from_slice(&entry);
         self.tables.push((packed, keys));

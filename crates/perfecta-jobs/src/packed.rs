@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfecta_io::{
-    Buffer, Engine, EntryKind, FileContent, Held, IoError, IoErrorKind, Op, Replace, Symlinks,
-};
+use perfecta_emit::ContentHash;
+use perfecta_io::{Buffer, Engine, EntryKind, Held, IoError, IoErrorKind, Op, Replace, Symlinks};
 
 use crate::call::{call, read_file};
 use crate::config::{Conflicts, Durability, Job, Output};
@@ -67,7 +66,7 @@ pub(crate) fn unchanged_keys(
     found: &Found,
 ) -> Option<Vec<u64>> {
     let Found::Ours(Some(manifest)) = found else { return None };
-    let is_asked = manifest.options_blake3 == *options_blake3
+    let is_asked = manifest.options_blake3.as_bytes() == options_blake3
         && manifest.tables.len() == items.len()
         && items.iter().all(|item| item.refusal.is_none());
     if !is_asked {
@@ -79,15 +78,15 @@ pub(crate) fn unchanged_keys(
         }
         let path = item.keys_file.clone();
         let keys = read_file(engine, path, job.limits.input_bytes_max, Symlinks::Follow).ok()?;
-        if *blake3::hash(&keys).as_bytes() != entry.keys_blake3 {
+        if ContentHash::of(&keys) != entry.keys_blake3 {
             return None;
         }
     }
     let directory = &job.output.as_ref().expect("a pack is written").directory;
     let path = directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
     // What cannot be read is packed anew, and says so if it cannot be replaced either.
-    let hash = hash_file(engine, &path, manifest.bytes).ok()?;
-    (hash == Some(manifest.blake3))
+    let hash = hash_file(engine, &path, manifest.bytes()).ok()?;
+    (hash.as_ref() == Some(manifest.blake3()))
         .then(|| manifest.tables.iter().map(|table| table.num_keys).collect())
 }
 
@@ -197,7 +196,7 @@ impl PackClosing {
             return Err(ItemError::Damaged { file: PACKED_FILE.to_owned(), reason });
         }
         let options_blake3 = self.options_blake3;
-        let manifest: FileContent = PackManifest { options_blake3, tables, bytes, blake3 }.render();
+        let manifest = PackManifest::new(options_blake3, tables, bytes, blake3).render();
         let beside = bytes - tables_bytes + manifest.bytes.len() as u64;
         let op = Op::WriteFile { directory: self.staged.clone(), file: manifest };
         call(engine, op).map_err(ItemError::Output)?;

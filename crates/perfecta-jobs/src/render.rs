@@ -63,22 +63,6 @@ impl<R: Renderer + ?Sized> Renderer for &R {
     }
 }
 
-/// Where a table lies in a packed file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PackedEntry {
-    /// Where its directory would be: the key file's directory below the input's root, and the
-    /// identifier, with `/` between.
-    pub(crate) name: String,
-    /// Where its entry begins.
-    pub(crate) offset: u64,
-    /// Bytes of the entry, padding included.
-    pub(crate) bytes: u64,
-    /// Keys of the table.
-    pub(crate) num_keys: u64,
-    /// Hash of the key file.
-    pub(crate) keys_blake3: [u8; 32],
-}
-
 /// A file of a table, in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedFile {

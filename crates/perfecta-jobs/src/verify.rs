@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
+use perfecta_emit::ContentHash;
 use perfecta_io::{Buffer, Engine, Entry, EntryKind, IoError, IoErrorKind, Op, Symlinks};
 
 use crate::call::{call, read_file};
@@ -18,10 +19,10 @@ use crate::error::{ExitClass, ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
 use crate::inputs::list_inputs;
 use crate::ledger::{Ledger, Running, Status};
-use crate::manifest::{self, Digest, Manifest, PackManifest};
+use crate::manifest::{self, Manifest, PackManifest, PackedEntry};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
-use crate::render::{PackedEntry, Renderer, check_image};
+use crate::render::{Renderer, check_image};
 use crate::runtime::Runtime;
 use crate::schedule;
 
@@ -209,8 +210,8 @@ fn plan_pack(
         return Ok(());
     };
     // One that is gone or short has not these bytes either; its entries say what cannot be read.
-    let hash = packed::hash_file(engine, &file, manifest.bytes).unwrap_or(None);
-    if hash != Some(manifest.blake3) {
+    let hash = packed::hash_file(engine, &file, manifest.bytes()).unwrap_or(None);
+    if hash.as_ref() != Some(manifest.blake3()) {
         let reason = "it has not the bytes that the manifest says";
         tables.insert(below.to_owned(), Check::new(file.clone(), Subject::DamagedPack(reason)));
     }
@@ -347,7 +348,7 @@ impl Shared<'_> {
             .map_err(|(file, reason)| check.damaged(&file, &reason))?;
         report.identifier.clone_from(&manifest.identifier);
         report.keys = u64::from(manifest.table.num_keys);
-        let keys = self.read_keys(check, manifest.key_file.blake3.as_bytes(), engine)?;
+        let keys = self.read_keys(check, &manifest.key_file.blake3, engine)?;
         self.renderer.check(&files, keys.as_ref())
     }
 
@@ -355,14 +356,14 @@ impl Shared<'_> {
     fn read_keys(
         &self,
         check: &Check,
-        keys_blake3: &Digest,
+        keys_blake3: &ContentHash,
         engine: &mut dyn Engine,
     ) -> Result<Option<KeySet>, ItemError> {
         let Some(path) = &check.keys_file else { return Ok(None) };
         let bytes_max = self.verification.limits.input_bytes_max;
         let bytes = read_file(engine, path.clone(), bytes_max, Symlinks::Follow)
             .map_err(ItemError::Input)?;
-        if blake3::hash(&bytes) != *keys_blake3 {
+        if ContentHash::of(&bytes) != *keys_blake3 {
             return Err(ItemError::Damaged {
                 file: path.display().to_string(),
                 reason: "it is not the key file that the table was made of".to_owned(),

@@ -7,8 +7,9 @@ use perfecta_io::{Op, Outcome};
 
 use super::{Slot, Worker, guarded, token};
 use crate::error::ItemError;
+use crate::manifest::PackedEntry;
 use crate::pack::Chunk;
-use crate::render::{PackedEntry, check_image};
+use crate::render::check_image;
 use crate::work::Work;
 
 /// A chunk on its way into the pack.
