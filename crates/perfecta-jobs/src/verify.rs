@@ -4,7 +4,7 @@
 //! Nothing is written.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,6 +69,10 @@ enum Subject {
     /// A packed file that is not, and why.
     DamagedPack(&'static str),
 }
+
+/// The checks by where their tables lie below the directory, in the order of bytes: to compare paths
+/// part by part takes long.
+type Checks = BTreeMap<OsString, Check>;
 
 /// What the threads share.
 struct Shared<'a> {
@@ -150,14 +154,14 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
         depth_max: limits.depth_max,
     };
     let listing = call(engine, op).map_err(JobError::Input)?.into_listing();
-    let mut tables: BTreeMap<PathBuf, Check> = BTreeMap::new();
+    let mut tables = Checks::new();
     let manifests = listing.entries.iter().filter(|entry| is_published(entry));
     for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
         let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
         if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
             plan_pack(&path, below, engine, &mut tables)?;
         } else {
-            tables.insert(below.to_owned(), Check::new(path, Subject::Directory));
+            tables.insert(below.into(), Check::new(path, Subject::Directory));
         }
     }
     if let Some(keys) = &verification.keys {
@@ -167,11 +171,12 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
             ..Job::new(keys.clone())
         };
         for item in schedule::plan(&job, list_inputs(&job, engine)?) {
-            let is_only_table = tables.len() == 1 && tables.contains_key(Path::new(""));
+            let is_only_table = tables.len() == 1 && tables.contains_key(OsStr::new(""));
             let target = if is_only_table { PathBuf::new() } else { item.target() };
             let path = root.join(&target);
-            let check =
-                tables.entry(target).or_insert_with(|| Check::new(path, Subject::Directory));
+            let check = tables
+                .entry(target.into_os_string())
+                .or_insert_with(|| Check::new(path, Subject::Directory));
             check.keys_file = Some(item.keys_file);
         }
     }
@@ -196,24 +201,21 @@ fn plan_pack(
     path: &Path,
     below: &Path,
     engine: &mut dyn Engine,
-    tables: &mut BTreeMap<PathBuf, Check>,
+    tables: &mut Checks,
 ) -> Result<(), JobError> {
     let manifest = read_file(engine, path.join(MANIFEST), u64::MAX, Symlinks::Refuse);
     let bytes = manifest.map_err(JobError::Input)?;
     let file = path.join(PACKED_FILE);
     let Some(manifest) = PackManifest::parse(&bytes) else {
         let reason = "it is torn, or of another version";
-        tables.insert(
-            below.to_owned(),
-            Check::new(path.join(MANIFEST), Subject::DamagedPack(reason)),
-        );
+        tables.insert(below.into(), Check::new(path.join(MANIFEST), Subject::DamagedPack(reason)));
         return Ok(());
     };
     // One that is gone or short has not these bytes either; its entries say what cannot be read.
     let hash = packed::hash_file(engine, &file, manifest.bytes()).unwrap_or(None);
     if hash.as_ref() != Some(manifest.blake3()) {
         let reason = "it has not the bytes that the manifest says";
-        tables.insert(below.to_owned(), Check::new(file.clone(), Subject::DamagedPack(reason)));
+        tables.insert(below.into(), Check::new(file.clone(), Subject::DamagedPack(reason)));
     }
     // The names in a pack are those below the output directory, in which the pack lies.
     let parent = below.parent().unwrap_or(Path::new(""));
@@ -221,7 +223,7 @@ fn plan_pack(
         let name = parent.join(&entry.name);
         let mut check = Check::new(file.clone(), Subject::Entry(entry));
         check.identifier = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        tables.insert(name, check);
+        tables.insert(name.into_os_string(), check);
     }
     Ok(())
 }
