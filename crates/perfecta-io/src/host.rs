@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::roots::{Roots, Spot};
-use crate::system::{At, FileKind, Links, Opening, Removal, Rename, Stat, System, Wait};
+use crate::system::{At, FileKind, Links, Named, Opening, Removal, Rename, Stat, System, Wait};
 
 /// Of every file that is created.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
@@ -90,11 +90,12 @@ impl System for Host {
         rustix::fs::statat(directory, path, flags).map(|stat| of_host(&stat))
     }
 
-    fn names(&self, directory: &OwnedFd) -> Result<Vec<OsString>, Errno> {
+    fn names(&self, directory: &OwnedFd) -> Result<Vec<Named>, Errno> {
         let mut names = Vec::new();
-        for_every_name(directory, |name| {
+        for_every_name(directory, |name, kind| {
             if name != b"." && name != b".." {
-                names.push(OsString::from_vec(name.to_vec()));
+                let name = OsString::from_vec(name.to_vec());
+                names.push(Named { name, is_regular: kind == FileType::RegularFile });
             }
         })?;
         Ok(names)
@@ -202,13 +203,13 @@ fn of_host(stat: &rustix::fs::Stat) -> Stat {
 /// Reads the entries by the descriptor itself: to open the directory once more would fail where as
 /// many files are open as may be.
 #[cfg(target_os = "linux")]
-fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8])) -> Result<(), Errno> {
+fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8], FileType)) -> Result<(), Errno> {
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
     let mut buffer = Vec::with_capacity(NAMES_BYTES);
     let mut entries = rustix::fs::RawDir::new(directory, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
         match entry {
-            Ok(entry) => act(entry.file_name().to_bytes()),
+            Ok(entry) => act(entry.file_name().to_bytes(), entry.file_type()),
             // It was removed: as if it were empty.
             Err(Errno::NOENT) => break,
             Err(errno) => return Err(errno),
@@ -218,9 +219,10 @@ fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8])) -> Result<(),
 }
 
 #[cfg(not(target_os = "linux"))]
-fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8])) -> Result<(), Errno> {
+fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8], FileType)) -> Result<(), Errno> {
     for entry in rustix::fs::Dir::read_from(directory)? {
-        act(entry?.file_name().to_bytes());
+        let entry = entry?;
+        act(entry.file_name().to_bytes(), entry.file_type());
     }
     Ok(())
 }

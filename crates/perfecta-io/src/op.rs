@@ -34,6 +34,8 @@ pub enum Op {
     ListTree {
         /// The directory.
         root: PathBuf,
+        /// Whether the lengths of files are wanted.
+        lengths: Lengths,
         /// The most entries that are taken.
         entries_max: usize,
         /// The most directories below one another that are taken.
@@ -221,6 +223,15 @@ pub struct Entry {
     pub kind: EntryKind,
 }
 
+/// Whether a listing is to tell the lengths of files: each costs a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lengths {
+    /// It is.
+    Wanted,
+    /// It need not.
+    Unwanted,
+}
+
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
@@ -229,6 +240,8 @@ pub enum EntryKind {
         /// Its length.
         bytes: u64,
     },
+    /// A regular file whose length was not wanted.
+    Unmeasured,
     /// A directory.
     Directory,
     /// A FIFO, device or socket.

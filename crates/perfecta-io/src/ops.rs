@@ -90,9 +90,9 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
             let written = write::directory(system, &parent, &name, &files);
             finish(written.map(|()| Payload::Files(files)))
         }
-        Op::ListTree { root, entries_max, depth_max } => {
+        Op::ListTree { root, lengths, entries_max, depth_max } => {
             let limits = list::Limits { entries_max, depth_max };
-            finish(list::tree(system, &root, limits).map(Payload::Listing))
+            finish(list::tree(system, &root, lengths, limits).map(Payload::Listing))
         }
         Op::Inspect { path } => Ok(Payload::Kind(list::inspect_path(system, &path))),
         Op::Resolve { path } => finish(list::resolve(system, &path).map(Payload::Path)),

@@ -35,7 +35,7 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
     fn inspect_at(&self, at: At<'_, Self::File>, links: Links) -> Result<Stat, Errno>;
 
     /// Names in an open directory, in any order, without itself and its parent.
-    fn names(&self, directory: &Self::File) -> Result<Vec<OsString>, Errno>;
+    fn names(&self, directory: &Self::File) -> Result<Vec<Named>, Errno>;
 
     /// Reads at `offset` into the beginning of `into`; 0 is the end of the file. With
     /// [`Wait::Never`], [`Errno::AGAIN`] says that a device would be waited for.
@@ -113,6 +113,16 @@ impl<F> Clone for At<'_, F> {
 }
 
 impl<F> Copy for At<'_, F> {}
+
+/// A name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The name.
+    pub(crate) name: OsString,
+    /// It is a regular file's, as the file system told with it. Otherwise it may be anything's: not
+    /// every file system tells.
+    pub(crate) is_regular: bool,
+}
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use perfecta_io::{
-    Backend, Buffer, Engine, Engines, EntryKind, FileContent, IoError, IoErrorKind, Op, Payload,
-    Replace, Roots, Symlinks, UringEngine,
+    Backend, Buffer, Engine, Engines, EntryKind, FileContent, IoError, IoErrorKind, Lengths, Op,
+    Payload, Replace, Roots, Symlinks, UringEngine,
 };
 use tempfile::TempDir;
 
@@ -95,7 +95,12 @@ impl Scene {
 fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
     let (path, staged) = (path.to_owned(), inside.join("directory"));
     vec![
-        Op::ListTree { root: path.clone(), entries_max: 100, depth_max: 10 },
+        Op::ListTree {
+            root: path.clone(),
+            lengths: Lengths::Wanted,
+            entries_max: 100,
+            depth_max: 10,
+        },
         Op::Resolve { path: path.clone() },
         Op::ListDirectory { path: path.clone() },
         Op::MakeDirectories { path: path.join("made/below") },
@@ -184,7 +189,9 @@ fn nothing_is_reached_by_another_path_by_dots_or_by_a_link_on_the_way() {
 fn a_link_in_a_listed_tree_is_named_and_not_followed() {
     let scene = Scene::new();
     for mut engine in engines(&[scene.path("root")]) {
-        let op = Op::ListTree { root: scene.path("root"), entries_max: 100, depth_max: 10 };
+        let lengths = Lengths::Unwanted;
+        let op =
+            Op::ListTree { root: scene.path("root"), lengths, entries_max: 100, depth_max: 10 };
         let listing = call(engine.as_mut(), op).unwrap().into_listing();
         let names: Vec<&str> =
             listing.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect();

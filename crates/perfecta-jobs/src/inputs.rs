@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use perfecta_io::{Engine, Entry, EntryKind, Op, Payload};
+use perfecta_io::{Engine, Entry, EntryKind, Lengths, Op, Payload};
 
 use crate::apart;
 use crate::call::call;
@@ -42,6 +42,7 @@ pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entr
         }
         Inputs::Tree { root, .. } => Op::ListTree {
             root: root.clone(),
+            lengths: Lengths::Wanted,
             entries_max: job.limits.entries_max,
             depth_max: job.limits.depth_max,
         },

@@ -104,6 +104,7 @@ pub(crate) fn hash_file(
         EntryKind::File { bytes: found } if found == bytes => {}
         EntryKind::Unreadable(error) => return Err(error),
         EntryKind::File { .. }
+        | EntryKind::Unmeasured
         | EntryKind::Directory
         | EntryKind::Special(_)
         | EntryKind::BrokenLink => return Ok(None),

@@ -107,6 +107,7 @@ fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
     let name: OsString = entry.path.file_name().unwrap_or(entry.path.as_os_str()).to_owned();
     let file_bytes = match entry.kind {
         EntryKind::File { bytes } => bytes,
+        EntryKind::Unmeasured => unreachable!("the lengths of key files are wanted"),
         EntryKind::Directory
         | EntryKind::Special(_)
         | EntryKind::BrokenLink
@@ -124,7 +125,7 @@ fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
     let not_a_file =
         |kind| ItemError::Input(IoError::new(Operation::Open, path, IoErrorKind::NotAFile(kind)));
     match kind {
-        EntryKind::File { .. } => {}
+        EntryKind::File { .. } | EntryKind::Unmeasured => {}
         EntryKind::Directory => return Some(not_a_file("directory")),
         EntryKind::Special(kind) => return Some(not_a_file(kind)),
         EntryKind::BrokenLink => return Some(not_a_file("broken or circular symbolic link")),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
 use perfecta_emit::ContentHash;
-use perfecta_io::{Buffer, Engine, Entry, EntryKind, IoError, IoErrorKind, Op, Symlinks};
+use perfecta_io::{Buffer, Engine, Entry, EntryKind, IoError, IoErrorKind, Lengths, Op, Symlinks};
 
 use crate::call::{call, read_file};
 use crate::config::{Inputs, Job, KeyOptions, Limits};
@@ -150,6 +150,7 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
     let limits = &verification.limits;
     let op = Op::ListTree {
         root: root.clone(),
+        lengths: Lengths::Unwanted,
         entries_max: limits.entries_max,
         depth_max: limits.depth_max,
     };
@@ -191,7 +192,7 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
 fn is_published(entry: &Entry) -> bool {
     let is_stage = |part: &OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
     let is_table = entry.path.extension().is_some_and(|extension| extension == "pht");
-    matches!(entry.kind, EntryKind::File { .. })
+    matches!(entry.kind, EntryKind::File { .. } | EntryKind::Unmeasured)
         && (is_table || entry.path.file_name().is_some_and(|name| name == MANIFEST))
         && !entry.path.iter().any(is_stage)
 }

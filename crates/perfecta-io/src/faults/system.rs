@@ -1,12 +1,11 @@
 //! Any system, with faults.
 
-use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Fault, FaultPlan};
-use crate::system::{At, Errno, Links, Opening, Removal, Rename, Stat, System, Wait};
+use crate::system::{At, Errno, Links, Named, Opening, Removal, Rename, Stat, System, Wait};
 
 /// A system whose calls are numbered, and go wrong by a plan.
 #[derive(Debug, Clone)]
@@ -129,7 +128,7 @@ impl<S: System> System for Faulty<S> {
         self.call("inspect", &at.path(), || self.system.inspect_at(at.inner(), links))
     }
 
-    fn names(&self, directory: &Self::File) -> Result<Vec<OsString>, Errno> {
+    fn names(&self, directory: &Self::File) -> Result<Vec<Named>, Errno> {
         self.call("list", &directory.path, || self.system.names(&directory.file))
     }
 

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{inspect, open_directory, persist, special_kind};
 use crate::error::{IoError, IoErrorKind, Operation};
-use crate::op::{Entry, EntryKind, Listing};
-use crate::system::{At, Errno, FileKind, Links, Stat, System};
+use crate::op::{Entry, EntryKind, Lengths, Listing};
+use crate::system::{At, Errno, FileKind, Links, Named, Stat, System};
 
 /// What is at a path, links followed.
 pub(super) fn inspect_path<S: System>(system: &S, path: &Path) -> EntryKind {
@@ -60,9 +60,15 @@ pub(super) struct Limits {
 }
 
 /// All entries below `root`, in the order of their paths' bytes.
-pub(super) fn tree<S: System>(system: &S, root: &Path, limits: Limits) -> Result<Listing, IoError> {
+pub(super) fn tree<S: System>(
+    system: &S,
+    root: &Path,
+    lengths: Lengths,
+    limits: Limits,
+) -> Result<Listing, IoError> {
     let directory = open_directory(system, At::Path(root), root, Links::Follow)?;
-    let mut walk = Walk { system, root, limits, ancestors: Vec::new(), entries: Vec::new() };
+    let mut walk =
+        Walk { system, root, lengths, limits, ancestors: Vec::new(), entries: Vec::new() };
     walk.enter(&directory, Path::new(""))?;
     let mut entries = walk.entries;
     entries.sort_unstable_by(|left, right| {
@@ -76,6 +82,7 @@ pub(super) fn tree<S: System>(system: &S, root: &Path, limits: Limits) -> Result
 struct Walk<'a, S> {
     system: &'a S,
     root: &'a Path,
+    lengths: Lengths,
     limits: Limits,
     ancestors: Vec<(u64, u64)>,
     entries: Vec<Entry>,
@@ -86,18 +93,23 @@ impl<S: System> Walk<'_, S> {
         let path = self.root.join(below);
         let stat = inspect(self.system, directory, &path)?;
         self.ancestors.push(stat.identity);
-        for name in names(self.system, directory, &path)? {
+        for named in names_told(self.system, directory, &path)? {
             if self.entries.len() == self.limits.entries_max {
                 let kind = IoErrorKind::TooManyEntries(self.limits.entries_max);
                 return Err(IoError::new(Operation::List, self.root, kind));
             }
-            self.visit(directory, below.join(&name), Path::new(&name))?;
+            self.visit(directory, below.join(&named.name), &named)?;
         }
         self.ancestors.pop();
         Ok(())
     }
 
-    fn visit(&mut self, parent: &S::File, below: PathBuf, name: &Path) -> Result<(), IoError> {
+    fn visit(&mut self, parent: &S::File, below: PathBuf, named: &Named) -> Result<(), IoError> {
+        if named.is_regular && self.lengths == Lengths::Unwanted {
+            self.entries.push(Entry { path: below, kind: EntryKind::Unmeasured });
+            return Ok(());
+        }
+        let name = Path::new(&named.name);
         let at = At::In(parent, name);
         let kind = match persist(|| self.system.inspect_at(at, Links::Follow)) {
             Ok(stat) if stat.kind == FileKind::Directory => {
@@ -154,8 +166,18 @@ pub(super) fn names<S: System>(
     directory: &S::File,
     path: &Path,
 ) -> Result<Vec<OsString>, IoError> {
+    let names = names_told(system, directory, path)?;
+    Ok(names.into_iter().map(|named| named.name).collect())
+}
+
+/// The same, with what the file system told of each.
+fn names_told<S: System>(
+    system: &S,
+    directory: &S::File,
+    path: &Path,
+) -> Result<Vec<Named>, IoError> {
     let mut names = persist(|| system.names(directory))
         .map_err(|errno| IoError::system(Operation::List, path, errno))?;
-    names.sort_unstable();
+    names.sort_unstable_by(|left, right| left.name.cmp(&right.name));
     Ok(names)
 }

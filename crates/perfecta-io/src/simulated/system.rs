@@ -1,6 +1,5 @@
 //! The calls of a simulated machine.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use parking_lot::MutexGuard;
 use super::content::Content;
 use super::disk::{Body, Disk, NodeId, Place, ROOT};
 use super::{Inner, State};
-use crate::system::{At, Errno, Links, Opening, Removal, Rename, Stat, System, Wait};
+use crate::system::{At, Errno, Links, Named, Opening, Removal, Rename, Stat, System, Wait};
 
 /// What a process on a simulated machine can do, until the power is cut.
 #[derive(Debug, Clone)]
@@ -111,9 +110,17 @@ impl System for SimulatedSystem {
         Ok(disk.stat(walk(disk, at, links)?.node()?))
     }
 
-    fn names(&self, directory: &OpenFile) -> Result<Vec<OsString>, Errno> {
+    /// What a name is of is told of some of them.
+    fn names(&self, directory: &OpenFile) -> Result<Vec<Named>, Errno> {
         let State { disk, random, .. } = &mut *self.state()?;
-        let mut names: Vec<OsString> = disk.entries(directory.node)?.keys().cloned().collect();
+        let entries = disk.entries(directory.node)?;
+        let mut names: Vec<Named> = entries
+            .iter()
+            .map(|(name, node)| {
+                let is_file = matches!(disk.node(*node).body, Body::File(_));
+                Named { name: name.clone(), is_regular: is_file && random.one_in(2) }
+            })
+            .collect();
         random.shuffle(&mut names);
         Ok(names)
     }

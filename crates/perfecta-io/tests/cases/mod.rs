@@ -5,7 +5,9 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use perfecta_io::{Buffer, Engine, Entry, EntryKind, FileContent, Op, Payload, Replace, Symlinks};
+use perfecta_io::{
+    Buffer, Engine, Entry, EntryKind, FileContent, Lengths, Op, Payload, Replace, Symlinks,
+};
 
 use crate::world::World;
 
@@ -71,7 +73,8 @@ pub(crate) fn reading_cases() -> [Case; 8] {
             name: "list a tree",
             prepare: |_, world| {
                 make_two_files(world);
-                Op::ListTree { root: world.root().to_owned(), entries_max: 10, depth_max: 10 }
+                let (root, lengths) = (world.root().to_owned(), Lengths::Wanted);
+                Op::ListTree { root, lengths, entries_max: 10, depth_max: 10 }
             },
             is_done: |payload, _| {
                 let kind_of = |entry: Entry| entry.kind;

@@ -99,7 +99,8 @@ impl<S: System> Side<S> {
             Drawn::InspectAt(path, links) => {
                 system.inspect_at(At::Path(&root.join(path)), *links).map(stat_text)
             }
-            Drawn::Names(directory) => system.names(&open.get(*directory)?.0).map(|mut names| {
+            Drawn::Names(directory) => system.names(&open.get(*directory)?.0).map(|names| {
+                let mut names: Vec<_> = names.into_iter().map(|named| named.name).collect();
                 names.sort();
                 text(names)
             }),

@@ -66,8 +66,8 @@ fn run(policy: Policy, machine: &SimulatedMachine, engine: &mut SimulatedEngine)
 
 fn sync_files(system: &SimulatedSystem, directory: &Path) {
     let opened = system.open(At::Path(directory), Opening::Directory(Links::Refuse)).expect("it");
-    for name in system.names(&opened).expect("names") {
-        let at = At::In(&opened, Path::new(&name));
+    for named in system.names(&opened).expect("names") {
+        let at = At::In(&opened, Path::new(&named.name));
         let file = system.open(at, Opening::Extend).expect("a file");
         system.sync(&file).expect("it is synced");
     }
