@@ -7,7 +7,8 @@
 //!
 //! Jobs share by weighted deficit round robin: every lap gives a job as many keys as its weight says,
 //! and it begins items as long as they are covered. Memory and files in flight are bounded over all
-//! jobs; what is bounded is waited for, never an error.
+//! jobs; what is bounded is waited for, never an error. A search without end gives nothing back, so
+//! a part of both is kept for jobs that have nothing in flight.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,6 +26,9 @@ use crate::work::{JobId, Work};
 
 /// Keys that a job of weight 1 may begin in one lap.
 const QUANTUM_KEYS: u64 = 1 << 16;
+
+/// Of files in flight, and of memory, one part in so many is kept for jobs that have nothing in flight.
+const KEPT_PART: u8 = 4;
 
 /// The jobs of a session, and the workers that wait for something to do.
 pub(crate) struct Dispatcher<'a> {
@@ -50,6 +54,14 @@ struct Active<'a> {
     closing: Closing<'a>,
     /// Keys that it may begin in this lap.
     deficit: u64,
+}
+
+/// What is in flight of all jobs.
+#[derive(Clone, Copy)]
+struct InFlight {
+    files: usize,
+    /// What items and helpers hold.
+    memory_bytes: u64,
 }
 
 /// What a worker is to do.
@@ -113,19 +125,22 @@ impl<'a> Dispatcher<'a> {
     }
 
     pub(crate) fn statistics(&self) -> SessionStatistics {
-        let states = || self.jobs.values().map(|active| &active.state);
+        let InFlight { files, memory_bytes } = self.in_flight();
         SessionStatistics {
             jobs_waiting: self.requested.len(),
             jobs_active: self.jobs.len() + self.jobs_away,
-            files_in_flight: states().map(JobState::files_in_flight).sum(),
-            memory_reserved_bytes: self.memory_reserved(),
+            files_in_flight: files,
+            memory_reserved_bytes: memory_bytes,
             workers_idle: self.sleepers.len(),
         }
     }
 
-    /// What the items in flight of all jobs were admitted with.
-    fn memory_reserved(&self) -> u64 {
-        self.jobs.values().map(|active| active.state.memory_reserved()).sum()
+    fn in_flight(&self) -> InFlight {
+        let states = || self.jobs.values().map(|active| &active.state);
+        InFlight {
+            files: states().map(JobState::files_in_flight).sum(),
+            memory_bytes: states().map(JobState::memory_reserved).sum(),
+        }
     }
 
     /// A job is prepared, and its items may begin.
@@ -229,7 +244,8 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn offers_item(&self, node: usize) -> bool {
-        self.jobs.values().any(|active| self.fits(active.state.candidate(node)).is_some())
+        let in_flight = self.in_flight();
+        self.jobs.values().any(|active| self.candidate(in_flight, &active.state, node).is_some())
     }
 
     fn can_prepare(&self) -> bool {
@@ -320,26 +336,33 @@ impl<'a> Dispatcher<'a> {
         None
     }
 
-    /// The candidate, if the bounds over all jobs allow it.
-    fn fits(&self, candidate: Option<Candidate>) -> Option<Candidate> {
-        let candidate = candidate?;
-        let files: usize = self.jobs.values().map(|active| active.state.files_in_flight()).sum();
-        let bytes = self.memory_reserved();
+    /// The item that a worker of `node` would begin of a job, if the bounds over all jobs allow it.
+    fn candidate(
+        &self,
+        in_flight: InFlight,
+        state: &JobState<'a>,
+        node: usize,
+    ) -> Option<Candidate> {
+        let candidate = state.candidate(node)?;
+        let (mut files_max, mut bytes_max) =
+            (self.limits.files_in_flight_max.get(), self.limits.memory_bytes_max);
+        let others_may_come = self.limits.jobs_active_max.get() > 1;
+        if others_may_come && state.files_in_flight() > 0 {
+            files_max -= files_max / usize::from(KEPT_PART);
+            bytes_max -= bytes_max / u64::from(KEPT_PART);
+        }
         // What exceeds the memory of a session by itself runs alone.
-        let has_memory =
-            bytes == 0 || bytes + candidate.memory_bytes <= self.limits.memory_bytes_max;
-        (files < self.limits.files_in_flight_max.get() && has_memory).then_some(candidate)
+        let has_memory = in_flight.memory_bytes == 0
+            || in_flight.memory_bytes + candidate.memory_bytes <= bytes_max;
+        (in_flight.files < files_max && has_memory).then_some(candidate)
     }
 
     /// An item for a worker of `node`, from the job whose turn it is.
     fn find_item(&mut self, node: usize) -> Option<Assignment<'a>> {
-        let mut candidates = Vec::new();
-        for &id in &self.lap {
-            let active = &self.jobs[&id];
-            if let Some(candidate) = self.fits(active.state.candidate(node)) {
-                candidates.push((id, candidate));
-            }
-        }
+        let in_flight = self.in_flight();
+        let candidates: Vec<(JobId, Candidate)> = (self.lap.iter())
+            .filter_map(|id| Some((*id, self.candidate(in_flight, &self.jobs[id].state, node)?)))
+            .collect();
         let (id, candidate) = self.whose_turn(&candidates)?;
         let active = self.jobs.get_mut(&id).expect("a candidate is of an active job");
         // A lone job need not save up.

@@ -48,7 +48,8 @@ pub struct SessionRuntime<'a> {
 pub struct SessionLimits {
     /// Workers.
     pub workers: NonZeroUsize,
-    /// Key files that are begun and not settled at once.
+    /// Key files that are begun and not settled at once. Where several jobs may be active, a quarter of
+    /// them, and of the memory, is kept for jobs of which nothing is in flight.
     pub files_in_flight_max: NonZeroUsize,
     /// Operations that a worker has in flight at once.
     pub io_depth: NonZeroUsize,

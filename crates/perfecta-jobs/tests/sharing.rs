@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use common::keys;
@@ -12,8 +12,8 @@ use perfecta_core::family::Family;
 use perfecta_core::search::FamilyChoice;
 use perfecta_io::{BlockingEngine, Engine, SystemClock};
 use perfecta_jobs::{
-    CancelFlag, EngineSource, Event, Inputs, Job, Request, Runtime, Session, SessionLimits,
-    SessionRuntime, Status, Worker, run,
+    CancelFlag, EngineSource, Event, Inputs, ItemError, Job, Request, Runtime, Session,
+    SessionLimits, SessionRuntime, Status, Stepped, Worker, dry_run, run,
 };
 
 /// Keys that differ in their high bits only have one vertex under a plain product: every attempt is
@@ -94,4 +94,71 @@ fn two_searches_of_one_worker_take_turns() {
     Worker::new(&session, 0).work();
     session.assert_quiet();
     assert_eq!(*ended.lock().unwrap(), ["gives up when it is led", "tries often"]);
+}
+
+/// The memory that a search for this key file is admitted with.
+fn memory_of(keys_file: PathBuf) -> u64 {
+    let mut job = job(Inputs::Files(vec![keys_file]), 1);
+    job.limits.memory_bytes_max = 1;
+    let refused = dry_run(&job, &Runtime::new(None, CancelFlag::default())).unwrap().refused;
+    match &refused[..] {
+        [(_, ItemError::Memory { needed, .. })] => *needed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn searches_without_end_leave_files_and_memory_to_jobs_that_come_later() {
+    let input = tempfile::tempdir().unwrap();
+    (0..20).for_each(|number| in_vain(input.path(), &format!("{number}.keys")));
+    let others = tempfile::tempdir().unwrap();
+    std::fs::write(others.path().join("small.keys"), keys(5, 3)).unwrap();
+    let memory_of_eight = 8 * memory_of(input.path().join("0.keys"));
+    for (files, memory_bytes_max) in [(8, 1 << 30), (100, memory_of_eight)] {
+        let limits = SessionLimits {
+            workers: 1.try_into().unwrap(),
+            files_in_flight_max: files.try_into().unwrap(),
+            io_depth: 2.try_into().unwrap(),
+            memory_bytes_max,
+            jobs_active_max: 8.try_into().unwrap(),
+        };
+        let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
+        let session = Session::new(runtime, limits);
+        let ended = Arc::new(Mutex::new(Vec::new()));
+        let submit = |name, inputs, attempts_max| {
+            let (ended, cancel) = (Arc::clone(&ended), CancelFlag::default());
+            session.submit(Request {
+                job: job(inputs, attempts_max),
+                renderer: None,
+                cancel: cancel.clone(),
+                observer: Box::new(|_: &Event<'_>| {}),
+                on_end: Box::new(move |_| ended.lock().unwrap().push(name)),
+            });
+            cancel
+        };
+        let mut worker = Worker::new(&session, 0);
+        let mut step = || {
+            if let Stepped::Idle(until) = worker.step() {
+                worker.wait(until);
+            }
+        };
+        let cancel = submit("without end", Inputs::tree(input.path()), 10_000_000);
+        // Each step begins a file, or gives a search its turn.
+        (0..100).for_each(|_| step());
+        assert_eq!(session.statistics().files_in_flight, 6, "of eight, two are kept");
+        for _ in 0..2 {
+            submit("comes later", Inputs::tree(others.path()), 1000);
+        }
+        while ended.lock().unwrap().len() < 2 {
+            step();
+        }
+        cancel.cancel();
+        session.close();
+        while !ended.lock().unwrap().contains(&"without end") {
+            step();
+        }
+        assert_eq!(*ended.lock().unwrap(), ["comes later", "comes later", "without end"]);
+        worker.work();
+        session.assert_quiet();
+    }
 }
