@@ -60,8 +60,8 @@ pub use self::error::{IoError, IoErrorKind, Operation};
 pub use self::faults::{Call, Fault, FaultPlan};
 pub use self::io_threads::IoThreads;
 pub use self::op::{
-    Entry, EntryKind, Failure, FileContent, Held, Lengths, Listing, Op, Outcome, Payload, Replace,
-    Symlinks,
+    Entry, EntryKind, Failure, FileContent, Held, Interrupt, Lengths, Listing, Op, Outcome,
+    Payload, Replace, Symlinks,
 };
 #[cfg(feature = "simulation")]
 pub use self::random::Random;

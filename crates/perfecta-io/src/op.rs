@@ -10,6 +10,36 @@ use crate::buffer::Buffer;
 use crate::error::IoError;
 use crate::system::Links;
 
+/// Asked while an operation looks at many things: if it says so, that ends as
+/// [cancelled](crate::IoErrorKind::Cancelled). [`Engine::cancel`](crate::Engine::cancel) reaches only
+/// what waits for a device.
+#[derive(Clone)]
+pub struct Interrupt(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Interrupt {
+    /// It is `is_asked`, which should be quick.
+    pub fn new(is_asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_asked))
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        (self.0)()
+    }
+}
+
+/// Nobody ever asks.
+impl Default for Interrupt {
+    fn default() -> Self {
+        Self::new(|| false)
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Interrupt").field(&self.is_asked()).finish()
+    }
+}
+
 /// One operation: an owned value, so that nothing it needs can go away before its completion.
 #[derive(Debug)]
 pub enum Op {
@@ -40,6 +70,8 @@ pub enum Op {
         entries_max: usize,
         /// The most directories below one another that are taken.
         depth_max: usize,
+        /// Ends it between two entries.
+        interrupt: Interrupt,
     },
     /// Says what is at a path, links followed.
     Inspect {

@@ -90,8 +90,8 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
             let written = write::directory(system, &parent, &name, &files);
             finish(written.map(|()| Payload::Files(files)))
         }
-        Op::ListTree { root, lengths, entries_max, depth_max } => {
-            let limits = list::Limits { entries_max, depth_max };
+        Op::ListTree { root, lengths, entries_max, depth_max, interrupt } => {
+            let limits = list::Limits { entries_max, depth_max, interrupt: &interrupt };
             finish(list::tree(system, &root, lengths, limits).map(Payload::Listing))
         }
         Op::Inspect { path } => Ok(Payload::Kind(list::inspect_path(system, &path))),

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use perfecta_io::{
-    Buffer, Clock, Completion, Engine, EntryKind, FileContent, IoError, IoErrorKind, Lengths, Op,
-    Outcome, Payload, Replace, Symlinks, SystemClock, Token,
+    Buffer, Clock, Completion, Engine, EntryKind, FileContent, Interrupt, IoError, IoErrorKind,
+    Lengths, Op, Outcome, Payload, Replace, Symlinks, SystemClock, Token,
 };
 
 use self::world::{World, backends};
@@ -127,7 +127,8 @@ fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
         world.make_link("broken", "absent");
         world.make_link("again", "b/c");
         let list = |engine: &mut dyn Engine, lengths, entries_max, depth_max| {
-            let op = Op::ListTree { root: root.to_owned(), lengths, entries_max, depth_max };
+            let (root, interrupt) = (root.to_owned(), Interrupt::default());
+            let op = Op::ListTree { root, lengths, entries_max, depth_max, interrupt };
             match call(engine, op)? {
                 Payload::Listing(listing) => Ok(listing.entries),
                 other => panic!("{other:?}"),
@@ -165,6 +166,28 @@ fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
         };
         assert_eq!(refused(engine, 8, 10), Err(IoErrorKind::TooManyEntries(8)));
         assert_eq!(refused(engine, 100, 2), Err(IoErrorKind::TooDeep(2)));
+    });
+}
+
+#[test]
+fn a_listing_ends_between_two_entries_when_it_is_asked_to() {
+    for_every_backend(|engine, world| {
+        for number in 0..9 {
+            world.write(&number.to_string(), b"");
+        }
+        let listed = |engine: &mut dyn Engine, asks_at: usize| {
+            let asked = AtomicUsize::new(0);
+            let interrupt =
+                Interrupt::new(move || asked.fetch_add(1, Ordering::Relaxed) == asks_at);
+            let (root, lengths) = (world.root().to_owned(), Lengths::Wanted);
+            let op = Op::ListTree { root, lengths, entries_max: 100, depth_max: 10, interrupt };
+            call(engine, op).map(|payload| payload.into_listing().entries.len())
+        };
+        for asks_at in 0..9 {
+            let error = listed(engine, asks_at).unwrap_err();
+            assert_eq!(error.kind, IoErrorKind::Cancelled, "entry {asks_at}");
+        }
+        assert_eq!(listed(engine, 9).unwrap(), 9);
     });
 }
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use perfecta_io::{
-    Backend, Buffer, Engine, Engines, EntryKind, FileContent, IoError, IoErrorKind, Lengths, Op,
-    Payload, Replace, Roots, Symlinks, UringEngine,
+    Backend, Buffer, Engine, Engines, EntryKind, FileContent, Interrupt, IoError, IoErrorKind,
+    Lengths, Op, Payload, Replace, Roots, Symlinks, UringEngine,
 };
 use tempfile::TempDir;
 
@@ -100,6 +100,7 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
             lengths: Lengths::Wanted,
             entries_max: 100,
             depth_max: 10,
+            interrupt: Interrupt::default(),
         },
         Op::Resolve { path: path.clone() },
         Op::ListDirectory { path: path.clone() },
@@ -189,9 +190,13 @@ fn nothing_is_reached_by_another_path_by_dots_or_by_a_link_on_the_way() {
 fn a_link_in_a_listed_tree_is_named_and_not_followed() {
     let scene = Scene::new();
     for mut engine in engines(&[scene.path("root")]) {
-        let lengths = Lengths::Unwanted;
-        let op =
-            Op::ListTree { root: scene.path("root"), lengths, entries_max: 100, depth_max: 10 };
+        let op = Op::ListTree {
+            root: scene.path("root"),
+            lengths: Lengths::Unwanted,
+            entries_max: 100,
+            depth_max: 10,
+            interrupt: Interrupt::default(),
+        };
         let listing = call(engine.as_mut(), op).unwrap().into_listing();
         let names: Vec<&str> =
             listing.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect();

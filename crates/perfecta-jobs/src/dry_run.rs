@@ -25,7 +25,7 @@ const PACKED_ENTRY_BYTES: u64 = 290;
 /// As [`run`](crate::run).
 pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let mut engine = runtime.engines.engine();
-    let items = plan_items(job, engine.as_mut())?;
+    let items = plan_items(job, engine.as_mut(), &runtime.cancel)?;
     let mut dry_run = DryRun::default();
     for item in items {
         if let Some(refusal) = item.refusal {

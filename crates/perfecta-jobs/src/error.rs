@@ -327,10 +327,10 @@ pub enum JobError {
     /// What was asked for is not built in.
     #[error("{0} is not available")]
     Unsupported(&'static str),
-    /// The user cancelled it before its key files were known.
+    /// The user cancelled it before any of its key files was begun.
     #[error("cancelled before it began")]
     Cancelled,
-    /// Its time was over before its key files were known.
+    /// Its time was over before any of its key files was begun.
     #[error("its time was over before it began")]
     Expired,
 }

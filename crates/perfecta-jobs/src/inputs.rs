@@ -1,19 +1,25 @@
 //! The key files of a job: listed, apart from the output, and in the order of the plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, Entry, EntryKind, Lengths, Op, Payload};
+use perfecta_io::{Engine, Entry, EntryKind, IoErrorKind, Lengths, Op, Payload};
 
 use crate::apart;
 use crate::call::call;
-use crate::config::{Inputs, Job};
+use crate::config::{Inputs, Job, Limits};
 use crate::error::JobError;
+use crate::runtime::CancelFlag;
 use crate::schedule::{self, Planned};
 
 /// The items of a job, by its inputs.
-pub(crate) fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Planned>, JobError> {
-    let entries = list_inputs(job, engine)?;
+pub(crate) fn plan_items(
+    job: &Job,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Result<Vec<Planned>, JobError> {
+    let entries = list_inputs(job, engine, cancel)?;
     let mut items = schedule::plan(job, entries);
+    cancel.check()?;
     if let Some(output) = &job.output {
         apart::keep_apart(engine, job, output, &mut items)?;
     }
@@ -30,22 +36,41 @@ pub(crate) fn plan_items(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Plann
 }
 
 /// What the inputs name: files as given, or all below a root.
-pub(crate) fn list_inputs(job: &Job, engine: &mut dyn Engine) -> Result<Vec<Entry>, JobError> {
-    let inspect = |engine: &mut dyn Engine, path: &PathBuf| {
+pub(crate) fn list_inputs(
+    job: &Job,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Result<Vec<Entry>, JobError> {
+    let inspect = |path: &PathBuf| {
+        cancel.check()?;
         let inspected = call(engine, Op::Inspect { path: path.clone() });
         let kind = inspected.map_or_else(EntryKind::Unreadable, Payload::into_kind);
-        Entry { path: path.clone(), kind }
+        Ok(Entry { path: path.clone(), kind })
     };
-    let op = match &job.inputs {
-        Inputs::Files(files) => {
-            return Ok(files.iter().map(|path| inspect(engine, path)).collect());
-        }
-        Inputs::Tree { root, .. } => Op::ListTree {
-            root: root.clone(),
-            lengths: Lengths::Wanted,
-            entries_max: job.limits.entries_max,
-            depth_max: job.limits.depth_max,
-        },
+    match &job.inputs {
+        Inputs::Files(files) => files.iter().map(inspect).collect(),
+        Inputs::Tree { root, .. } => list_tree(root, Lengths::Wanted, &job.limits, engine, cancel),
+    }
+}
+
+/// Everything below a root.
+pub(crate) fn list_tree(
+    root: &Path,
+    lengths: Lengths,
+    limits: &Limits,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Result<Vec<Entry>, JobError> {
+    let op = Op::ListTree {
+        root: root.to_owned(),
+        lengths,
+        entries_max: limits.entries_max,
+        depth_max: limits.depth_max,
+        interrupt: cancel.interrupt(),
     };
-    Ok(call(engine, op).map_err(JobError::Input)?.into_listing().entries)
+    match call(engine, op) {
+        Ok(payload) => Ok(payload.into_listing().entries),
+        Err(error) if error.kind == IoErrorKind::Cancelled => Err(cancel.reason()),
+        Err(error) => Err(JobError::Input(error)),
+    }
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perfecta_emit::ContentHash;
-use perfecta_io::{Buffer, Engine, EntryKind, Held, IoError, IoErrorKind, Op, Replace, Symlinks};
+use perfecta_io::{
+    Buffer, Engine, EntryKind, Held, IoError, IoErrorKind, Op, Operation, Replace, Symlinks,
+};
 
 use crate::call::{call, read_file};
 use crate::config::{Conflicts, Durability, Job, Output};
@@ -20,6 +22,7 @@ use crate::job::{JobState, StagedItem};
 use crate::manifest::{Digest, PackManifest};
 use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
+use crate::runtime::CancelFlag;
 use crate::schedule::Planned;
 use crate::stage::Stage;
 use crate::work::Work;
@@ -58,46 +61,53 @@ pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, Jo
 
 /// The keys of every item if the pack is exactly what would be built: the same key files in the same
 /// order, the same options, and the bytes that its manifest says.
+///
+/// # Errors
+/// If it was cancelled meanwhile: what cannot be read is packed anew, and says so if it cannot be
+/// replaced either.
 pub(crate) fn unchanged_keys(
     engine: &mut dyn Engine,
     job: &Job,
     items: &[Planned],
     options_blake3: &Digest,
     found: &Found,
-) -> Option<Vec<u64>> {
-    let Found::Ours(Some(manifest)) = found else { return None };
+    cancel: &CancelFlag,
+) -> Result<Option<Vec<u64>>, JobError> {
+    let Found::Ours(Some(manifest)) = found else { return Ok(None) };
     let is_asked = manifest.options_blake3.as_bytes() == options_blake3
         && manifest.tables.len() == items.len()
         && items.iter().all(|item| item.refusal.is_none());
     if !is_asked {
-        return None;
+        return Ok(None);
     }
     for (item, entry) in items.iter().zip(&manifest.tables) {
+        cancel.check()?;
         if item.target().to_string_lossy() != entry.name {
-            return None;
+            return Ok(None);
         }
         let path = item.keys_file.clone();
-        let keys = read_file(engine, path, job.limits.input_bytes_max, Symlinks::Follow).ok()?;
-        if ContentHash::of(&keys) != entry.keys_blake3 {
-            return None;
+        let keys = read_file(engine, path, job.limits.input_bytes_max, Symlinks::Follow);
+        if !keys.is_ok_and(|keys| ContentHash::of(&keys) == entry.keys_blake3) {
+            return Ok(None);
         }
     }
     let directory = &job.output.as_ref().expect("a pack is written").directory;
     let path = directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
-    // What cannot be read is packed anew, and says so if it cannot be replaced either.
-    let hash = hash_file(engine, &path, manifest.bytes()).ok()?;
-    (hash.as_ref() == Some(manifest.blake3()))
-        .then(|| manifest.tables.iter().map(|table| table.num_keys).collect())
+    let hash = hash_file(engine, &path, manifest.bytes(), cancel);
+    cancel.check()?;
+    let is_same = hash.is_ok_and(|hash| hash.as_ref() == Some(manifest.blake3()));
+    Ok(is_same.then(|| manifest.tables.iter().map(|table| table.num_keys).collect()))
 }
 
 /// The hash of a file of exactly so many bytes, read part by part; `None` if it is no such file.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If it cannot be read, or it was cancelled.
 pub(crate) fn hash_file(
     engine: &mut dyn Engine,
     path: &Path,
     bytes: u64,
+    cancel: &CancelFlag,
 ) -> Result<Option<Digest>, IoError> {
     const PART_BYTES: u64 = 4 << 20;
     match call(engine, Op::Inspect { path: path.to_owned() })?.into_kind() {
@@ -113,6 +123,9 @@ pub(crate) fn hash_file(
     let mut buffer = Buffer::default();
     let mut offset = 0;
     while offset < bytes {
+        if cancel.is_cancelled() {
+            return Err(IoError::new(Operation::Read, path, IoErrorKind::Cancelled));
+        }
         let part = PART_BYTES.min(bytes - offset) as usize;
         let op = Op::ReadRange { path: path.to_owned(), offset, bytes: part, buffer };
         buffer = call(engine, op)?.into_bytes();
@@ -159,7 +172,10 @@ impl PackClosing {
             Some(error) => Err(Some(error)),
             None if work.cancel.is_cancelled() => Err(None),
             None if packed.is_empty() => Ok((0, 0)),
-            None => self.publish(engine, window).map_err(Some),
+            None => self.publish(engine, window, &work.cancel).map_err(|error| match error {
+                ItemError::Output(error) if error.kind == IoErrorKind::Cancelled => None,
+                error => Some(error),
+            }),
         };
         if let Ok((bytes, files)) = published {
             state.published_beside(bytes, files);
@@ -183,6 +199,7 @@ impl PackClosing {
         &self,
         engine: &mut dyn Engine,
         window: PackWindow,
+        cancel: &CancelFlag,
     ) -> Result<(u64, u32), ItemError> {
         let Ending { tables, bytes: rest, offset, blake3 } = window.finish();
         let tables_bytes: u64 = tables.iter().map(|table| table.bytes).sum();
@@ -191,7 +208,7 @@ impl PackClosing {
         let op = Op::Append { path: file.clone(), offset, bytes: rest };
         call(engine, op).map_err(ItemError::Output)?;
         // Once more from the disk, now that all of it is there: what the manifest says is so.
-        let hash = hash_file(engine, &file, bytes).map_err(ItemError::Output)?;
+        let hash = hash_file(engine, &file, bytes, cancel).map_err(ItemError::Output)?;
         if hash != Some(blake3) {
             let reason = "what was read back is not what was written".to_owned();
             return Err(ItemError::Damaged { file: PACKED_FILE.to_owned(), reason });

@@ -18,6 +18,7 @@ use crate::job::JobState;
 use crate::manifest::Digest;
 use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
+use crate::runtime::CancelFlag;
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Rooms, Stage};
@@ -59,8 +60,8 @@ pub(crate) fn prepare<'a>(
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = (0..num_workers).map(|worker| engines.node_of(worker)).collect();
     let laid = check(&job, &staffed)
-        .and_then(|()| plan_items(&job, engine))
-        .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));
+        .and_then(|()| plan_items(&job, engine, &cancel))
+        .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers, &cancel)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
             let renderer =
@@ -125,6 +126,7 @@ fn lay_ground(
     job: &Job,
     items: &[Planned],
     num_workers: usize,
+    cancel: &CancelFlag,
 ) -> Result<Ground, JobError> {
     let Some(output) = &job.output else { return Ok(Ground::default()) };
     let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
@@ -134,7 +136,7 @@ fn lay_ground(
     };
     let stage = stage::open(engine, &output.directory, process, rooms);
     let stage = stage.map_err(JobError::Output)?;
-    match lay_on_stage(engine, job, output, items, &stage) {
+    match lay_on_stage(engine, job, output, items, &stage, cancel) {
         Ok(ground) => Ok(Ground { stage: Some(stage), ..ground }),
         Err(error) => {
             // The next run sweeps it if it cannot be removed now.
@@ -150,6 +152,7 @@ fn lay_on_stage(
     output: &Output,
     items: &[Planned],
     stage: &Stage,
+    cancel: &CancelFlag,
 ) -> Result<Ground, JobError> {
     let filesystem = open_filesystem(engine, output)?;
     match output.layout {
@@ -157,7 +160,8 @@ fn lay_on_stage(
         Layout::Packed => {
             let options_blake3 = options_digest(job, "packed");
             let found = packed::look(engine, output)?;
-            let unchanged = packed::unchanged_keys(engine, job, items, &options_blake3, &found);
+            let unchanged =
+                packed::unchanged_keys(engine, job, items, &options_blake3, &found, cancel)?;
             if unchanged.is_some() {
                 sync(engine, output, filesystem.as_ref())?;
             }

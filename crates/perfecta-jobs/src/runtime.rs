@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use perfecta_io::pool::BufferPool;
-use perfecta_io::{BlockingEngine, Clock, Engine, SystemClock};
+use perfecta_io::{BlockingEngine, Clock, Engine, Interrupt, SystemClock};
 
+use crate::error::JobError;
 use crate::render::Renderer;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +111,22 @@ impl CancelFlag {
     /// Whether it was asked because the time was over.
     pub(crate) fn is_expired(&self) -> bool {
         self.0.is_expired.load(Ordering::SeqCst)
+    }
+
+    /// Nothing, or why it was asked: for what is done before anything of a job is known.
+    pub(crate) fn check(&self) -> Result<(), JobError> {
+        if self.is_cancelled() { Err(self.reason()) } else { Ok(()) }
+    }
+
+    /// Why a job ends of which nothing is known.
+    pub(crate) fn reason(&self) -> JobError {
+        if self.is_expired() { JobError::Expired } else { JobError::Cancelled }
+    }
+
+    /// The same flag, for an operation.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        let flag = self.clone();
+        Interrupt::new(move || flag.is_cancelled())
     }
 
     /// Whether it was asked.

@@ -177,8 +177,7 @@ impl<'a> Session<'a> {
             .with_dispatcher(|dispatcher| (dispatcher.stop_overdue(now), dispatcher.withdraw()));
         for requested in stopped {
             let Request { cancel, on_end, .. } = requested.request;
-            let reason = if cancel.is_expired() { JobError::Expired } else { JobError::Cancelled };
-            on_end(Err(reason));
+            on_end(Err(cancel.reason()));
         }
         next.map(|next| next.saturating_sub(now))
     }

@@ -17,13 +17,13 @@ use crate::call::{call, read_file};
 use crate::config::{Inputs, Job, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
-use crate::inputs::list_inputs;
+use crate::inputs::{list_inputs, list_tree};
 use crate::ledger::{Ledger, Running, Status};
 use crate::manifest::{self, Manifest, PackManifest, PackedEntry};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
 use crate::render::{Renderer, check_image};
-use crate::runtime::Runtime;
+use crate::runtime::{CancelFlag, Runtime};
 use crate::schedule;
 
 /// A request to check an output.
@@ -107,7 +107,7 @@ pub fn verify(
     let (begun, cpu_begun) = (runtime.clock.now(), runtime.clock.cpu());
     let renderer = runtime.renderer.ok_or(JobError::Unsupported("verifying without a renderer"))?;
     let mut engine = runtime.engines.engine();
-    let checks = plan(verification, engine.as_mut())?;
+    let checks = plan(verification, engine.as_mut(), &runtime.cancel)?;
     let mut ledger = Ledger::default();
     ledger.admit(u32::try_from(checks.len()).expect("the entries' limit keeps items countable"));
     observer.observe(&Event::Planned(&Progress { ledger: ledger.clone(), ..Progress::default() }));
@@ -145,22 +145,20 @@ pub fn verify(
 }
 
 /// The tables below the directory, and the key files that should have one.
-fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Check>, JobError> {
+fn plan(
+    verification: &Verification,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Result<Vec<Check>, JobError> {
     let root = &verification.directory;
     let limits = &verification.limits;
-    let op = Op::ListTree {
-        root: root.clone(),
-        lengths: Lengths::Unwanted,
-        entries_max: limits.entries_max,
-        depth_max: limits.depth_max,
-    };
-    let listing = call(engine, op).map_err(JobError::Input)?.into_listing();
+    let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?;
     let mut tables = Checks::new();
-    let manifests = listing.entries.iter().filter(|entry| is_published(entry));
+    let manifests = entries.iter().filter(|entry| is_published(entry));
     for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
         let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
         if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
-            plan_pack(&path, below, engine, &mut tables)?;
+            plan_pack(&path, below, engine, cancel, &mut tables)?;
         } else {
             tables.insert(below.into(), Check::new(path, Subject::Directory));
         }
@@ -171,7 +169,7 @@ fn plan(verification: &Verification, engine: &mut dyn Engine) -> Result<Vec<Chec
             limits: limits.clone(),
             ..Job::new(keys.clone())
         };
-        for item in schedule::plan(&job, list_inputs(&job, engine)?) {
+        for item in schedule::plan(&job, list_inputs(&job, engine, cancel)?) {
             let is_only_table = tables.len() == 1 && tables.contains_key(OsStr::new(""));
             let target = if is_only_table { PathBuf::new() } else { item.target() };
             let path = root.join(&target);
@@ -202,6 +200,7 @@ fn plan_pack(
     path: &Path,
     below: &Path,
     engine: &mut dyn Engine,
+    cancel: &CancelFlag,
     tables: &mut Checks,
 ) -> Result<(), JobError> {
     let manifest = read_file(engine, path.join(MANIFEST), u64::MAX, Symlinks::Refuse);
@@ -213,7 +212,8 @@ fn plan_pack(
         return Ok(());
     };
     // One that is gone or short has not these bytes either; its entries say what cannot be read.
-    let hash = packed::hash_file(engine, &file, manifest.bytes()).unwrap_or(None);
+    let hash = packed::hash_file(engine, &file, manifest.bytes(), cancel).unwrap_or(None);
+    cancel.check()?;
     if hash.as_ref() != Some(manifest.blake3()) {
         let reason = "it has not the bytes that the manifest says";
         tables.insert(below.into(), Check::new(file.clone(), Subject::DamagedPack(reason)));

@@ -101,3 +101,16 @@ fn a_pack_is_checked_as_a_whole_and_table_by_table() {
     std::fs::write(out.path().join("tables.packed/manifest.json"), b"{").unwrap();
     assert_eq!(check().0.failed, 4);
 }
+
+#[test]
+fn who_cancels_before_the_tables_are_known_is_told_so_and_of_no_table() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
+    run_all(&job(input.path(), out.path()), &runtime);
+    runtime.cancel.cancel();
+    let error = verify(&Verification::new(out.path()), &runtime, &mut |event: &Event<'_>| {
+        panic!("{event:?}");
+    });
+    assert_eq!(error.unwrap_err().exit_class().code(), 130);
+}

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{inspect, open_directory, persist, special_kind};
 use crate::error::{IoError, IoErrorKind, Operation};
-use crate::op::{Entry, EntryKind, Lengths, Listing};
+use crate::op::{Entry, EntryKind, Interrupt, Lengths, Listing};
 use crate::system::{At, Errno, FileKind, Links, Named, Stat, System};
 
 /// What is at a path, links followed.
@@ -54,9 +54,10 @@ fn kind_of(stat: &Stat) -> EntryKind {
 
 /// Bounds of a listing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct Limits<'a> {
     pub(super) entries_max: usize,
     pub(super) depth_max: usize,
+    pub(super) interrupt: &'a Interrupt,
 }
 
 /// All entries below `root`, in the order of their paths' bytes.
@@ -64,7 +65,7 @@ pub(super) fn tree<S: System>(
     system: &S,
     root: &Path,
     lengths: Lengths,
-    limits: Limits,
+    limits: Limits<'_>,
 ) -> Result<Listing, IoError> {
     let directory = open_directory(system, At::Path(root), root, Links::Follow)?;
     let mut walk =
@@ -83,7 +84,7 @@ struct Walk<'a, S> {
     system: &'a S,
     root: &'a Path,
     lengths: Lengths,
-    limits: Limits,
+    limits: Limits<'a>,
     ancestors: Vec<(u64, u64)>,
     entries: Vec<Entry>,
 }
@@ -97,6 +98,9 @@ impl<S: System> Walk<'_, S> {
             if self.entries.len() == self.limits.entries_max {
                 let kind = IoErrorKind::TooManyEntries(self.limits.entries_max);
                 return Err(IoError::new(Operation::List, self.root, kind));
+            }
+            if self.limits.interrupt.is_asked() {
+                return Err(IoError::new(Operation::List, self.root, IoErrorKind::Cancelled));
             }
             self.visit(directory, below.join(&named.name), &named)?;
         }

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use perfecta_io::{
-    Buffer, Engine, Entry, EntryKind, FileContent, Lengths, Op, Payload, Replace, Symlinks,
+    Buffer, Engine, Entry, EntryKind, FileContent, Interrupt, Lengths, Op, Payload, Replace,
+    Symlinks,
 };
 
 use crate::world::World;
@@ -74,7 +75,8 @@ pub(crate) fn reading_cases() -> [Case; 8] {
             prepare: |_, world| {
                 make_two_files(world);
                 let (root, lengths) = (world.root().to_owned(), Lengths::Wanted);
-                Op::ListTree { root, lengths, entries_max: 10, depth_max: 10 }
+                let interrupt = Interrupt::default();
+                Op::ListTree { root, lengths, entries_max: 10, depth_max: 10, interrupt }
             },
             is_done: |payload, _| {
                 let kind_of = |entry: Entry| entry.kind;

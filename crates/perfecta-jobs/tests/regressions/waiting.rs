@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use perfecta_io::pool::{BufferPool, PoolOptions};
 use perfecta_io::{Clock, Fault};
-use perfecta_jobs::{Durability, Inputs, Job, Layout, NodePolicy, Ramp, Renderer, SessionLimits};
+use perfecta_jobs::{
+    Durability, Inputs, Job, JobError, Layout, NodePolicy, Ramp, Renderer, SessionLimits,
+};
 
 use crate::common::{PlainRenderer, job, keys};
 use crate::stepped::{Process, Turns, limits};
@@ -214,4 +216,48 @@ fn b16_a_job_that_cannot_begin_holds_up_nobody() {
         assert!(told[..2].iter().all(|told| told.end.as_ref().unwrap().is_err()), "{told:?}");
         assert!(told[2..].iter().all(|told| told.summary().ok == 1), "{told:?}");
     }
+}
+
+#[test]
+fn a_cancel_ends_a_job_within_a_few_calls_of_which_nothing_has_begun() {
+    const FILES: u32 = 100;
+    let pack = || written("/pack", Layout::Packed, Durability::Power);
+    let again = |cancel_after: Option<u64>| {
+        let process = Process::new(5);
+        for number in 0..FILES {
+            process.write_keys(&format!("{number}.keys"), &keys(9 + number, 7919));
+        }
+        process.run(vec![pack()], &plain(), limits(2));
+        let session = process.session(limits(2));
+        let telling = Telling::default();
+        session.submit(telling.request(pack(), Some(plain())));
+        session.close();
+        let begin = process.plan.num_calls();
+        if let Some(call) = cancel_after {
+            let cancel = telling.cancel.clone();
+            process.plan.meanwhile(begin + call, move || cancel.cancel());
+        }
+        Turns::new(&process, &session, limits(2)).drain();
+        session.assert_quiet();
+        (telling.told(), process.plan.num_calls() - begin)
+    };
+    let (told, num_calls) = again(None);
+    assert_eq!(told.summary().unchanged, FILES);
+    assert!(num_calls > 3 * u64::from(FILES), "every file is looked at: {num_calls}");
+    let mut ended_early = 0;
+    for call in (0..num_calls).step_by(7) {
+        let (told, num_made) = again(Some(call));
+        match told.end.as_ref().unwrap() {
+            Ok(summary) => assert_eq!(summary.unchanged, FILES, "at call {call}"),
+            Err(error) => {
+                assert!(matches!(error, JobError::Cancelled), "at call {call}: {error}");
+                assert!(told.reports.is_empty(), "at call {call}: {told:?}");
+                // To open a stage and to close it takes some twenty.
+                let more = num_made - call;
+                assert!(more < 30, "{more} calls were made after one at call {call}");
+                ended_early += 1;
+            }
+        }
+    }
+    assert!(ended_early >= num_calls * 9 / 10 / 7, "{ended_early} of {num_calls} / 7");
 }

@@ -14,7 +14,7 @@ mod told;
 use std::collections::BTreeMap;
 
 use perfecta_io::{PowerCut, Random, SimulatedMachine};
-use perfecta_jobs::{Durability, Status};
+use perfecta_jobs::{Durability, JobError, Status};
 
 pub(crate) use self::draw::Kind;
 use self::draw::{Drawn, Round, Scenario};
@@ -134,7 +134,9 @@ impl Trial<'_> {
         if told.job_error() != expected.job_error {
             let may_not_end = round.ends_at_step.is_some() && told.job_error().is_none();
             let error = told.job_error();
-            assert!(may_fail || may_not_end, "job {number}: {error:?}");
+            let is_cancelled =
+                told.cancel.is_cancelled() && error == Some(JobError::Cancelled.to_string());
+            assert!(may_fail || may_not_end || is_cancelled, "job {number}: {error:?}");
         }
         for (path, report) in told.reports() {
             let Some(undisturbed) = expected.reports.get(&path) else {

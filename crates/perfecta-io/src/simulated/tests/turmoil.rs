@@ -10,7 +10,7 @@ use super::{files, machine};
 use crate::buffer::Buffer;
 use crate::engine::{Completion, Engine, Token};
 use crate::faults::{Fault, FaultPlan};
-use crate::op::{FileContent, Lengths, Op, Payload, Replace, Symlinks};
+use crate::op::{FileContent, Interrupt, Lengths, Op, Payload, Replace, Symlinks};
 use crate::random::Random;
 use crate::system::Errno;
 
@@ -42,7 +42,8 @@ fn draw(random: &mut Random) -> Op {
         3 => Op::ReadDirectory { path, bytes_max: 20_000 },
         4 => {
             let lengths = [Lengths::Wanted, Lengths::Unwanted][random.index(2)];
-            Op::ListTree { root: "/out".into(), lengths, entries_max: 100, depth_max: 5 }
+            let interrupt = Interrupt::default();
+            Op::ListTree { root: "/out".into(), lengths, entries_max: 100, depth_max: 5, interrupt }
         }
         5..=6 => {
             let name = ["a", "b"][random.index(2)].into();
