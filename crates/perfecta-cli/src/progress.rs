@@ -58,8 +58,11 @@ impl Display {
 fn bar() -> ProgressBar {
     let style =
         ProgressStyle::with_template("[{bar:10}] {wide_msg}").expect("the template is valid");
-    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
-    bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(10));
+    let target = indicatif::ProgressDrawTarget::stderr_with_hz(10);
+    // A bar of length 0 would be full.
+    let bar = ProgressBar::with_draw_target(Some(1), target)
+        .with_style(style.progress_chars("=> "))
+        .with_message("looking for what there is to do");
     bar.tick();
     bar
 }
