@@ -19,6 +19,7 @@ mod options;
 mod progress;
 mod remote_options;
 mod reporter;
+mod selection;
 mod signals;
 mod supervisor;
 mod terminal;

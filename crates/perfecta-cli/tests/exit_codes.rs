@@ -148,6 +148,40 @@ fn a_key_file_without_its_table_fails_verification() {
 }
 
 #[test]
+fn a_table_without_its_key_file_fails_verification_against_keys() {
+    let place = Place::new();
+    place.write_keys("keys/a.bin", &[1, 2, 3]);
+    place.write_keys("keys/b.bin", &[4, 5, 6]);
+    let both = |run: &Run| assert!(run.out.contains("2 ok; 6 keys"), "{}", run.out);
+    let one = |run: &Run| {
+        check(run, 3, &["none of the key files is that of this table", "--include"]);
+        assert!(run.out.contains("1 ok, 1 failed"), "{}", run.out);
+    };
+    for layout in ["dirs", "packed"] {
+        place.ok(&["bulk-create", "keys", layout, "--include", "*.bin", "--layout", layout]);
+        both(&place.ok(&["verify", layout]));
+        let of_keys = ["verify", layout, "--keys", "keys", "--include", "*.bin"];
+        both(&place.ok(&of_keys));
+        one(&place.run(&[&of_keys[..], &["--exclude", "b*"]].concat()));
+        let by_usual_names = place.run(&of_keys[..4]);
+        check(&by_usual_names, 3, &["none of the key files"]);
+        assert!(by_usual_names.out.contains("0 ok, 2 failed"), "{}", by_usual_names.out);
+        let of_list = ["verify", layout, "--files-from", "list"];
+        std::fs::write(place.path("list"), "keys/a.bin\nkeys/b.bin\n").unwrap();
+        both(&place.ok(&of_list));
+        std::fs::write(place.path("list"), "keys/a.bin\n").unwrap();
+        one(&place.run(&of_list));
+    }
+    check(&place.run(&["verify", "dirs", "--include", "*"]), 2, &["--keys"]);
+    check(
+        &place.run(&["verify", "dirs", "--keys", "keys/a.bin", "--exclude", "*"]),
+        2,
+        &["--keys"],
+    );
+    place.ok(&["verify", "dirs/a", "--keys", "keys/a.bin"]);
+}
+
+#[test]
 fn verification_names_what_is_missing_or_strange_in_a_table() {
     let place = Place::new();
     std::fs::create_dir(place.path("nothing")).unwrap();

@@ -199,6 +199,9 @@ pub enum ItemError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A published table was to be checked against its keys, and none of the key files is its own.
+    #[error("verification failed: none of the key files is that of this table")]
+    NoKeyFile,
     /// A worker panicked: a bug here.
     #[error("internal error: {0}")]
     Panicked(String),
@@ -233,7 +236,7 @@ impl ItemError {
             | Self::Overtaken { .. } => ExitClass::Conflict,
             Self::Output(error) if error.is_denied() => ExitClass::Denied,
             Self::Output(_) | Self::OutputLimit { .. } | Self::DiskFull(_) => ExitClass::Io,
-            Self::Verify(_) | Self::Damaged { .. } => ExitClass::Verification,
+            Self::Verify(_) | Self::Damaged { .. } | Self::NoKeyFile => ExitClass::Verification,
             Self::Render(_) | Self::Panicked(_) => ExitClass::Internal,
         }
     }
@@ -266,6 +269,10 @@ impl ItemError {
             Self::Verify(_) | Self::Damaged { .. } => {
                 Some("build the table again; if it persists, check disk and memory")
             }
+            Self::NoKeyFile => Some(
+                "name the directory of its key file, and what key files are called there (--include, or \
+                 --key-size auto for *.keys64 as well); without, only hashes and forms are checked",
+            ),
             Self::Render(_) | Self::Panicked(_) => Some("please report it, with the key file"),
         }
     }

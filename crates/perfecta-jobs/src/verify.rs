@@ -31,7 +31,7 @@ use crate::schedule;
 pub struct Verification {
     /// The output directory of a job, or the directory of one table.
     pub directory: PathBuf,
-    /// The key files; without them only manifests, hashes and forms are checked.
+    /// The key files, one of every table; without them only manifests, hashes and forms are checked.
     pub keys: Option<Inputs>,
     /// How a key file is read.
     pub key_options: KeyOptions,
@@ -355,14 +355,18 @@ impl Shared<'_> {
         self.renderer.check(&files, keys.as_ref())
     }
 
-    /// The keys that a table was made of, if their file is known.
+    /// The keys that a table was made of, if key files were given.
     fn read_keys(
         &self,
         check: &Check,
         keys_blake3: &ContentHash,
         engine: &mut dyn Engine,
     ) -> Result<Option<KeySet>, ItemError> {
-        let Some(path) = &check.keys_file else { return Ok(None) };
+        let Some(path) = &check.keys_file else {
+            // What is said of a table is said of its keys, too.
+            let are_wanted = self.verification.keys.is_some();
+            return if are_wanted { Err(ItemError::NoKeyFile) } else { Ok(None) };
+        };
         let bytes_max = self.verification.limits.input_bytes_max;
         let bytes = read_file(engine, path.clone(), bytes_max, Symlinks::Follow)
             .map_err(ItemError::Input)?;

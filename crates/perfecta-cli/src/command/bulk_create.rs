@@ -1,10 +1,9 @@
 //! `perfecta bulk-create`: tables for all key files of a directory.
 
-use std::io::{self, BufRead};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use perfecta_jobs::{DryRun, ExitClass, Inputs, Job, NameFilter};
+use perfecta_jobs::{DryRun, ExitClass, Inputs, Job};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -12,6 +11,7 @@ use crate::job_options::JobOptions;
 use crate::job_run::{DirectOptions, JobRun};
 use crate::progress::thousands;
 use crate::reporter::Finished;
+use crate::selection::SelectionOptions;
 use crate::terminal::Terminal;
 use crate::work_options::WorkOptions;
 use crate::{json, text};
@@ -39,15 +39,8 @@ pub(crate) struct BulkRequest {
     keys: Option<PathBuf>,
     /// Directory to publish into
     out: Option<PathBuf>,
-    /// Take only files of this name; can be given again [default: *.keys]
-    #[arg(long, value_name = "GLOB")]
-    include: Vec<String>,
-    /// Leave out files of this name; can be given again
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
-    /// Take the key files listed in FILE, one a line; - reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude"])]
-    files_from: Option<PathBuf>,
+    #[command(flatten)]
+    selection: SelectionOptions,
     #[command(flatten)]
     pub(crate) options: JobOptions,
 }
@@ -109,62 +102,16 @@ impl BulkRequest {
 
     /// The key files, and the output directory.
     fn inputs(&self) -> Result<(Inputs, Option<PathBuf>), Failure> {
-        if let Some(list) = &self.files_from {
+        if let Some(listed) = self.selection.listed()? {
             if self.out.is_some() {
                 return Err(Failure::usage(
                     "with --files-from, only the output directory is given",
                 ));
             }
-            return Ok((Inputs::Files(read_list(list)?), self.keys.clone()));
+            return Ok((listed, self.keys.clone()));
         }
         let root = self.keys.clone().expect("clap requires it without --files-from");
-        Ok((Inputs::Tree { root, names: self.name_filter()? }, self.out.clone()))
+        let names = self.selection.names(&self.options.input)?;
+        Ok((Inputs::Tree { root, names }, self.out.clone()))
     }
-
-    fn name_filter(&self) -> Result<NameFilter, Failure> {
-        let filter = if self.include.is_empty() {
-            NameFilter::new(self.options.input.default_patterns(), &to_strs(&self.exclude))
-        } else {
-            NameFilter::new(&self.include, &self.exclude)
-        };
-        filter.map_err(|error| Failure::usage(error.to_string()))
-    }
-}
-
-fn to_strs(patterns: &[String]) -> Vec<&str> {
-    patterns.iter().map(String::as_str).collect()
-}
-
-fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let lines: io::Result<Vec<Vec<u8>>> = if list == Path::new("-") {
-        io::stdin().lock().split(b'\n').collect()
-    } else {
-        std::fs::File::open(list).and_then(|file| io::BufReader::new(file).split(b'\n').collect())
-    };
-    let lines = lines.map_err(|error| Failure::io("read the list of key files", list, &error))?;
-    let lines = lines.into_iter().map(without_carriage_return);
-    let paths = lines.filter(|line| !line.is_empty()).map(path_of_bytes);
-    let paths: Vec<PathBuf> = paths.collect();
-    if paths.is_empty() {
-        let message = format!("{}: the list names no key file", list.display());
-        return Err(Failure::new(ExitClass::NothingMatched, message));
-    }
-    Ok(paths)
-}
-
-/// Lists also come from systems that end a line with two bytes.
-fn without_carriage_return(mut line: Vec<u8>) -> Vec<u8> {
-    line.pop_if(|last| *last == b'\r');
-    line
-}
-
-#[cfg(unix)]
-fn path_of_bytes(line: Vec<u8>) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    PathBuf::from(std::ffi::OsString::from_vec(line))
-}
-
-#[cfg(not(unix))]
-fn path_of_bytes(line: Vec<u8>) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(&line))
 }

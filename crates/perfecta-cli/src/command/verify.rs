@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use perfecta_emit::ArtifactKinds;
-use perfecta_jobs::{Artifacts, Inputs, Limits, NameFilter, SelfTest, Verification, verify};
+use perfecta_jobs::{Artifacts, Inputs, Limits, SelfTest, Verification, verify};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
 use crate::job_run::{self, DisplayOptions};
 use crate::reporter::Reporter;
+use crate::selection::SelectionOptions;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 use crate::{machine, text};
@@ -20,9 +21,11 @@ use crate::{machine, text};
 pub(crate) struct Verify {
     /// A directory that tables were published into, or that of one table
     directory: PathBuf,
-    /// The directory of key files (or the key file) that they were built from
-    #[arg(long, value_name = "DIR")]
+    /// The directory of key files (or the key file) that they were built from: every table needs its own
+    #[arg(long, value_name = "DIR", conflicts_with = "files_from")]
     keys: Option<PathBuf>,
+    #[command(flatten)]
+    selection: SelectionOptions,
     #[command(flatten)]
     input: InputOptions,
     #[command(flatten)]
@@ -60,12 +63,19 @@ impl Verify {
     }
 
     fn key_files(&self) -> Result<Option<Inputs>, Failure> {
-        let Some(keys) = &self.keys else { return Ok(None) };
-        if keys.is_file() {
-            return Ok(Some(Inputs::Files(vec![keys.clone()])));
+        let is_directory = self.keys.as_ref().is_some_and(|keys| !keys.is_file());
+        if self.selection.has_names() && !is_directory {
+            let message =
+                "--include and --exclude choose among the files of a directory, which --keys names";
+            return Err(Failure::usage(message));
         }
-        let names = NameFilter::new(self.input.default_patterns(), &[])
-            .map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Some(Inputs::Tree { root: keys.clone(), names }))
+        match &self.keys {
+            None => self.selection.listed(),
+            Some(root) if is_directory => {
+                let names = self.selection.names(&self.input)?;
+                Ok(Some(Inputs::Tree { root: root.clone(), names }))
+            }
+            Some(file) => Ok(Some(Inputs::Files(vec![file.clone()]))),
+        }
     }
 }
