@@ -238,6 +238,11 @@ impl OutputOptions {
                 "name one after the keys, or give --no-output to build and verify only",
             )),
             (None, true) => Ok(None),
+            (Some(_), false) if self.wants_sources() && self.layout == LayoutChoice::Packed => {
+                let message = "--layout packed is one file of tables: it holds no sources";
+                let remedy = "leave out --emit and --include-keys, or the layout";
+                Err(Failure::usage(message).with_remedy(remedy))
+            }
             (Some(directory), false) => Ok(Some(Output {
                 directory,
                 layout: match self.layout {
@@ -248,6 +253,11 @@ impl OutputOptions {
                 conflicts: if self.force { Conflicts::Replace } else { Conflicts::Refuse },
             })),
         }
+    }
+
+    /// Whether more is asked for than the table itself.
+    fn wants_sources(&self) -> bool {
+        self.include_keys || self.emit != ArtifactKinds::default()
     }
 
     /// What is emitted of each table.

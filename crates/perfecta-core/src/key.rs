@@ -15,7 +15,7 @@ pub use self::downsize::{Downsize, Run};
 #[cfg(feature = "alloc")]
 pub use self::generate::{Shape, UnknownShape, generate};
 #[cfg(feature = "alloc")]
-pub use self::set::{KeyError, KeySet, Keys, Repair};
+pub use self::set::{At, KeyError, KeySet, Keys, Place, Repair};
 #[cfg(feature = "alloc")]
 pub use self::statistics::{BitRun, KeyStatistics};
 #[cfg(feature = "alloc")]

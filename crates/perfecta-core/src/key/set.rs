@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::downsize::Downsize;
 use super::text::{self, TextError};
@@ -66,8 +67,46 @@ pub struct Repair {
     pub dedupe: bool,
 }
 
-/// Why an input is no key set. Places are those of the input: `index` counts keys from 0, byte
-/// offsets are `index` times the key's bytes.
+/// Where a key stands in its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Keys before it.
+    pub index: usize,
+    /// By what it is found.
+    pub at: At,
+}
+
+/// By what a key is found in its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Of packed words: bytes before it.
+    Byte(usize),
+    /// Of a text: its line, counted from 1.
+    Line(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            At::Byte(offset) => write!(formatter, "at byte {offset:#x} (key {})", self.index),
+            At::Line(line) => write!(formatter, "in line {line} (key {})", self.index),
+        }
+    }
+}
+
+impl Place {
+    /// In packed words.
+    const fn in_words(index: usize, width: KeyWidth) -> Self {
+        Self { index, at: At::Byte(index * width.bytes()) }
+    }
+
+    /// In the text that the keys were read from.
+    fn in_text(self, text: &[u8]) -> Self {
+        Self { at: At::Line(text::line_of_key(text, self.index)), ..self }
+    }
+}
+
+/// Why an input is no key set. Places are those of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// No keys.
@@ -97,13 +136,12 @@ pub enum KeyError {
     },
     /// A key is smaller than the one before it.
     #[error(
-        "keys are not sorted: {key:#0digits$x} at byte {offset:#x} (key {index}) follows {previous:#0digits$x}",
-        digits = .width.bytes() * 2 + 2,
-        offset = .index * .width.bytes()
+        "keys are not sorted: {key:#0digits$x} {place} follows {previous:#0digits$x}",
+        digits = .width.bytes() * 2 + 2
     )]
     NotSorted {
         /// The key's place.
-        index: usize,
+        place: Place,
         /// The key before it.
         previous: u64,
         /// The key.
@@ -113,16 +151,14 @@ pub enum KeyError {
     },
     /// A key is there twice.
     #[error(
-        "duplicate key {key:#0digits$x} at byte {offset:#x} (key {index}), first at byte {first_offset:#x} (key {first_index})",
-        digits = .width.bytes() * 2 + 2,
-        offset = .index * .width.bytes(),
-        first_offset = .first_index * .width.bytes()
+        "duplicate key {key:#0digits$x} {place}, first {first}",
+        digits = .width.bytes() * 2 + 2
     )]
     Duplicate {
         /// Place of the later one.
-        index: usize,
+        place: Place,
         /// Place of the earlier one.
-        first_index: usize,
+        first: Place,
         /// The key.
         key: u64,
         /// Width of the keys.
@@ -144,7 +180,11 @@ impl KeyError {
             }
             Self::TooMany { .. } => "split the set",
             // The upper halves of wide keys look like small keys out of order.
-            Self::NotSorted { width: KeyWidth::Bits32, .. } => {
+            Self::NotSorted {
+                width: KeyWidth::Bits32,
+                place: Place { at: At::Byte(_), .. },
+                ..
+            } => {
                 "if the keys have 64 bits, give --key-size 64; else sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
             }
             Self::NotSorted { .. } => {
@@ -152,6 +192,20 @@ impl KeyError {
             }
             Self::Duplicate { .. } => "remove one, or give --dedupe to keep the first",
             Self::Text(_) => "write one decimal or 0x key a line",
+        }
+    }
+
+    /// The same, with places in the text that the keys were read from.
+    fn in_text(self, text: &[u8]) -> Self {
+        match self {
+            Self::NotSorted { place, previous, key, width } => {
+                Self::NotSorted { place: place.in_text(text), previous, key, width }
+            }
+            Self::Duplicate { place, first, key, width } => {
+                let (place, first) = (place.in_text(text), first.in_text(text));
+                Self::Duplicate { place, first, key, width }
+            }
+            other => other,
         }
     }
 }
@@ -183,14 +237,15 @@ impl KeySet {
     /// Keys from text: one decimal or `0x` number a line; blank lines and `#` comments pass.
     ///
     /// # Errors
-    /// [`KeyError`]; places of unsorted and duplicate keys count keys, not lines.
+    /// [`KeyError`], with the place in `text`.
     pub fn from_text(text: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
-        match width {
+        let keys = match width {
             KeyWidth::Bits32 => {
                 Self::from_u32(text::parse(text, u64::from(u32::MAX), |key| key as u32)?, repair)
             }
             KeyWidth::Bits64 => Self::from_u64(text::parse(text, u64::MAX, |key| key)?, repair),
-        }
+        };
+        keys.map_err(|error| error.in_text(text))
     }
 
     /// Keys of 32 bits.
@@ -318,7 +373,7 @@ fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyErro
             return Err(duplicate);
         }
         return Err(KeyError::NotSorted {
-            index: place + 1,
+            place: Place::in_words(place + 1, K::WIDTH),
             previous: keys[place].into(),
             key: keys[place + 1].into(),
             width: K::WIDTH,
@@ -349,7 +404,8 @@ fn first_duplicate<K: Key>(keys: &[K]) -> Option<KeyError> {
 }
 
 fn duplicate<K: Key>(key: K, first_index: usize, index: usize) -> KeyError {
-    KeyError::Duplicate { index, first_index, key: key.into(), width: K::WIDTH }
+    let [place, first] = [index, first_index].map(|index| Place::in_words(index, K::WIDTH));
+    KeyError::Duplicate { place, first, key: key.into(), width: K::WIDTH }
 }
 
 #[cfg(test)]
@@ -386,6 +442,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_text_names_its_lines() {
+        let error =
+            |text: &str, width| KeySet::from_text(text.as_bytes(), width, NONE).unwrap_err();
+        let text = "# first\n10\n\n0x20\n 30 # less\n";
+        let unsorted = error(text, KeyWidth::Bits32);
+        assert_eq!(
+            unsorted.to_string(),
+            "keys are not sorted: 0x0000001e in line 5 (key 2) follows 0x00000020"
+        );
+        // In a text, no key has halves.
+        assert_eq!(unsorted.remedy(), error(text, KeyWidth::Bits64).remedy());
+        assert_eq!(
+            error("1\n\n7\n# again\n7", KeyWidth::Bits32).to_string(),
+            "duplicate key 0x00000007 in line 5 (key 2), first in line 3 (key 1)"
+        );
+    }
+
+    #[test]
     fn repair_does_what_was_asked_and_no_more() {
         let keys = |keys: &[u32], repair| {
             KeySet::from_u32(keys.to_vec(), repair).map(|set| set.iter().collect::<Vec<_>>())
@@ -393,7 +467,10 @@ mod tests {
         assert_eq!(keys(&[5, 3, 9], SORT).unwrap(), [3, 5, 9]);
         assert_eq!(keys(&[3, 3, 9], DEDUPE).unwrap(), [3, 9]);
         assert_eq!(keys(&[9, 3, 9, 3], BOTH).unwrap(), [3, 9]);
-        assert!(matches!(keys(&[9, 3, 3], DEDUPE), Err(KeyError::NotSorted { index: 1, .. })));
+        assert!(matches!(
+            keys(&[9, 3, 3], DEDUPE),
+            Err(KeyError::NotSorted { place: Place { index: 1, .. }, .. })
+        ));
         assert_eq!(
             message(&[9, 3, 7, 3, 9], SORT),
             "duplicate key 0x00000003 at byte 0xc (key 3), first at byte 0x4 (key 1)"

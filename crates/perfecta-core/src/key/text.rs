@@ -32,8 +32,8 @@ pub enum TextErrorKind {
 pub(super) fn parse<K>(text: &[u8], max: u64, key: impl Fn(u64) -> K) -> Result<Vec<K>, TextError> {
     let mut keys = Vec::new();
     let mut offset = 0;
-    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        let content = line.split(|&byte| byte == b'#').next().unwrap_or_default().trim_ascii();
+    for (number, line) in lines(text).enumerate() {
+        let content = content(line);
         if !content.is_empty() {
             let value = parse_number(content, max).map_err(|kind| TextError {
                 line: number + 1,
@@ -45,6 +45,21 @@ pub(super) fn parse<K>(text: &[u8], max: u64, key: impl Fn(u64) -> K) -> Result<
         offset += line.len() + 1;
     }
     Ok(keys)
+}
+
+/// The line, counted from 1, of a key of a text that was parsed.
+pub(super) fn line_of_key(text: &[u8], index: usize) -> usize {
+    let with_keys = lines(text).enumerate().filter(|(_, line)| !content(line).is_empty());
+    with_keys.map(|(number, _)| number + 1).nth(index).expect("every key has a line")
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n')
+}
+
+/// A line without its comment.
+fn content(line: &[u8]) -> &[u8] {
+    line.split(|&byte| byte == b'#').next().unwrap_or_default().trim_ascii()
 }
 
 fn parse_number(digits: &[u8], max: u64) -> Result<u64, TextErrorKind> {
