@@ -26,7 +26,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let metadata = fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
     if !metadata.is_file() {
         let message = format!("{}: not a regular file", path.display());
-        return Err(Failure::new(ExitClass::Io, message));
+        return Err(Failure::new(ExitClass::Io, message).with_remedy("name a single file"));
     }
     fs::read(path).map_err(|error| Failure::io("read", path, &error))
 }
