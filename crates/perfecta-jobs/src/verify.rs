@@ -24,7 +24,7 @@ use crate::packed;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
 use crate::render::{Renderer, check_image};
 use crate::runtime::{CancelFlag, Runtime};
-use crate::schedule;
+use crate::schedule::{self, Planned};
 
 /// A request to check an output.
 #[derive(Debug, Clone)]
@@ -169,20 +169,46 @@ fn plan(
             limits: limits.clone(),
             ..Job::new(keys.clone())
         };
-        for item in schedule::plan(&job, list_inputs(&job, engine, cancel)?) {
-            let is_only_table = tables.len() == 1 && tables.contains_key(OsStr::new(""));
-            let target = if is_only_table { PathBuf::new() } else { item.target() };
-            let path = root.join(&target);
-            let check = tables
-                .entry(target.into_os_string())
-                .or_insert_with(|| Check::new(path, Subject::Directory));
-            check.keys_file = Some(item.keys_file);
+        let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?);
+        let is_one_table = tables.len() == 1;
+        match tables.get_mut(OsStr::new("")).filter(|_| is_one_table) {
+            Some(only) => only.keys_file = own_key_file(items, root, engine)?,
+            None => assign_key_files(items, root, &mut tables),
         }
     }
     if tables.is_empty() {
         return Err(JobError::NothingPublished { root: root.clone() });
     }
     Ok(tables.into_values().collect())
+}
+
+/// The key file of the one table in `root`: the only one, or that whose table would be published at
+/// a place of this name.
+fn own_key_file(
+    items: Vec<Planned>,
+    root: &Path,
+    engine: &mut dyn Engine,
+) -> Result<Option<PathBuf>, JobError> {
+    if let [only] = &items[..] {
+        return Ok(Some(only.keys_file.clone()));
+    }
+    let root = call(engine, Op::Resolve { path: root.to_owned() }).map_err(JobError::Output)?;
+    let root = root.into_path();
+    let fitting = items.into_iter().filter(|item| root.ends_with(item.target()));
+    let nearest = fitting.max_by_key(|item| item.target().components().count());
+    Ok(nearest.map(|item| item.keys_file))
+}
+
+/// Gives each table its key file; a key file without one is an item, too.
+fn assign_key_files(items: Vec<Planned>, root: &Path, tables: &mut Checks) {
+    for item in items {
+        let target = item.target();
+        let path = root.join(&target);
+        let check = tables
+            .entry(target.into_os_string())
+            .or_insert_with(|| Check::new(path, Subject::Directory));
+        check.keys_file = Some(item.keys_file);
+    }
 }
 
 /// Whether an entry says that a table was published beside it: a manifest, or a table file that has

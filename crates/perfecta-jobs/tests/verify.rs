@@ -50,6 +50,15 @@ fn whole_tables_pass_and_each_kind_of_damage_is_named() {
         ..Verification::new(out.path().join("small"))
     };
     assert_eq!(check(&one).0.ok, 1);
+    // Of all key files, a table's own is that of its place.
+    std::fs::create_dir(input.path().join("more")).unwrap();
+    std::fs::write(input.path().join("more/large.keys"), keys(7, 7)).unwrap();
+    for table in ["small", "middle", "below/large"] {
+        let verification = Verification { directory: out.path().join(table), ..with_keys.clone() };
+        let (summary, failures) = check(&verification);
+        assert_eq!((summary.ok, summary.tables), (1, 1), "{table}: {failures:?}");
+    }
+    std::fs::remove_dir_all(input.path().join("more")).unwrap();
 
     flip(&out.path().join("small/small.pht"));
     std::fs::write(out.path().join("middle/more"), b"").unwrap();
