@@ -74,6 +74,13 @@ enum Subject {
 /// part by part takes long.
 type Checks = BTreeMap<OsString, Check>;
 
+/// What is published. A table may be there twice: in a directory and in a pack.
+#[derive(Default)]
+struct Published {
+    directories: Checks,
+    packed: Checks,
+}
+
 /// What the threads share.
 struct Shared<'a> {
     verification: &'a Verification,
@@ -153,14 +160,14 @@ fn plan(
     let root = &verification.directory;
     let limits = &verification.limits;
     let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?;
-    let mut tables = Checks::new();
+    let mut tables = Published::default();
     let manifests = entries.iter().filter(|entry| is_published(entry));
     for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
         let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
         if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
             plan_pack(&path, below, engine, cancel, &mut tables)?;
         } else {
-            tables.insert(below.into(), Check::new(path, Subject::Directory));
+            tables.directories.insert(below.into(), Check::new(path, Subject::Directory));
         }
     }
     if let Some(keys) = &verification.keys {
@@ -170,16 +177,41 @@ fn plan(
             ..Job::new(keys.clone())
         };
         let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?);
-        let is_one_table = tables.len() == 1;
-        match tables.get_mut(OsStr::new("")).filter(|_| is_one_table) {
+        match tables.only() {
             Some(only) => only.keys_file = own_key_file(items, root, engine)?,
-            None => assign_key_files(items, root, &mut tables),
+            None => tables.assign_key_files(items, root),
         }
     }
-    if tables.is_empty() {
+    let Published { directories, packed } = tables;
+    if directories.is_empty() && packed.is_empty() {
         return Err(JobError::NothingPublished { root: root.clone() });
     }
-    Ok(tables.into_values().collect())
+    Ok(directories.into_values().chain(packed.into_values()).collect())
+}
+
+impl Published {
+    /// The one table that there is, if the directory that is checked is its own.
+    fn only(&mut self) -> Option<&mut Check> {
+        let is_one_table = self.directories.len() == 1 && self.packed.is_empty();
+        self.directories.get_mut(OsStr::new("")).filter(|_| is_one_table)
+    }
+
+    /// Gives each table its key file; a key file without one is an item, too.
+    fn assign_key_files(&mut self, items: Vec<Planned>, root: &Path) {
+        for item in items {
+            let target = item.target();
+            let check = Check::new(root.join(&target), Subject::Directory);
+            let target = target.into_os_string();
+            if !self.packed.contains_key(&target) {
+                self.directories.entry(target.clone()).or_insert(check);
+            }
+            for tables in [&mut self.directories, &mut self.packed] {
+                if let Some(check) = tables.get_mut(&target) {
+                    check.keys_file = Some(item.keys_file.clone());
+                }
+            }
+        }
+    }
 }
 
 /// The key file of the one table in `root`: the only one, or that whose table would be published at
@@ -199,18 +231,6 @@ fn own_key_file(
     Ok(nearest.map(|item| item.keys_file))
 }
 
-/// Gives each table its key file; a key file without one is an item, too.
-fn assign_key_files(items: Vec<Planned>, root: &Path, tables: &mut Checks) {
-    for item in items {
-        let target = item.target();
-        let path = root.join(&target);
-        let check = tables
-            .entry(target.into_os_string())
-            .or_insert_with(|| Check::new(path, Subject::Directory));
-        check.keys_file = Some(item.keys_file);
-    }
-}
-
 /// Whether an entry says that a table was published beside it: a manifest, or a table file that has
 /// lost its own.
 fn is_published(entry: &Entry) -> bool {
@@ -227,14 +247,15 @@ fn plan_pack(
     below: &Path,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
-    tables: &mut Checks,
+    tables: &mut Published,
 ) -> Result<(), JobError> {
     let manifest = read_file(engine, path.join(MANIFEST), u64::MAX, Symlinks::Refuse);
     let bytes = manifest.map_err(JobError::Input)?;
     let file = path.join(PACKED_FILE);
     let Some(manifest) = PackManifest::parse(&bytes) else {
         let reason = "it is torn, or of another version";
-        tables.insert(below.into(), Check::new(path.join(MANIFEST), Subject::DamagedPack(reason)));
+        let check = Check::new(path.join(MANIFEST), Subject::DamagedPack(reason));
+        tables.directories.insert(below.into(), check);
         return Ok(());
     };
     // One that is gone or short has not these bytes either; its entries say what cannot be read.
@@ -242,7 +263,8 @@ fn plan_pack(
     cancel.check()?;
     if hash.as_ref() != Some(manifest.blake3()) {
         let reason = "it has not the bytes that the manifest says";
-        tables.insert(below.into(), Check::new(file.clone(), Subject::DamagedPack(reason)));
+        let check = Check::new(file.clone(), Subject::DamagedPack(reason));
+        tables.directories.insert(below.into(), check);
     }
     // The names in a pack are those below the output directory, in which the pack lies.
     let parent = below.parent().unwrap_or(Path::new(""));
@@ -250,7 +272,7 @@ fn plan_pack(
         let name = parent.join(&entry.name);
         let mut check = Check::new(file.clone(), Subject::Entry(entry));
         check.identifier = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        tables.insert(name.into_os_string(), check);
+        tables.packed.insert(name.into_os_string(), check);
     }
     Ok(())
 }

@@ -123,3 +123,26 @@ fn who_cancels_before_the_tables_are_known_is_told_so_and_of_no_table() {
     });
     assert_eq!(error.unwrap_err().exit_class().code(), 130);
 }
+
+#[test]
+fn a_table_that_is_published_twice_is_checked_twice() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let mut job = job(input.path(), out.path());
+        job.output.as_mut().unwrap().layout = layout;
+        run_all(&job, &runtime);
+    }
+    let alone = Verification::new(out.path());
+    let with_keys = Verification { keys: Some(Inputs::tree(input.path())), ..alone.clone() };
+    for verification in [&alone, &with_keys] {
+        let (summary, failures) = check(verification);
+        assert_eq!((summary.ok, summary.keys), (6, 2 * 3305), "{failures:?}");
+    }
+    flip(&out.path().join("small/small.pht"));
+    flip(&out.path().join("below/large/large.pht"));
+    assert_eq!(check(&alone).0.failed, 2);
+    std::fs::write(input.path().join("middle.keys"), keys(4, 4)).unwrap();
+    assert_eq!(check(&with_keys).0.failed, 4);
+}
