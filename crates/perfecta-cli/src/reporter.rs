@@ -44,6 +44,8 @@ pub(crate) struct Reporter<'a> {
     /// The error that was told last, if others may share it, and for how many tables it was not
     /// told again.
     shared: Option<(ErrorLine, u64)>,
+    /// What was said last that the user can do: it is not said again.
+    remedy: Option<String>,
     /// Why standard output takes no more, if it does not; the job goes on all the same.
     broken: Option<Failure>,
 }
@@ -75,7 +77,15 @@ impl<'a> Reporter<'a> {
     /// A reporter that follows `options`.
     pub(crate) fn new(terminal: &'a Terminal, options: &DisplayOptions) -> Self {
         let display = Display::new(options.progress);
-        Self { terminal, json: options.json, display, only_table: None, shared: None, broken: None }
+        Self {
+            terminal,
+            json: options.json,
+            display,
+            only_table: None,
+            shared: None,
+            remedy: None,
+            broken: None,
+        }
     }
 
     /// Shows where the job is.
@@ -110,9 +120,11 @@ impl<'a> Reporter<'a> {
         }
         let names_file = error.message.contains(&format!(" {keys_file}: "));
         let subject = if names_file { String::new() } else { format!("{keys_file}: ") };
-        let remedy = error.remedy.as_ref().map(|remedy| format!("\n  help: {remedy}"));
+        let remedy = error.remedy.as_ref().filter(|_| error.remedy != self.remedy);
+        let help = remedy.map(|remedy| format!("\n  help: {remedy}"));
         let message = &error.message;
-        self.display.note(&format!("error: {subject}{message}{}", remedy.unwrap_or_default()));
+        self.display.note(&format!("error: {subject}{message}{}", help.unwrap_or_default()));
+        self.remedy.clone_from(&error.remedy);
     }
 
     /// Says how many tables more failed for the reason that was told last.
