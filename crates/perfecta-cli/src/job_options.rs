@@ -238,11 +238,6 @@ impl OutputOptions {
                 "name one after the keys, or give --no-output to build and verify only",
             )),
             (None, true) => Ok(None),
-            (Some(_), false) if self.wants_sources() && self.layout == LayoutChoice::Packed => {
-                let message = "--layout packed is one file of tables: it holds no sources";
-                let remedy = "leave out --emit and --include-keys, or the layout";
-                Err(Failure::usage(message).with_remedy(remedy))
-            }
             (Some(directory), false) => Ok(Some(Output {
                 directory,
                 layout: match self.layout {
@@ -255,9 +250,11 @@ impl OutputOptions {
         }
     }
 
-    /// Whether more is asked for than the table itself.
-    fn wants_sources(&self) -> bool {
-        self.include_keys || self.emit != ArtifactKinds::default()
+    /// What is asked for and left out.
+    fn notice(&self) -> Option<&'static str> {
+        let wants_sources = self.include_keys || self.emit != ArtifactKinds::default();
+        (wants_sources && self.layout == LayoutChoice::Packed)
+            .then_some("a packed file holds tables alone: --emit and --include-keys are left out")
     }
 
     /// What is emitted of each table.
@@ -321,6 +318,11 @@ impl JobOptions {
     /// What is emitted of each table.
     pub(crate) fn artifacts(&self) -> Artifacts {
         self.output.artifacts()
+    }
+
+    /// What is asked for and left out, in a sentence for the user.
+    pub(crate) fn notice(&self) -> Option<&'static str> {
+        self.output.notice()
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) struct DirectOptions {
 pub(crate) struct JobRun<'a> {
     job: &'a Job,
     artifacts: Artifacts,
+    notice: Option<&'static str>,
     machine: MachineOptions,
     display: &'a DisplayOptions,
     trace: Option<&'a Path>,
@@ -55,6 +56,7 @@ impl<'a> JobRun<'a> {
         Self {
             job,
             artifacts: options.artifacts(),
+            notice: options.notice(),
             machine: direct.work.machine(job.limits.memory_bytes_max),
             display: &options.display,
             trace: direct.trace.as_deref(),
@@ -70,9 +72,8 @@ impl<'a> JobRun<'a> {
         let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
         let trace = self.trace.map(TraceFile::create).transpose()?;
         let mut reporter = Reporter::new(terminal, self.display);
-        for notice in machine.notices() {
-            reporter.notice(notice);
-        }
+        let notices = machine.notices().iter().map(String::as_str);
+        notices.chain(self.notice).for_each(|notice| reporter.notice(notice));
         let runtime = Runtime {
             engines: &machine,
             tracer: trace.as_ref().map(|trace| trace as &dyn Tracer),

@@ -83,7 +83,8 @@ pub struct OutputSpec {
     /// Whether what is in a table's place is replaced, though it is none of perfecta's.
     #[serde(default)]
     pub force: bool,
-    /// Artifacts, comma-separated: `pht`, `c`, `rust`, or `all`.
+    /// Artifacts, comma-separated: `pht`, `c`, `rust`, or `all`. Left out with the layout `packed`:
+    /// that file holds tables alone.
     #[serde(default = "default_emit")]
     pub emit: String,
     /// Whether the keys are put into emitted sources, for their self-tests.

@@ -149,6 +149,9 @@ impl ClientCommand {
     ) -> Result<Exit, Failure> {
         match self {
             Self::Create { request, submit } => {
+                if let Some(notice) = request.options.notice() {
+                    terminal.note(notice);
+                }
                 let handed_in = submit
                     .hand_in(connection, client, &request.options, request.job(None)?)
                     .await?;
@@ -157,6 +160,9 @@ impl ClientCommand {
                 submit.wait(connection, terminal, handed_in, display, AllTables::Wanted, tell).await
             }
             Self::BulkCreate { request, submit } => {
+                if let Some(notice) = request.options.notice() {
+                    terminal.note(notice);
+                }
                 let handed_in = submit
                     .hand_in(connection, client, &request.options, request.job(None)?)
                     .await?;

@@ -176,12 +176,6 @@ impl OutputSpec {
         let kinds = self.emit.parse().map_err(|error: perfecta_emit::UnknownArtifact| {
             Problem::field("output.emit", error.to_string(), "name some of these, or all")
         })?;
-        let wants_sources = self.include_keys || kinds != ArtifactKinds::default();
-        if wants_sources && self.layout == LayoutSpec::Packed {
-            let message = "asks for sources, which a packed file does not hold";
-            let remedy = "leave it and `include_keys` out, or ask for the layout `dirs`";
-            return Err(Problem::field("output.emit", message, remedy));
-        }
         let self_test = if self.include_keys { SelfTest::WithKeys } else { SelfTest::FromFile };
         Ok(Artifacts::new(kinds, self_test))
     }
@@ -360,8 +354,9 @@ mod tests {
 
     #[test]
     fn every_field_survives_the_way_to_a_job_and_back() {
-        let sent = r#"{"directory": "/d", "inputs": {"tree": {"root": "/k", "include": ["*.a"], "exclude": ["b"]}},
-            "output": {"directory": "/o", "layout": "dirs", "durable": true, "force": true, "emit": "c,rust",
+        let sent = spec(
+            r#"{"directory": "/d", "inputs": {"tree": {"root": "/k", "include": ["*.a"], "exclude": ["b"]}},
+            "output": {"directory": "/o", "layout": "packed", "durable": true, "force": true, "emit": "c,rust",
                 "include_keys": true},
             "keys": {"size": "auto", "text": true, "sort": true, "dedupe": true},
             "search": {"hash": "MultiplyShiftR", "fixed_attempts": 3, "max_attempts": 4, "grow_after": 5,
@@ -369,18 +364,11 @@ mod tests {
                 "rng_subsequence": 9},
             "share": {"weight": 7, "max_files": 3, "per_file_initial": 2, "per_file_max": 5, "ramp_ms": 11,
                 "node_policy": "node:0"},
-            "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13, "deadline_ms": 14}}"#;
-        for packed in [false, true] {
-            let mut sent = spec(sent);
-            if packed {
-                let output = sent.output.as_mut().unwrap();
-                (output.layout, output.include_keys) = (LayoutSpec::Packed, false);
-                "pht".clone_into(&mut output.emit);
-            }
-            let (job, artifacts) = sent.checked(&BOUNDS).unwrap();
-            assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
-            assert_eq!(job.search.memory_bytes_max, 1_000_000);
-        }
+            "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13, "deadline_ms": 14}}"#,
+        );
+        let (job, artifacts) = sent.checked(&BOUNDS).unwrap();
+        assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
+        assert_eq!(job.search.memory_bytes_max, 1_000_000);
     }
 
     #[test]
@@ -394,9 +382,6 @@ mod tests {
         check(r#""search": {"hash": "Murmur"}"#, "search.hash");
         check(r#""search": {"max_attempts": 0}"#, "search.max_attempts");
         check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
-        let sources = r#"{"inputs": {"files": ["/a"]}, "output": {"directory": "/o", "layout": "packed", "emit": "pht,c"}}"#;
-        let problem = spec(sources).checked(&BOUNDS).map(drop).unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("output.emit"));
         let both = r#""limits": {"deadline_ms": 1, "deadline_unix_ms": 1}"#;
         check(both, "limits.deadline_unix_ms");
     }
