@@ -238,6 +238,23 @@ fn bodies_are_bounded() {
 }
 
 #[test]
+fn who_is_refused_before_its_body_came_gets_the_answer_and_keeps_the_connection() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let (mut refused, mut other) = (daemon.socket(), daemon.socket());
+    let head = "POST /v1/requests HTTP/1.1\r\nhost: x\r\nperfecta-protocol: 0\r\ncontent-length: 4\r\n\r\n";
+    refused.write_all(head.as_bytes()).unwrap();
+    // By now it has read the head.
+    (0..20).for_each(|_| ping(&mut other));
+    refused.write_all(b"body").unwrap();
+    let last = "GET /v1/ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    refused.write_all(last.as_bytes()).unwrap();
+    let mut answers = String::new();
+    refused.read_to_string(&mut answers).unwrap();
+    let heads: Vec<&str> = answers.matches("HTTP/1.1 ").collect();
+    assert!(heads.len() == 2 && answers.contains("version_mismatch"), "{answers}");
+}
+
+#[test]
 fn clients_that_never_end_their_requests_do_not_keep_others_out() {
     let daemon = Daemon::start(Place::new(), &[]);
     let mut good = daemon.socket();

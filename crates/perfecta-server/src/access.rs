@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::guard::{
     ANSWER_TIME_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_TIME_MAX, Bodies, Transport, admit,
+    refuse,
 };
 pub(crate) use self::report::AccessReport;
 pub use self::tcp::{Tcp, TcpError, TcpFiles};

@@ -93,7 +93,9 @@ impl Api {
     }
 
     async fn page(&self, request: Request) -> Result<Response, Problem> {
-        check_protocol(&request)?;
+        if let Err(problem) = check_protocol(&request) {
+            return Err(access::refuse(request, problem).await);
+        }
         let (request, held) = access::admit(&self.control, request).await?;
         if request.uri().path() == PING && request.method() == Method::GET {
             return Ok(ping(State(Arc::clone(&self.control))).await.into_response());

@@ -25,6 +25,12 @@ pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// Of all bodies that are being received, or are at hand.
 pub(crate) const BODIES_BYTES_MAX: usize = 256 << 20;
 
+/// So much of a body that nobody wants is taken all the same.
+const UNWANTED_BYTES_MAX: usize = 64 << 10;
+
+/// And waited for.
+const UNWANTED_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// An answer that does not begin in so long is none: longer than the longest poll.
 pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(90);
 
@@ -58,13 +64,34 @@ pub(crate) async fn admit(
     control: &Control,
     request: Request,
 ) -> Result<(Request, Vec<OwnedSemaphorePermit>), Problem> {
-    check(control, &request)?;
+    if let Err(problem) = check(control, &request) {
+        return Err(refuse(request, problem).await);
+    }
     if request.body().is_end_stream() {
         return Ok((request, Vec::new()));
     }
     let (parts, body) = request.into_parts();
     let (body, permits) = receive_in_time(&control.bodies, body).await?;
     Ok((Request::from_parts(parts, Body::from(body)), permits))
+}
+
+/// Refuses a request once its body is there. Who closes a connection on which something comes takes
+/// back what it answered; a large or a slow body is not waited for.
+pub(crate) async fn refuse(request: Request, problem: Problem) -> Problem {
+    let mut body = request.into_body();
+    let mut left = UNWANTED_BYTES_MAX;
+    let passed_over = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    // What did not come in time goes with the connection.
+    let _ = timeout(UNWANTED_TIME_MAX, passed_over).await;
+    problem
 }
 
 fn check(control: &Control, request: &Request) -> Result<(), Problem> {
