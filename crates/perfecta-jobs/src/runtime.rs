@@ -87,6 +87,9 @@ pub struct CancelFlag(Arc<Cancel>);
 #[derive(Debug, Default)]
 struct Cancel {
     is_cancelled: AtomicBool,
+    /// The same for operations. Engines ask while they hold locks, under which a model of threads
+    /// may not go on with another: so it is none of the model's.
+    interrupts: std::sync::atomic::AtomicBool,
     /// It was not the user who asked, but the time that is over.
     is_expired: AtomicBool,
     /// Who waits and has to look at the flag.
@@ -96,6 +99,7 @@ struct Cancel {
 impl CancelFlag {
     /// Asks, and wakes those who wait.
     pub fn cancel(&self) {
+        self.0.interrupts.store(true, std::sync::atomic::Ordering::SeqCst);
         self.0.is_cancelled.store(true, Ordering::SeqCst);
         self.0.wakers.lock().iter().for_each(Waker::wake_by_ref);
     }
@@ -125,8 +129,8 @@ impl CancelFlag {
 
     /// The same flag, for an operation.
     pub(crate) fn interrupt(&self) -> Interrupt {
-        let flag = self.clone();
-        Interrupt::new(move || flag.is_cancelled())
+        let Self(flag) = self.clone();
+        Interrupt::new(move || flag.interrupts.load(std::sync::atomic::Ordering::Relaxed))
     }
 
     /// Whether it was asked.
