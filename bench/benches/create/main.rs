@@ -52,7 +52,7 @@ fn main() {
             tree.create(place, threads.get(), Share::Parts, Before::Nothing, Finish::Close);
         }),
         ("bare, renamed", &|place| bare(place, Before::Nothing, Finish::Rename)),
-        ("from rooms apart", &|place| bare(place, Before::Nothing, Finish::RenameFromRoom)),
+        (YARDSTICK, &|place| bare(place, Before::Nothing, Finish::RenameFromRoom)),
         ("and keys read", &|place| bare(place, Before::ReadKeys, Finish::RenameFromRoom)),
         ("and solved", &|place| bare(place, Before::Solve, Finish::RenameFromRoom)),
         ("and read back", &|place| {
@@ -72,11 +72,21 @@ fn main() {
         }
     }
     println!("median of {rounds} rounds, seconds: wall, CPU; in brackets the least");
+    println!("last: wall time by that of {YARDSTICK:?} in the same round, least, median, most");
+    let yardstick = contestants.iter().position(|(name, _)| *name == YARDSTICK);
+    let yardstick = &costs[yardstick.expect("it takes part")];
     for ((name, _), costs) in contestants.iter().zip(&costs) {
         let [wall, cpu] = [0, 1].map(|which| Spread::of(costs.iter().map(|cost| cost[which])));
-        println!("{name:18} {wall} {cpu}");
+        let mut ratios: Vec<f64> =
+            costs.iter().zip(yardstick).map(|(own, its)| own[0].div_duration_f64(its[0])).collect();
+        ratios.sort_by(f64::total_cmp);
+        let [least, median, most] = [0, ratios.len() / 2, ratios.len() - 1].map(|at| ratios[at]);
+        println!("{name:18} {wall} {cpu}   {least:.2} {median:.2} {most:.2}");
     }
 }
+
+/// What the others are compared with: by medians it is the quickest way to make the tree.
+const YARDSTICK: &str = "from rooms apart";
 
 /// Fresh names below one directory.
 struct Places {
