@@ -3,7 +3,9 @@
 use std::io;
 use std::path::Path;
 
+use perfecta_io::remedy_for_errno;
 use perfecta_jobs::ExitClass;
+use rustix::io::Errno;
 
 use crate::exit::Exit;
 
@@ -33,7 +35,16 @@ impl Failure {
             io::ErrorKind::PermissionDenied => ExitClass::Denied,
             _ => ExitClass::Io,
         };
-        Self::new(class, format!("{}: cannot {action}: {error}", path.display()))
+        let failure = Self::new(class, format!("{}: cannot {action}: {error}", path.display()));
+        // What Rust's own allocations say has no number.
+        let errno = match error.kind() {
+            io::ErrorKind::OutOfMemory => Some(Errno::NOMEM.raw_os_error()),
+            _ => error.raw_os_error(),
+        };
+        match errno.and_then(remedy_for_errno) {
+            Some(remedy) => failure.with_remedy(remedy),
+            None => failure,
+        }
     }
 
     /// The same, with what the user can do about it.

@@ -60,6 +60,17 @@ fn a_bad_key_file_says_where_and_what() {
     place.write("empty.keys", b"");
     check(&place.run(&["create", "empty.keys", "--no-output"]), 5, &["empty.keys", "no keys"]);
     check(&place.run(&["create", "none.keys", "--no-output"]), 8, &["none.keys", "No such file"]);
+    for command in ["inspect", "bench"] {
+        check(&place.run(&[command, "none.keys"]), 8, &["No such file", "help: check the path"]);
+    }
+    // A hole: it takes no room.
+    let huge = std::fs::File::create(place.path("huge.keys")).unwrap();
+    huge.set_len((1 << 32) + 4).unwrap();
+    check(
+        &place.run(&["create", "huge.keys", "--no-output"]),
+        5,
+        &["1073741825 keys are more than a table can hold (1073741824)", "help: split the set"],
+    );
 }
 
 #[test]

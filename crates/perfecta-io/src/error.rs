@@ -211,7 +211,7 @@ impl IoError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match &self.kind {
-            IoErrorKind::System(errno) => remedy_of(Errno::from_raw_os_error(*errno)),
+            IoErrorKind::System(errno) => remedy_for_errno(*errno),
             IoErrorKind::NotAFile(_) => Some("give regular files only"),
             IoErrorKind::TooLarge { .. } => Some("raise the limit if the file is what you mean"),
             IoErrorKind::Changed => Some("run again when nobody writes the file"),
@@ -231,8 +231,10 @@ impl IoError {
     }
 }
 
-fn remedy_of(errno: Errno) -> Option<&'static str> {
-    const REMEDIES: [(Errno, &str); 13] = [
+/// What a user can do about an error number of the operating system, if that is known.
+#[must_use]
+pub fn remedy_for_errno(errno: i32) -> Option<&'static str> {
+    const REMEDIES: [(Errno, &str); 14] = [
         (Errno::NOSPC, "free space on the output's file system, or choose another"),
         (Errno::IO, "check the disk, the kernel's log names the device; then run again"),
         (Errno::DQUOT, "free some of your quota, or choose another file system"),
@@ -246,6 +248,7 @@ fn remedy_of(errno: Errno) -> Option<&'static str> {
         (Errno::NAMETOOLONG, "shorten the file's name"),
         (Errno::LOOP, "the symbolic link leads to itself; remove it"),
         (Errno::FBIG, "raise the limit of file sizes (ulimit -f)"),
+        (Errno::NOMEM, "free memory, or give a smaller file"),
     ];
-    REMEDIES.iter().find(|(known, _)| *known == errno).map(|(_, remedy)| *remedy)
+    REMEDIES.iter().find(|(known, _)| known.raw_os_error() == errno).map(|(_, remedy)| *remedy)
 }

@@ -55,7 +55,7 @@ pub use self::buffer::Buffer;
 pub use self::clock::{Clock, SystemClock};
 pub use self::engine::{Completion, Engine, Token, call};
 pub use self::engines::{Backend, BackendError, Engines, RingRefusal};
-pub use self::error::{IoError, IoErrorKind, Operation};
+pub use self::error::{IoError, IoErrorKind, Operation, remedy_for_errno};
 #[cfg(feature = "simulation")]
 pub use self::faults::{Call, Fault, FaultPlan};
 pub use self::io_threads::IoThreads;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::Attempter;
+use perfecta_core::key::KeyError;
 use perfecta_emit::Identifier;
 use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
 
@@ -53,11 +54,11 @@ impl Planned {
             KeyEncoding::Binary => self.num_keys(job),
             KeyEncoding::Text => self.file_bytes.div_ceil(TEXT_KEY_BYTES_MIN),
         };
-        let geometry = usize::try_from(keys).ok().and_then(Geometry::for_keys);
-        let graph = geometry.map_or(u64::MAX / 2, |geometry| {
-            let table = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
-            Attempter::memory_bytes(keys as usize, geometry) + 3 * table
-        });
+        // There may be fewer than the file's length says, and there are no tables of more.
+        let solved = keys.min(Geometry::KEYS_MAX as u64) as usize;
+        let geometry = Geometry::for_keys(solved).expect("there are tables of as many");
+        let table = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
+        let graph = Attempter::memory_bytes(solved, geometry) + 3 * table;
         self.file_bytes + keys * self.key_bytes(job) + graph
     }
 
@@ -144,6 +145,11 @@ fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
         |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
     if job.output.is_some() && item.below.iter().any(is_reserved) {
         return Some(ItemError::ReservedName);
+    }
+    let keys = item.num_keys(job) as usize;
+    let is_each_counted = job.keys.encoding == KeyEncoding::Binary && !job.keys.repair.dedupe;
+    if is_each_counted && keys > Geometry::KEYS_MAX {
+        return Some(ItemError::Keys(KeyError::TooMany { keys, max: Geometry::KEYS_MAX }));
     }
     let (needed, limit) = (item.memory_bytes(job), job.limits.memory_bytes_max);
     (needed > limit).then_some(ItemError::Memory { needed, limit })
@@ -306,6 +312,10 @@ mod tests {
             &[&format!("it needs about {needed} bytes of memory, the limit is 1048576")],
         );
         check(
+            vec![file("huge.keys", (1 << 32) + 4)],
+            &["1073741825 keys are more than a table can hold (1073741824)"],
+        );
+        check(
             vec![file("123456789.keys", 4)],
             &["its name gives an identifier of 10 bytes, the limit is 8"],
         );
@@ -313,6 +323,18 @@ mod tests {
             vec![file(".perfecta-stage-1-0/a.keys", 4)],
             &["its directory's name is kept for perfecta's stages"],
         );
+    }
+
+    #[test]
+    fn more_keys_than_a_table_holds_may_be_fewer_when_they_are_read() {
+        let mut job = job();
+        job.keys.repair.dedupe = true;
+        job.limits.memory_bytes_max = 1 << 20;
+        let most = planned(&job, file("most.keys", 4 << 30), Path::new("keys"));
+        let more = planned(&job, file("more.keys", 5 << 30), Path::new("keys"));
+        let needed = more.memory_bytes(&job);
+        assert_eq!(needed - most.memory_bytes(&job), 2 << 30, "the file and its keys");
+        assert_eq!(more.refusal, Some(ItemError::Memory { needed, limit: 1 << 20 }));
     }
 
     #[test]
