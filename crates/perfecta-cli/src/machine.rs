@@ -3,6 +3,9 @@
 use std::fs;
 use std::num::NonZeroUsize;
 
+use perfecta_io::topology::memory_bytes_of_groups;
+use rustix::process::{Resource, getrlimit};
+
 /// As many threads as there are CPUs to run on.
 pub(crate) fn cpus() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
@@ -11,16 +14,20 @@ pub(crate) fn cpus() -> NonZeroUsize {
 /// Where it is not known how much memory there is.
 const MEMORY_BYTES_UNKNOWN: u64 = 2 << 30;
 
-/// Three quarters of the memory: the machine's or the control group's, whichever is less.
+/// Three quarters of the memory: the machine's or what control groups and limits of this process
+/// leave of it, whichever is less.
 pub(crate) fn memory_bytes() -> u64 {
     let machine =
         fs::read_to_string("/proc/meminfo").ok().and_then(|text| bytes_of_line(&text, "MemTotal:"));
-    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+    // Buffers and stacks take addresses that are never used: half of them are for memory.
+    let addresses =
+        [Resource::As, Resource::Data].into_iter().filter_map(|of| getrlimit(of).current);
+    let bytes = machine
+        .into_iter()
+        .chain(memory_bytes_of_groups())
+        .chain(addresses.map(|bytes| bytes / 2))
         .min();
-    let bytes = machine.into_iter().chain(group).min().unwrap_or(MEMORY_BYTES_UNKNOWN);
-    bytes / 4 * 3
+    bytes.unwrap_or(MEMORY_BYTES_UNKNOWN) / 4 * 3
 }
 
 /// The most memory that this process ever had resident, where the system tells.

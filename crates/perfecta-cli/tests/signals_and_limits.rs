@@ -72,6 +72,23 @@ fn a_limit_of_file_sizes_fails_the_tables_above_it_and_no_others() {
 }
 
 #[test]
+fn a_limit_of_addresses_is_a_limit_of_memory() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "100000", "--key-size", "32"]);
+    let run = in_shell(&place, "ulimit -v 700000;", "bulk-create keys out --emit all", "");
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let (limit, arguments) = ("ulimit -v 700000;", "bulk-create keys out --memory 8G");
+    let run = in_shell(&place, limit, arguments, "");
+    assert_eq!(run.code, 8, "{}{}", run.out, run.err);
+    assert!(run.err.contains("less to --memory") && run.err.contains("ulimit -v"), "{}", run.err);
+    // A table of 10,000,000 keys takes more than three eighths of it.
+    let file = std::fs::File::create(place.path("large.keys")).unwrap();
+    file.set_len(40_000_000).unwrap();
+    let run = in_shell(&place, "ulimit -v 700000;", "create large.keys --no-output", "");
+    assert!(run.err.contains("the limit is 268800000"), "{}", run.err);
+}
+
+#[test]
 fn a_reason_that_tables_share_is_told_once_with_their_count() {
     let place = Place::new();
     place.ok(&["keygen", "keys", "--keys", "100000", "--key-size", "32"]);

@@ -7,9 +7,9 @@
 //! [`NodeSelection`]; workers get their [`Place`]s from what is left.
 
 mod affinity;
+mod limits;
 mod places;
 mod processors;
-mod quota;
 mod selection;
 mod sysfs;
 #[cfg(test)]
@@ -20,6 +20,14 @@ pub use self::places::Place;
 pub use self::processors::{ListError, ProcessorSet};
 pub use self::selection::{NodeSelection, SelectionError};
 pub use self::sysfs::TopologyError;
+
+use std::path::Path;
+
+/// Bytes of memory that the control groups of this process leave it; `None` if they limit nothing.
+#[must_use]
+pub fn memory_bytes_of_groups() -> Option<u64> {
+    limits::memory_bytes(Path::new("/"))
+}
 
 /// Memory and the processors next to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

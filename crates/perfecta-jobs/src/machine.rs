@@ -51,6 +51,9 @@ impl MachineError {
         match self {
             Self::Backend(error) => error.remedy(),
             Self::Nodes(_) => "name nodes that there are, or all",
+            Self::Pool(PoolError::Arena(_)) => {
+                "give less to --memory, or raise the limit of addresses (ulimit -v)"
+            }
             Self::Pool(_) => "give more memory",
         }
     }

@@ -89,7 +89,11 @@ impl Problem {
     /// There is no request of this id.
     pub(crate) fn no_such_request(id: &str) -> Self {
         let detail = format!("there is no request {id:?}");
-        Self::new(ProblemKind::NotFound, detail, "GET /v1/requests lists those that are kept")
+        Self::new(
+            ProblemKind::NotFound,
+            detail,
+            "GET /v1/requests (`perfecta client list`) lists those that are kept",
+        )
     }
 }
 

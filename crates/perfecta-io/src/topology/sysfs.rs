@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::processors::ProcessorSet;
-use super::{Node, Topology, processors_of_current_thread, quota};
+use super::{Node, Topology, limits, processors_of_current_thread};
 
 /// A file of the kernel does not say what it says elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ impl Topology {
             let memory_bytes = memory_bytes(&root.join("proc/meminfo"))?;
             nodes.push(Node { id: 0, processors: usable, memory_bytes });
         }
-        Ok(Self::new(nodes, quota::num_processors(root)))
+        Ok(Self::new(nodes, limits::num_processors(root)))
     }
 }
 

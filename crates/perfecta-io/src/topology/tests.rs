@@ -210,6 +210,36 @@ fn a_quota_of_the_first_version_of_control_groups_counts_too() {
 }
 
 #[test]
+fn the_least_limit_of_memory_of_nested_groups_counts() {
+    let check = |files: &str, expected: Option<u64>| {
+        assert_eq!(limits::memory_bytes(tree(files).path()), expected, "{files}");
+    };
+    check("", None);
+    check("proc/self/cgroup 0::/\nsys/fs/cgroup/memory.max max", None);
+    check("proc/self/cgroup 0::/\nsys/fs/cgroup/memory.max 4096", Some(4096));
+    check(
+        "proc/self/cgroup 0::/a/b
+         sys/fs/cgroup/a/b/memory.max max
+         sys/fs/cgroup/a/b/memory.high 8192
+         sys/fs/cgroup/a/memory.max 12288",
+        Some(8192),
+    );
+    check(
+        "proc/self/cgroup 4:memory:/job/step
+         sys/fs/cgroup/memory/memory.limit_in_bytes 9223372036854771712
+         sys/fs/cgroup/memory/job/memory.limit_in_bytes 4096
+         sys/fs/cgroup/memory/job/step/memory.limit_in_bytes 8192",
+        Some(4096),
+    );
+    // In a container: the path is the host's, and the group is what is mounted.
+    check(
+        "proc/self/cgroup 4:memory:/docker/0123
+         sys/fs/cgroup/memory/memory.limit_in_bytes 4096",
+        Some(4096),
+    );
+}
+
+#[test]
 fn this_machine_has_the_processors_that_this_thread_may_run_on() {
     let topology = Topology::of_this_machine().unwrap();
     assert_eq!(topology.num_processors(), processors_of_current_thread().len());
