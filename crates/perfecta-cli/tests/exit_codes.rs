@@ -82,6 +82,11 @@ fn an_impossible_search_is_refused_and_a_vain_one_ends() {
         6,
         &["MultiplyShiftR maps key 0", "--hash auto"],
     );
+    check(
+        &place.run(&["create", "zero.keys", "--initial-grows", "40", "--no-output"]),
+        6,
+        &["40 doublings pass the greatest table", "fewer doublings"],
+    );
     place.ok(&["create", "zero.keys", "--no-output"]);
     let far: Vec<u32> = (1..200).map(|key| key << 20).collect();
     place.write_keys("far.keys", &far);

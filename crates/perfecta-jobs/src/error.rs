@@ -253,8 +253,10 @@ impl ItemError {
             Self::Name { .. } => Some("shorten the file's name"),
             Self::ReservedName => Some("rename the directory"),
             Self::Plan(PlanError::Unsuitable(_)) => Some("choose another hash, or --hash auto"),
-            Self::Plan(PlanError::Memory { .. } | PlanError::TooLarge { .. })
-            | Self::Memory { .. } => Some("raise the memory limit, or split the set"),
+            Self::Plan(PlanError::Memory { .. }) | Self::Memory { .. } => {
+                Some("raise the memory limit, or split the set")
+            }
+            Self::Plan(PlanError::TooLarge { .. }) => Some("ask for fewer doublings at first"),
             Self::Unsolved { .. } | Self::TimedOut { .. } => {
                 Some("raise the limit, let the table grow, or choose --hash auto")
             }
