@@ -1,4 +1,4 @@
-//! `cargo bench -p perfecta-bench --bench create -- KEYS SCRATCH [ROUNDS]`: what the files of a bulk run
+//! `cargo bench -p perfecta-bench --bench create -- KEYS SCRATCH [ROUNDS [NAME ...]]`: what the files of a bulk run
 //! cost to create, by a bare program that has them in memory, and what the whole run costs.
 //!
 //! All but solving make the same tree from `KEYS` below `SCRATCH`, in turn and always under fresh names: file
@@ -33,7 +33,9 @@ fn main() {
     let [keys, scratch, rest @ ..] = &arguments[..] else {
         return println!("create needs a directory of key files and one to write below");
     };
-    let rounds = rest.first().map_or(5, |rounds| rounds.parse().expect("a number of rounds"));
+    let (rounds, named) =
+        rest.split_first().map_or((None, rest), |(rounds, named)| (Some(rounds), named));
+    let rounds = rounds.map_or(5, |rounds| rounds.parse().expect("a number of rounds"));
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut places = Places { scratch: scratch.into(), taken: 0 };
     let first = places.next();
@@ -62,6 +64,9 @@ fn main() {
         ("perfecta", &|place| bulk_create(keys, place, threads, Durability::Process)),
         ("perfecta, durable", &|place| bulk_create(keys, place, threads, Durability::Power)),
     ];
+    let is_named = |name: &str| named.is_empty() || named.iter().any(|other| other == name);
+    let contestants: Vec<_> =
+        contestants.into_iter().filter(|(name, _)| is_named(name) || *name == YARDSTICK).collect();
     let mut costs = vec![Vec::new(); contestants.len()];
     for _ in 0..rounds {
         for ((_, create), costs) in contestants.iter().zip(&mut costs) {
