@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Usage,
     /// SIGTERM cancelled the work.
     Terminated,
+    /// SIGHUP did: the terminal is gone.
+    HungUp,
     /// There is no daemon, or it went away.
     NoServer,
     /// The daemon speaks another version of the protocol.
@@ -43,6 +45,7 @@ impl Exit {
             Self::VersionMismatch => 13,
             Self::Silent => 14,
             Self::Terminated => 143,
+            Self::HungUp => 129,
             Self::Told(code) => code,
             Self::Work(class) => class.code(),
         }

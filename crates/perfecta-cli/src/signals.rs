@@ -1,14 +1,15 @@
-//! Signals: two of them stop a job, one would end the program for no reason of its own.
+//! Signals: three of them stop a job, one would end the program for no reason of its own.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use perfecta_jobs::{CancelFlag, ExitClass};
+use perfecta_server::is_hang_up_ignored;
 #[cfg(unix)]
 use signal_hook::consts::SIGXFSZ;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{self, Handle};
 
@@ -18,10 +19,12 @@ use crate::failure::Failure;
 /// What signals ask of a job.
 ///
 /// The first Ctrl-C (or SIGTERM) asks it to stop; the second ends the program at once. A thread waits
-/// for the first, because whoever is to be told may be asleep, and a signal handler wakes nobody.
+/// for the first, because whoever is to be told may be asleep, and a signal handler wakes nobody. When
+/// a terminal goes, SIGHUP may come more than once, so it only asks.
 pub(crate) struct Signals {
     cancel: CancelFlag,
-    terminated: Arc<AtomicBool>,
+    /// The number of the last that asked.
+    asked_by: Arc<AtomicUsize>,
     closing: Handle,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,14 +45,20 @@ impl Signals {
     }
 
     fn register() -> io::Result<Self> {
-        let (cancel, terminated) = (CancelFlag::default(), Arc::<AtomicBool>::default());
+        let (cancel, asked_by) = (CancelFlag::default(), Arc::<AtomicUsize>::default());
         second_ends_at_once()?;
-        flag::register(SIGTERM, Arc::clone(&terminated))?;
-        let mut signals = iterator::Signals::new([SIGINT, SIGTERM])?;
+        let mut stopping = vec![SIGINT, SIGTERM];
+        if !is_hang_up_ignored() {
+            stopping.push(SIGHUP);
+        }
+        for &signal in &stopping {
+            flag::register_usize(signal, Arc::clone(&asked_by), signal as usize)?;
+        }
+        let mut signals = iterator::Signals::new(&stopping)?;
         let (closing, asked) = (signals.handle(), cancel.clone());
         let wait = move || signals.forever().for_each(|_| asked.cancel());
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
-        Ok(Self { cancel, terminated, closing, thread: Some(thread) })
+        Ok(Self { cancel, asked_by, closing, thread: Some(thread) })
     }
 
     /// What a job looks at.
@@ -59,9 +68,11 @@ impl Signals {
 
     /// How the program ends after a job of this class: a cancelled one says by which signal.
     pub(crate) fn exit(&self, class: ExitClass) -> Exit {
-        match class {
-            ExitClass::Cancelled if self.terminated.load(Ordering::Relaxed) => Exit::Terminated,
-            class => Exit::Work(class),
+        let asked_by = self.asked_by.load(Ordering::Relaxed) as i32;
+        match (class, asked_by) {
+            (ExitClass::Cancelled, SIGTERM) => Exit::Terminated,
+            (ExitClass::Cancelled, SIGHUP) => Exit::HungUp,
+            (class, _) => Exit::Work(class),
         }
     }
 }

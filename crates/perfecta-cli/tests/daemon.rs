@@ -242,6 +242,13 @@ fn a_daemon_that_drains_takes_nothing_more_and_waits_for_what_it_has() {
 }
 
 #[test]
+fn the_end_of_its_terminal_asks_a_daemon_to_end() {
+    let mut daemon = Daemon::start(Place::new(), &[]);
+    daemon.signal(Signal::HUP);
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_the_daemon_at_once() {
     let place = Place::new();
     endless(&place);

@@ -52,6 +52,41 @@ fn check_cancelled(signal: &str, code: i32) {
 fn the_exit_code_says_which_signal_cancelled_and_the_summary_what_is_there() {
     check_cancelled("INT", 130);
     check_cancelled("TERM", 143);
+    check_cancelled("HUP", 129);
+}
+
+#[test]
+fn a_run_that_was_told_to_ignore_the_end_of_its_terminal_does() {
+    let place = Place::new();
+    place.write_keys("keys/a.keys", &[1, 2]);
+    // Before anything of ours: what is ignored then stays so.
+    let limits = "trap '' HUP;";
+    let mut command = place.command_of(
+        std::path::Path::new(env!("CARGO_BIN_EXE_perfecta")),
+        limits,
+        &["create", "keys/a.keys", "--no-output", "--fixed-attempts", "1000000000000"],
+    );
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // The thread that waits for signals begins when all are caught.
+    let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
+    let read = |path: &str| std::fs::read_to_string(process.join(path)).unwrap_or_default();
+    let is_thread_of_signals = |thread: std::io::Result<std::fs::DirEntry>| {
+        read(&format!("task/{}/comm", thread.unwrap().file_name().display())) == "signals\n"
+    };
+    while !std::fs::read_dir(process.join("task")).unwrap().any(is_thread_of_signals) {}
+    let status = read("status");
+    let mask_of = |name: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    };
+    let [hang_up, terminate] = [1, 15].map(|signal| 1 << (signal - 1));
+    assert_eq!(mask_of("SigIgn:") & hang_up, hang_up);
+    assert_eq!(mask_of("SigCgt:") & (hang_up | terminate), terminate);
+    for signal in ["HUP", "TERM"] {
+        let arguments = ["-s", signal, &child.id().to_string()];
+        assert!(Command::new("kill").args(arguments).status().unwrap().success());
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]

@@ -44,6 +44,7 @@ mod doors;
 mod jobs;
 mod keep;
 mod machine_report;
+mod stops;
 mod supervise;
 
 use self::attention::Attention;
@@ -52,6 +53,7 @@ use self::control::Ends;
 pub(crate) use self::doors::CONNECTION_BYTES_MAX;
 use self::keep::{ClosingJournal, Keeping};
 pub(crate) use self::machine_report::{MachineReport, PoolReport};
+pub use self::stops::is_hang_up_ignored;
 pub use self::supervise::{News, Supervisor};
 
 /// After so long without anything happening to it, an item is called stuck.

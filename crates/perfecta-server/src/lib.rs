@@ -42,7 +42,7 @@ pub mod client;
 pub mod hostile;
 
 pub use self::access::{Access, ClientLimits, Tcp, TcpError, TcpFiles, Token, TokenError};
-pub use self::daemon::{News, ServeError, ServeOptions, Supervisor, serve};
+pub use self::daemon::{News, ServeError, ServeOptions, Supervisor, is_hang_up_ignored, serve};
 pub use self::endpoint::{Endpoint, EndpointError};
 pub use self::journal::JournalError;
 pub use self::problem::{Problem, ProblemKind};

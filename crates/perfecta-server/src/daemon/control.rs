@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::doors::{self, Doors};
+use super::stops::Stops;
 use super::supervise::{self, Supervisor, until_unneeded};
 use super::{Control, Phase, ServeError};
 use crate::access::Access;
@@ -64,11 +64,9 @@ async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends) -> io::
     tokio::spawn(history::keep(Arc::clone(control)));
     let watched = Arc::clone(control);
     tokio::spawn(async move { watched.attention.keep().await });
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut stops = Stops::catch()?;
     let grace = tokio::select! {
-        _ = terminate.recv() => Some(grace),
-        _ = interrupt.recv() => Some(grace),
+        () = stops.next() => Some(grace),
         () = control.until_phase(Phase::Draining) => None,
         () = until_unneeded(control, &doors, idle) => None,
     };
@@ -77,10 +75,7 @@ async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends) -> io::
         match grace {
             Some(grace) => sleep(grace).await,
             // Who asked to drain waits for all; a signal still hurries.
-            None => tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            },
+            None => stops.next().await,
         }
     };
     tokio::select! {
