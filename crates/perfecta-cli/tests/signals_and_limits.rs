@@ -8,7 +8,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use support::{Place, Run};
+use support::{Place, Run, heeding_hang_up};
 
 /// Runs `perfecta ARGUMENTS` in a shell, after `before`.
 fn in_shell(place: &Place, before: &str, arguments: &str, after: &str) -> Run {
@@ -30,6 +30,7 @@ fn check_cancelled(signal: &str, code: i32) {
     let arguments = ["bulk-create", "keys", "out", "--hash", "Multiply", "--jobs", "2", "--json"];
     let mut command = place.command(&arguments);
     command.args(["--max-attempts", "0xffff_ffff_ffff"]);
+    let mut command = heeding_hang_up(&command);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for _ in 0..3 {

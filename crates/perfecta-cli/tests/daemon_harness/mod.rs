@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Place, Run};
+use crate::support::{Place, Run, heeding_hang_up};
 
 /// A port that nobody had a moment ago.
 pub fn free_port() -> u16 {
@@ -35,7 +35,8 @@ pub struct Daemon {
 impl Daemon {
     pub fn start(place: Place, arguments: &[&str]) -> Self {
         fs::create_dir_all(place.path("run")).unwrap();
-        let child = command(&place, &[&["serve"], arguments].concat()).spawn().unwrap();
+        let serve = command(&place, &[&["serve"], arguments].concat());
+        let child = heeding_hang_up(&serve).spawn().unwrap();
         let daemon = Self { place, child };
         daemon.ok(&["ping", "--wait-for-server", "60"]);
         daemon

@@ -17,6 +17,18 @@ pub struct Place {
     directory: TempDir,
 }
 
+/// The same command where the end of a terminal is heeded, whoever started the tests: `nohup` has it
+/// ignored, and what is ignored is inherited. Its streams are to be set afterwards.
+pub fn heeding_hang_up(command: &Command) -> Command {
+    let mut heeding = Command::new("env");
+    heeding.arg("--default-signal=HUP").arg(command.get_program()).args(command.get_args());
+    heeding.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        heeding.env(name, value.unwrap());
+    }
+    heeding
+}
+
 /// What a run came to.
 pub struct Run {
     pub code: i32,
