@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::Help;
+use crate::compare::Part;
 use crate::deadlines::Deadlines;
 use crate::event::{ItemReport, Progress};
-use crate::job::{Candidate, Due, JobState, StagedItem, Taken};
+use crate::job::{Begun, Candidate, Due, JobState, StagedItem, Taken};
 use crate::pack::Chunk;
 use crate::prepare::Closing;
 use crate::session::{Requested, SessionLimits, SessionStatistics};
@@ -70,7 +71,9 @@ pub(crate) enum Assignment<'a> {
     Prepare(Box<Requested<'a>>),
     /// Run this item.
     Begin(Arc<Work<'a>>, Taken),
-    /// Tell that this item will not run.
+    /// Find out whether this part is what would be built.
+    Compare(Arc<Work<'a>>, Part),
+    /// Tell that this item will not run, or need not.
     Refuse(Arc<Work<'a>>, ItemReport),
     /// Sync and publish these.
     Publish(Arc<Work<'a>>, Vec<StagedItem>),
@@ -229,7 +232,7 @@ impl<'a> Dispatcher<'a> {
         self.is_broken
     }
 
-    /// An item for a worker of `node` that has other things to do as well.
+    /// What a worker of `node` begins that has other things to do as well.
     pub(crate) fn next_item(&mut self, node: usize) -> Option<Assignment<'a>> {
         if self.is_broken { None } else { self.find_item(node) }
     }
@@ -360,25 +363,27 @@ impl<'a> Dispatcher<'a> {
     /// An item for a worker of `node`, from the job whose turn it is.
     fn find_item(&mut self, node: usize) -> Option<Assignment<'a>> {
         let in_flight = self.in_flight();
-        let candidates: Vec<(JobId, Candidate)> = (self.lap.iter())
+        let mut candidates: Vec<(JobId, Candidate)> = (self.lap.iter())
             .filter_map(|id| Some((*id, self.candidate(in_flight, &self.jobs[id].state, node)?)))
             .collect();
-        let (id, candidate) = self.whose_turn(&candidates)?;
+        let turn = self.whose_turn(&candidates)?;
+        let (id, candidate) = candidates.swap_remove(turn);
         let active = self.jobs.get_mut(&id).expect("a candidate is of an active job");
         // A lone job need not save up.
         active.deficit = active.deficit.saturating_sub(candidate.keys);
-        let taken = active.state.begin(candidate);
+        let begun = active.state.begin(candidate);
         let work = Arc::clone(&active.state.work);
-        Some(Assignment::Begin(work, taken))
+        Some(match begun {
+            Begun::Item(taken) => Assignment::Begin(work, taken),
+            Begun::Part(part) => Assignment::Compare(work, part),
+        })
     }
 
-    /// The first in the lap whose item is covered by its deficit, after as many laps as that takes.
-    fn whose_turn<'c>(
-        &mut self,
-        candidates: &'c [(JobId, Candidate)],
-    ) -> Option<(JobId, &'c Candidate)> {
-        if let [(id, candidate)] = candidates {
-            return Some((*id, candidate));
+    /// The first in the lap whose candidate is covered by its deficit, after as many laps as that
+    /// takes: which of them.
+    fn whose_turn(&mut self, candidates: &[(JobId, Candidate)]) -> Option<usize> {
+        if candidates.len() == 1 {
+            return Some(0);
         }
         let laps = |active: &Active<'a>, candidate: &Candidate| {
             let missing = candidate.keys.saturating_sub(active.deficit);
@@ -392,10 +397,10 @@ impl<'a> Dispatcher<'a> {
         }
         let covered = candidates
             .iter()
-            .find(|(id, candidate)| candidate.keys <= self.jobs[id].deficit)
+            .position(|(id, candidate)| candidate.keys <= self.jobs[id].deficit)
             .expect("after so many laps one is covered");
-        self.turn_to(covered.0);
-        Some((covered.0, &covered.1))
+        self.turn_to(candidates[covered].0);
+        Some(covered)
     }
 
     /// The lap goes on from this job.

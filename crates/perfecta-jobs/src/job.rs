@@ -1,15 +1,18 @@
 //! A job: which of its items may begin, and when it is over. All of it under one lock.
 //!
 //! ```text
-//!  Admitting -- every item settled ----------------------------> Over
-//!      |  cancelled, the disk full, or the pack lost              ^
-//!      `----> Draining (what waits is refused, what runs ends) ---'
+//!  [Comparing] -- all the same --> Unchanged (every item is told of) --.
+//!      | a part differs                                                v
+//!      `-> Admitting -- every item settled -------------------------> Over
+//!              |  cancelled, the disk full, or the pack lost           ^
+//!              `-> Draining (what waits is refused, what runs ends) ---'
 //! ```
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::{Board, Help};
+use crate::compare::{Comparison, Part};
 use crate::config::Job;
 use crate::error::{ExitClass, ItemError};
 use crate::event::{Hardest, ItemReport, Progress, Summary};
@@ -37,6 +40,8 @@ pub(crate) struct JobState<'a> {
     pack: Option<PackWindow>,
     /// Items whose tables are in the pack: they settle when it is published.
     packed: Vec<StagedItem>,
+    /// Parts of the pack that is there, or of what it was made of, that workers compare.
+    parts_out: usize,
     /// Searches that take help.
     pub(crate) board: Board<'a>,
     /// Refused items of which nobody was told yet.
@@ -51,7 +56,10 @@ pub(crate) struct JobState<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
+    Comparing(Comparison),
     Admitting,
+    /// All of it is published already.
+    Unchanged,
     Draining(Drain),
 }
 
@@ -86,16 +94,29 @@ pub(crate) struct StagedItem {
     pub(crate) ticket: Ticket,
 }
 
-/// An item that may begin.
+/// What may begin.
 pub(crate) struct Candidate {
-    pub(crate) position: u32,
+    start: Start,
     pub(crate) keys: u64,
     pub(crate) memory_bytes: u64,
 }
 
+enum Start {
+    Item(u32),
+    Part(Part),
+}
+
+/// What has begun.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once, never kept")]
+pub(crate) enum Begun {
+    Item(Taken),
+    /// It comes back through [`JobState::compared`].
+    Part(Part),
+}
+
 /// What is due in a job, before anything of it begins.
 pub(crate) enum Due {
-    /// Tell that this item will not run; [`JobState::told`] comes next.
+    /// Tell that this item will not run, or need not; [`JobState::told`] comes next.
     Refuse(ItemReport),
     /// Sync and publish these.
     Publish(Vec<StagedItem>),
@@ -117,8 +138,11 @@ impl<'a> JobState<'a> {
         let mut ledger = Ledger::default();
         ledger.admit(num_items);
         let job = &work.world.job;
+        let comparison = work.earlier_pack.as_ref().map(|earlier| {
+            Phase::Comparing(Comparison::new(earlier.tables.len(), work.filesystem.is_some()))
+        });
         Self {
-            phase: Phase::Admitting,
+            phase: comparison.unwrap_or(Phase::Admitting),
             ledger,
             queue: ItemQueue::new(job.nodes, num_items, num_nodes),
             memory: MemoryBudget::of_job(job, &work.items),
@@ -127,6 +151,7 @@ impl<'a> JobState<'a> {
             in_publication: 0,
             pack,
             packed: Vec::new(),
+            parts_out: 0,
             board: Board::new(job.ramp),
             untold: 0,
             disk_full_in_a_row: 0,
@@ -145,7 +170,7 @@ impl<'a> JobState<'a> {
 
     /// What is to be done before another item begins.
     pub(crate) fn due(&mut self) -> Option<Due> {
-        if self.phase == Phase::Admitting && self.work.cancel.is_cancelled() {
+        if self.is_open() && self.work.cancel.is_cancelled() {
             self.phase = Phase::Draining(Drain::Cancelled);
         }
         if self.batch_is_due() {
@@ -171,17 +196,42 @@ impl<'a> JobState<'a> {
             || self.pack.as_ref().is_some_and(PackWindow::has_chunk)
             || next.is_some_and(|planned| {
                 self.work.cancel.is_cancelled()
-                    || self.phase != Phase::Admitting
-                    || planned.refusal.is_some()
+                    || !self.is_open()
+                    || planned.refusal.is_some() && self.phase == Phase::Admitting
             })
     }
 
-    /// The item that a worker of `node` would begin, if it may begin now.
+    /// Whether something may begin, as far as what came before says.
+    const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Comparing(_) | Phase::Admitting)
+    }
+
+    /// What a worker of `node` would begin, if it may begin now.
     pub(crate) fn candidate(&self, node: usize) -> Option<Candidate> {
         // Who reads ahead does not look at what is due first.
-        if self.phase != Phase::Admitting || self.work.cancel.is_cancelled() {
+        if self.work.cancel.is_cancelled() {
             return None;
         }
+        match &self.phase {
+            Phase::Comparing(comparison) => self.next_part(comparison),
+            Phase::Admitting => self.next_item(node),
+            Phase::Unchanged | Phase::Draining(_) => None,
+        }
+    }
+
+    fn next_part(&self, comparison: &Comparison) -> Option<Candidate> {
+        let part = comparison.next()?;
+        let keys = match &part {
+            Part::Tables(tables) => {
+                let items = &self.work.items[tables.clone()];
+                items.iter().map(|item| item.num_keys(self.job())).sum()
+            }
+            Part::Pack | Part::Sync => 0,
+        };
+        Some(Candidate { start: Start::Part(part), keys, memory_bytes: 0 })
+    }
+
+    fn next_item(&self, node: usize) -> Option<Candidate> {
         if self.files_in_flight() >= self.job().share.files_in_flight_max.get() {
             return None;
         }
@@ -194,12 +244,28 @@ impl<'a> JobState<'a> {
             return None;
         }
         let (keys, memory_bytes) = (planned.num_keys(self.job()), planned.memory_bytes(self.job()));
-        self.memory.has(memory_bytes).then_some(Candidate { position, keys, memory_bytes })
+        let start = Start::Item(position);
+        self.memory.has(memory_bytes).then_some(Candidate { start, keys, memory_bytes })
     }
 
     /// A candidate begins.
-    pub(crate) fn begin(&mut self, candidate: &Candidate) -> Taken {
-        let Candidate { position, memory_bytes, .. } = *candidate;
+    pub(crate) fn begin(&mut self, candidate: Candidate) -> Begun {
+        match (candidate.start, &mut self.phase) {
+            (Start::Item(position), _) => {
+                Begun::Item(self.begin_item(position, candidate.memory_bytes))
+            }
+            (Start::Part(part), Phase::Comparing(comparison)) => {
+                comparison.take(&part);
+                self.parts_out += 1;
+                Begun::Part(part)
+            }
+            (Start::Part(_), Phase::Admitting | Phase::Unchanged | Phase::Draining(_)) => {
+                unreachable!("a candidate begins at once")
+            }
+        }
+    }
+
+    fn begin_item(&mut self, position: u32, memory_bytes: u64) -> Taken {
         let memory = self.memory.reserve(memory_bytes).expect("a candidate has its memory");
         self.queue.take(position);
         let item = Item::new(Arc::clone(&self.work.items[position as usize]), position);
@@ -210,6 +276,18 @@ impl<'a> JobState<'a> {
             is_packed: false,
         };
         Taken { item, ticket }
+    }
+
+    /// A part was compared: whether it is the same.
+    pub(crate) fn compared(&mut self, outcome: Result<bool, ItemError>) {
+        self.parts_out -= 1;
+        let Phase::Comparing(comparison) = &mut self.phase else { return };
+        match outcome {
+            Ok(true) if comparison.is_same() => self.phase = Phase::Unchanged,
+            Ok(true) => {}
+            Ok(false) => self.phase = Phase::Admitting,
+            Err(error) => self.phase = Phase::Draining(Drain::PackLost(error)),
+        }
     }
 
     /// A range of a search that takes help, with the memory that it takes.
@@ -244,7 +322,9 @@ impl<'a> JobState<'a> {
     /// publication.
     pub(crate) fn is_through(&self) -> bool {
         let unpublished = self.packed.len() as u32;
-        self.ledger.queued() == 0
+        let is_compared = self.parts_out == 0 && !matches!(self.phase, Phase::Comparing(_));
+        is_compared
+            && self.ledger.queued() == 0
             && self.untold == 0
             && self.ledger.running() == unpublished
             && self.board.is_quiet()
@@ -266,14 +346,21 @@ impl<'a> JobState<'a> {
             Phase::Draining(Drain::DiskFull(times)) => {
                 Some((Status::Failed, Some(ItemError::DiskFull(*times))))
             }
+            Phase::Comparing(_) => None,
             Phase::Admitting => planned.refusal.clone().map(|error| (Status::Failed, Some(error))),
+            Phase::Unchanged => Some((Status::Unchanged, None)),
         }
     }
 
     fn refuse(&mut self, position: u32, status: Status, error: Option<ItemError>) -> ItemReport {
         let planned = Arc::clone(&self.work.items[position as usize]);
         let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
-        let report = ItemReport { error, ..ItemReport::new(keys_file, identifier, status) };
+        let mut report = ItemReport { error, ..ItemReport::new(keys_file, identifier, status) };
+        if status == Status::Unchanged {
+            let earlier = self.work.earlier_pack.as_ref();
+            let tables = &earlier.expect("only a pack is unchanged as a whole").tables;
+            report.keys = tables[position as usize].num_keys;
+        }
         self.ledger.refuse(status);
         self.queue.take(position);
         if let Some(pack) = &mut self.pack {
@@ -332,15 +419,6 @@ impl<'a> JobState<'a> {
     pub(crate) fn take_pack(&mut self) -> Option<(PackWindow, Vec<StagedItem>)> {
         let pack = self.pack.take()?;
         Some((pack, std::mem::take(&mut self.packed)))
-    }
-
-    /// The next item is published already.
-    pub(crate) fn next_is_unchanged(&mut self, num_keys: u64) -> ItemReport {
-        let position = self.queue.first().expect("there is an item for every table");
-        let mut report = self.refuse(position, Status::Unchanged, None);
-        report.keys = num_keys;
-        self.summary.keys += num_keys;
-        report
     }
 
     /// Bytes and files that were published and belong to no item alone.

@@ -43,6 +43,7 @@ mod render;
 
 // What carries them out.
 mod call;
+mod compare;
 mod hard;
 mod machine;
 mod packed;

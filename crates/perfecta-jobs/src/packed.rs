@@ -15,11 +15,12 @@ use perfecta_io::{
 };
 
 use crate::call::{call, read_file};
-use crate::config::{Conflicts, Durability, Job, Output};
+use crate::compare::Part;
+use crate::config::{Conflicts, Durability, Output};
 use crate::error::{ItemError, JobError};
 use crate::item::{ItemEvent, Workspace};
 use crate::job::{JobState, StagedItem};
-use crate::manifest::{Digest, PackManifest};
+use crate::manifest::{Digest, PackManifest, PackedEntry};
 use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
 use crate::runtime::CancelFlag;
@@ -30,7 +31,7 @@ use crate::work::Work;
 /// What is at the place of the pack.
 pub(crate) enum Found {
     Nothing,
-    /// Ours; its manifest, unless that is torn.
+    /// What may be replaced; its manifest, unless that is torn.
     Ours(Option<PackManifest>),
 }
 
@@ -59,45 +60,81 @@ pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, Jo
     Ok(Found::Ours(PackManifest::parse(&manifest)))
 }
 
-/// The keys of every item if the pack is exactly what would be built: the same key files in the same
-/// order, the same options, and the bytes that its manifest says.
+impl Found {
+    /// The manifest if it is one of these items, in this order, built with these options: then what is
+    /// there may be exactly what would be built.
+    pub(crate) fn take_earlier(
+        &mut self,
+        items: &[Planned],
+        options_blake3: &Digest,
+    ) -> Option<PackManifest> {
+        let Self::Ours(manifest) = self else { return None };
+        manifest.take().filter(|manifest| {
+            manifest.options_blake3.as_bytes() == options_blake3
+                && manifest.tables.len() == items.len()
+                && items.iter().all(|item| item.refusal.is_none())
+        })
+    }
+}
+
+/// Whether a part of what is there is what would be built. What cannot be read is packed anew, and says
+/// so if it cannot be read then either.
 ///
 /// # Errors
-/// If it was cancelled meanwhile: what cannot be read is packed anew, and says so if it cannot be
-/// replaced either.
-pub(crate) fn unchanged_keys(
+/// If it could not be synced.
+pub(crate) fn compare(
     engine: &mut dyn Engine,
-    job: &Job,
-    items: &[Planned],
-    options_blake3: &Digest,
-    found: &Found,
-    cancel: &CancelFlag,
-) -> Result<Option<Vec<u64>>, JobError> {
-    let Found::Ours(Some(manifest)) = found else { return Ok(None) };
-    let is_asked = manifest.options_blake3.as_bytes() == options_blake3
-        && manifest.tables.len() == items.len()
-        && items.iter().all(|item| item.refusal.is_none());
-    if !is_asked {
-        return Ok(None);
-    }
-    for (item, entry) in items.iter().zip(&manifest.tables) {
-        cancel.check()?;
-        if item.target().to_string_lossy() != entry.name {
-            return Ok(None);
+    work: &Work<'_>,
+    part: &Part,
+) -> Result<bool, ItemError> {
+    let earlier = work.earlier_pack.as_ref().expect("only what is there is compared");
+    let output = work.world.job.output.as_ref().expect("a pack is written");
+    match part {
+        Part::Pack => {
+            let path = output.directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
+            let hash = hash_file(engine, &path, earlier.bytes(), &work.cancel);
+            Ok(hash.is_ok_and(|hash| hash.as_ref() == Some(earlier.blake3())))
         }
-        let path = item.keys_file.clone();
-        let keys = read_file(engine, path, job.limits.input_bytes_max, Symlinks::Follow);
-        if !keys.is_ok_and(|keys| ContentHash::of(&keys) == entry.keys_blake3) {
-            return Ok(None);
+        Part::Tables(tables) => {
+            let mut pairs = work.items[tables.clone()].iter().zip(&earlier.tables[tables.clone()]);
+            Ok(pairs.all(|(item, entry)| is_made_of(engine, work, item, entry)))
         }
+        Part::Sync => sync(engine, output, work.filesystem.as_ref()).map(|()| true),
     }
-    let directory = &job.output.as_ref().expect("a pack is written").directory;
-    let path = directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
-    let hash = hash_file(engine, &path, manifest.bytes(), cancel);
-    cancel.check()?;
-    let is_same = hash.is_ok_and(|hash| hash.as_ref() == Some(manifest.blake3()));
-    Ok(is_same.then(|| manifest.tables.iter().map(|table| table.num_keys).collect()))
 }
+
+/// Whether a table of an earlier pack was made of this key file as it is now.
+fn is_made_of(
+    engine: &mut dyn Engine,
+    work: &Work<'_>,
+    item: &Planned,
+    entry: &PackedEntry,
+) -> bool {
+    if work.cancel.is_cancelled() || item.target().to_string_lossy() != entry.name {
+        return false;
+    }
+    let path = &item.keys_file;
+    if item.file_bytes > PART_BYTES {
+        let hash = hash_file(engine, path, item.file_bytes, &work.cancel);
+        return hash.is_ok_and(|hash| hash.as_ref() == Some(entry.keys_blake3.as_bytes()));
+    }
+    let keys = read_file(engine, path.clone(), item.file_bytes, Symlinks::Follow);
+    keys.is_ok_and(|keys| ContentHash::of(&keys) == entry.keys_blake3)
+}
+
+/// Syncs the file system of an output, where that is asked for.
+fn sync(
+    engine: &mut dyn Engine,
+    output: &Output,
+    filesystem: Option<&Arc<Held>>,
+) -> Result<(), ItemError> {
+    let Some(filesystem) = filesystem.cloned() else { return Ok(()) };
+    let op = Op::SyncFilesystem { filesystem, path: output.directory.clone() };
+    call(engine, op).map(drop).map_err(ItemError::Output)
+}
+
+/// Bytes of a file that are read at once.
+const PART_BYTES: u64 = 4 << 20;
 
 /// The hash of a file of exactly so many bytes, read part by part; `None` if it is no such file.
 ///
@@ -109,7 +146,6 @@ pub(crate) fn hash_file(
     bytes: u64,
     cancel: &CancelFlag,
 ) -> Result<Option<Digest>, IoError> {
-    const PART_BYTES: u64 = 4 << 20;
     match call(engine, Op::Inspect { path: path.to_owned() })?.into_kind() {
         EntryKind::File { bytes: found } if found == bytes => {}
         EntryKind::Unreadable(error) => return Err(error),
@@ -224,11 +260,7 @@ impl PackClosing {
 
     fn sync_and_rename(&self, engine: &mut dyn Engine) -> Result<(), ItemError> {
         let directory = self.output.directory.clone();
-        if let Some(filesystem) = &self.filesystem {
-            let filesystem = Arc::clone(filesystem);
-            let op = Op::SyncFilesystem { filesystem, path: directory.clone() };
-            call(engine, op).map_err(ItemError::Output)?;
-        }
+        sync(engine, &self.output, self.filesystem.as_ref())?;
         let replace = match self.found {
             Found::Nothing => Replace::Never,
             Found::Ours(_) => Replace::Exchange,

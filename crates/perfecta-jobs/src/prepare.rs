@@ -15,10 +15,9 @@ use crate::event::{Event, Summary};
 use crate::inputs::plan_items;
 use crate::item::{Publication, Target, World};
 use crate::job::JobState;
-use crate::manifest::Digest;
+use crate::manifest::{Digest, PackManifest};
 use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
-use crate::runtime::CancelFlag;
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Rooms, Stage};
@@ -43,8 +42,7 @@ struct Ground {
     stage: Option<Stage>,
     filesystem: Option<Arc<Held>>,
     pack: Option<PackClosing>,
-    /// The keys of every item, where all is published already.
-    unchanged: Option<Vec<u64>>,
+    earlier_pack: Option<PackManifest>,
 }
 
 /// Prepares a job: its items may begin afterwards, or it has ended.
@@ -61,7 +59,7 @@ pub(crate) fn prepare<'a>(
     let staffed: BTreeSet<usize> = (0..num_workers).map(|worker| engines.node_of(worker)).collect();
     let laid = check(&job, &staffed)
         .and_then(|()| plan_items(&job, engine, &cancel))
-        .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers, &cancel)?, items)));
+        .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
             let renderer =
@@ -70,7 +68,7 @@ pub(crate) fn prepare<'a>(
             let (output, rooms) = (output.clone(), stage.rooms.clone());
             Ok(Target::Dirs(Publication { output, renderer, rooms, options_blake3 }))
         }
-        (Some(_), Some(_)) if ground.unchanged.is_none() => Ok(Target::Pack),
+        (Some(_), Some(_)) => Ok(Target::Pack),
         _ => Ok(Target::Memory),
     };
     let prepared = laid.and_then(|(ground, items)| Ok((target(&ground)?, ground, items)));
@@ -81,9 +79,8 @@ pub(crate) fn prepare<'a>(
             return on_end(Err(error));
         }
     };
-    let Ground { stage, filesystem, pack, unchanged } = ground;
-    let window = pack.as_ref().filter(|_| unchanged.is_none());
-    let window = window.map(|_| PackWindow::new(items.len() as u32));
+    let Ground { stage, filesystem, pack, earlier_pack } = ground;
+    let window = pack.as_ref().map(|_| PackWindow::new(items.len() as u32));
     let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
     let work = Arc::new(Work {
         id,
@@ -95,17 +92,12 @@ pub(crate) fn prepare<'a>(
         begun,
         next_tick_ms: AtomicU64::new(0),
         pack: pack.as_ref().map(PackClosing::file),
+        earlier_pack,
         filesystem,
     });
-    let mut state = JobState::new(Arc::clone(&work), window, num_nodes);
+    let state = JobState::new(Arc::clone(&work), window, num_nodes);
     let wall = session.now() - begun;
     work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
-    for keys in unchanged.iter().flatten() {
-        let report = state.next_is_unchanged(*keys);
-        let progress = state.progress(wall);
-        let event = Event::Settled { report: &report, progress: &progress };
-        work.observer.lock().observe(&event);
-    }
     let closing = Closing { stage, pack, cpu_begun, on_end };
     session.with_dispatcher(|dispatcher| dispatcher.activate(state, closing));
 }
@@ -126,7 +118,6 @@ fn lay_ground(
     job: &Job,
     items: &[Planned],
     num_workers: usize,
-    cancel: &CancelFlag,
 ) -> Result<Ground, JobError> {
     let Some(output) = &job.output else { return Ok(Ground::default()) };
     let process = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
@@ -136,7 +127,7 @@ fn lay_ground(
     };
     let stage = stage::open(engine, &output.directory, process, rooms);
     let stage = stage.map_err(JobError::Output)?;
-    match lay_on_stage(engine, job, output, items, &stage, cancel) {
+    match lay_on_stage(engine, job, output, items, &stage) {
         Ok(ground) => Ok(Ground { stage: Some(stage), ..ground }),
         Err(error) => {
             // The next run sweeps it if it cannot be removed now.
@@ -152,29 +143,22 @@ fn lay_on_stage(
     output: &Output,
     items: &[Planned],
     stage: &Stage,
-    cancel: &CancelFlag,
 ) -> Result<Ground, JobError> {
     let filesystem = open_filesystem(engine, output)?;
     match output.layout {
         Layout::Dirs => Ok(Ground { filesystem, ..Ground::default() }),
         Layout::Packed => {
             let options_blake3 = options_digest(job, "packed");
-            let found = packed::look(engine, output)?;
-            let unchanged =
-                packed::unchanged_keys(engine, job, items, &options_blake3, &found, cancel)?;
-            if unchanged.is_some() {
-                sync(engine, output, filesystem.as_ref())?;
-            }
-            let staged =
-                if unchanged.is_none() { Some(packed::open(engine, stage)?) } else { None };
-            let pack = staged.map(|staged| PackClosing {
+            let mut found = packed::look(engine, output)?;
+            let earlier_pack = found.take_earlier(items, &options_blake3);
+            let pack = PackClosing {
                 output: output.clone(),
                 options_blake3,
                 found,
                 filesystem: filesystem.clone(),
-                staged,
-            });
-            Ok(Ground { filesystem, pack, unchanged, ..Ground::default() })
+                staged: packed::open(engine, stage)?,
+            };
+            Ok(Ground { filesystem, pack: Some(pack), earlier_pack, ..Ground::default() })
         }
     }
 }
@@ -191,17 +175,6 @@ fn open_filesystem(
     let op = Op::OpenFilesystem { path: output.directory.clone() };
     let filesystem = call(engine, op).map_err(JobError::Output)?.into_held();
     Ok(Some(Arc::new(filesystem)))
-}
-
-/// Whoever published what is there may have died before its name was safe.
-fn sync(
-    engine: &mut dyn Engine,
-    output: &Output,
-    filesystem: Option<&Arc<Held>>,
-) -> Result<(), JobError> {
-    let Some(filesystem) = filesystem.cloned() else { return Ok(()) };
-    let op = Op::SyncFilesystem { filesystem, path: output.directory.clone() };
-    call(engine, op).map(drop).map_err(JobError::Output)
 }
 
 /// Everything but the keys that shapes the bytes of a table.

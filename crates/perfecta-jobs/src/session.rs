@@ -251,7 +251,7 @@ impl<'a> Session<'a> {
         self.num_leaders.load(Ordering::Relaxed) == self.num_workers.load(Ordering::Relaxed)
     }
 
-    /// An item for a worker of `node` that has other things to do as well.
+    /// What a worker of `node` begins that has other things to do as well.
     pub(crate) fn next_item(&self, node: usize) -> Option<Assignment<'a>> {
         self.dispatcher.lock().next_item(node)
     }

@@ -10,6 +10,7 @@ use perfecta_io::Held;
 use crate::event::{Event, ItemReport, Observer};
 use crate::item::World;
 use crate::job::{JobState, Ticket};
+use crate::manifest::PackManifest;
 use crate::runtime::CancelFlag;
 use crate::schedule::Planned;
 use crate::sync::Mutex;
@@ -36,6 +37,8 @@ pub(crate) struct Work<'a> {
     pub(crate) next_tick_ms: AtomicU64,
     /// The staged pack, if there is one.
     pub(crate) pack: Option<PathBuf>,
+    /// What the manifest of the pack says that is there, if all of it may be what would be built.
+    pub(crate) earlier_pack: Option<PackManifest>,
     /// For common syncs, if there are any.
     pub(crate) filesystem: Option<Arc<Held>>,
 }

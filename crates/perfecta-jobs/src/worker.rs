@@ -34,11 +34,14 @@ use self::slots::Slots;
 use self::turns::Turns;
 use crate::activity;
 use crate::board::Help;
+use crate::compare::Part;
 use crate::dispatch::Assignment;
+use crate::error::ItemError;
 use crate::event::Event;
 use crate::item::{Effect, Item, ItemEvent, Workspace};
 use crate::job::{Taken, Ticket};
 use crate::pack::PackedTable;
+use crate::packed;
 use crate::prepare;
 use crate::session::Session;
 use crate::sleepers::Sleeper;
@@ -196,10 +199,9 @@ impl<'s, 'a> Worker<'s, 'a> {
             return Stepped::Worked;
         }
         if self.should_read_ahead()
-            && let Some(Assignment::Begin(work, taken)) = self.session.next_item(self.node)
+            && let Some(assignment) = self.session.next_item(self.node)
         {
-            self.begin(work, taken);
-            return Stepped::Worked;
+            return self.carry_out(assignment);
         }
         if self.shares_its_time() {
             return self.take_turns();
@@ -283,6 +285,7 @@ impl<'s, 'a> Worker<'s, 'a> {
     fn carry_out(&mut self, assignment: Assignment<'a>) -> Stepped {
         match assignment {
             Assignment::Begin(work, taken) => self.begin(work, taken),
+            Assignment::Compare(work, part) => self.compare(&work, &part),
             Assignment::Refuse(work, report) => self.session.tell_settled(&work, &report),
             Assignment::Publish(work, batch) => self.publish(work, batch),
             Assignment::Append(work, chunk) => self.append(work, chunk),
@@ -305,6 +308,14 @@ impl<'s, 'a> Worker<'s, 'a> {
             }
         }
         Stepped::Worked
+    }
+
+    fn compare(&mut self, work: &Work<'a>, part: &Part) {
+        let desk = self.desk.as_mut();
+        let outcome = guarded(|| packed::compare(desk, work, part));
+        let outcome = outcome.unwrap_or_else(|message| Err(ItemError::Panicked(message)));
+        self.session.change(work, |state| state.compared(outcome));
+        self.session.tick(work);
     }
 
     fn help(&self, work: &Work<'a>, help: Help<'a>) {

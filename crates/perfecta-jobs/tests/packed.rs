@@ -72,6 +72,39 @@ fn a_pack_that_is_there_is_not_written_again_and_what_is_not_ours_is_left() {
     assert!(pack.join("notes.txt").exists());
 }
 
+#[test]
+fn whichever_key_file_changed_a_pack_is_compared_whole_by_any_number_of_threads() {
+    /// More than are compared at once, and one that is read in parts.
+    const FILES: u32 = 150;
+    const LARGE_KEYS: u32 = 1_100_000;
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = |number: u32| input.path().join(format!("{number:03}.keys"));
+    for number in 1..FILES {
+        std::fs::write(file(number), keys(1 + FILES - number, 7919 + number)).unwrap();
+    }
+    std::fs::write(file(0), keys(LARGE_KEYS, 3)).unwrap();
+    let built = |threads: usize| {
+        let mut job = packed(input.path(), out.path());
+        job.limits.threads = threads.try_into().unwrap();
+        let summary = run_all(&job, &runtime()).0;
+        (summary.ok, summary.unchanged)
+    };
+    assert_eq!(built(2), (FILES, 0));
+    for threads in [1, 2, 5] {
+        assert_eq!(built(threads), (0, FILES), "{threads} threads");
+    }
+    for number in [0, 1, 64, 65, FILES - 1] {
+        let mut bytes = std::fs::read(file(number)).unwrap();
+        // The largest key of all, so that the number of keys stays.
+        *bytes.last_mut().unwrap() = 0xFF;
+        std::fs::write(file(number), bytes).unwrap();
+        assert_eq!(built(3), (FILES, 0), "file {number} changed");
+        assert_eq!(built(3), (0, FILES), "file {number} is packed");
+    }
+    std::fs::rename(file(7), input.path().join("other.keys")).unwrap();
+    assert_eq!(built(3), (FILES, 0), "a name changed");
+}
+
 /// Tables of the pack, all of which pass.
 fn verified_tables(out: &Path, runtime: &Runtime<'_>) -> u32 {
     let summary = verify(&Verification::new(out), runtime, &mut |_: &Event<'_>| {}).unwrap();

@@ -194,9 +194,8 @@ fn jobs() -> [Job; 3] {
     [hard, durable, packed]
 }
 
-/// Runs the jobs in a session, and says what each came to.
-fn run_session(cancels: bool) -> Vec<Account> {
-    let process = Process(machine());
+/// Runs jobs in a session, and says what each came to.
+fn run_session(process: &Process, jobs: &[Job], cancels: bool) -> Vec<Account> {
     let clock: &dyn Clock = &process.0;
     let count = |max: usize| NonZeroUsize::new(thread_rng().gen_range(1..=max)).unwrap();
     let workers = NonZeroUsize::new(3).unwrap();
@@ -207,21 +206,19 @@ fn run_session(cancels: bool) -> Vec<Account> {
         memory_bytes_max: 1 << 30,
         jobs_active_max: count(2),
     };
-    let runtime = SessionRuntime { engines: &process, clock, tracer: None };
+    let runtime = SessionRuntime { engines: process, clock, tracer: None };
     let session = Session::new(runtime, limits);
     let active_max = limits.jobs_active_max.get();
     let active = Arc::<Active>::default();
-    let told = jobs().map(|job| {
-        let told = Told { account: Arc::default(), active: Arc::clone(&active), active_max };
-        (told, job, CancelFlag::default())
-    });
+    let told = || Told { account: Arc::default(), active: Arc::clone(&active), active_max };
+    let told: Vec<_> = jobs.iter().map(|job| (told(), job, CancelFlag::default())).collect();
     shuttle::thread::scope(|scope| {
         for number in 0..workers.get() {
             let session = &session;
             scope.spawn(move || Worker::new(session, number).work());
         }
         for (told, job, cancel) in &told {
-            session.submit(told.request(job.clone(), cancel.clone()));
+            session.submit(told.request((*job).clone(), cancel.clone()));
         }
         session.close();
         if cancels {
@@ -229,7 +226,8 @@ fn run_session(cancels: bool) -> Vec<Account> {
         }
     });
     session.assert_quiet();
-    told.map(|(told, _, _)| std::mem::take(&mut *told.account.lock().unwrap())).into()
+    let account = |told: &Told| std::mem::take(&mut *told.account.lock().unwrap());
+    told.iter().map(|(told, _, _)| account(told)).collect()
 }
 
 fn check(accounts: &[Account], is_cancelled: bool) {
@@ -262,13 +260,53 @@ fn config() -> Config {
 
 #[test]
 fn sessions_end_in_whatever_order_their_threads_come_to_the_locks() {
-    in_random_orders(|| check(&run_session(false), false));
+    in_random_orders(|| check(&run_session(&Process(machine()), &jobs(), false), false));
+}
+
+/// A pack of two tables, and the job that made it.
+fn packed_already() -> (Process, Job) {
+    let process = Process(SimulatedMachine::new(thread_rng().r#gen()));
+    process.0.make_directories(Path::new("/in"));
+    process.0.write_file(Path::new("/in/small.keys"), &keys(3, 77));
+    process.0.write_file(Path::new("/in/middle.keys"), &keys(20, 7919));
+    let mut job = job(Path::new("/in"), Path::new("/out"));
+    let output = job.output.as_mut().unwrap();
+    (output.layout, output.durability) = (Layout::Packed, Durability::Power);
+    let accounts = run_session(&process, std::slice::from_ref(&job), false);
+    assert_eq!(accounts[0].ended.as_ref().unwrap().as_ref().unwrap().ok, 2);
+    (process, job)
+}
+
+#[test]
+fn a_pack_that_is_there_is_compared_in_whatever_order() {
+    in_random_orders(|| {
+        let (process, job) = packed_already();
+        let is_changed = thread_rng().r#gen();
+        if is_changed {
+            process.0.write_file(Path::new("/in/small.keys"), &keys(3, 78));
+        }
+        let accounts = run_session(&process, &[job], false);
+        let summary = accounts[0].ended.as_ref().unwrap().as_ref().unwrap();
+        let expected = if is_changed { (2, 0) } else { (0, 2) };
+        assert_eq!((summary.ok, summary.unchanged), expected);
+    });
+}
+
+#[test]
+fn a_cancel_ends_a_comparison_in_whatever_order() {
+    in_random_orders(|| {
+        let (process, job) = packed_already();
+        match run_session(&process, &[job], true)[0].ended.as_ref().unwrap() {
+            Ok(summary) => assert_eq!(summary.unchanged + summary.cancelled, 2, "{summary:?}"),
+            Err(error) => assert!(matches!(error, JobError::Cancelled), "{error}"),
+        }
+    });
 }
 
 #[test]
 fn a_cancel_in_whatever_order_ends_its_job_and_no_other() {
     in_random_orders(|| {
-        let accounts = run_session(true);
+        let accounts = run_session(&Process(machine()), &jobs(), true);
         check(&accounts, true);
         let is_cancelled = |account: &&Account| {
             account.statuses.values().any(|status| *status == Status::Cancelled)
@@ -280,5 +318,6 @@ fn a_cancel_in_whatever_order_ends_its_job_and_no_other() {
 #[test]
 fn a_rare_order_of_few_switches_is_tried_too() {
     let scheduler = PctScheduler::new(3, SCHEDULES);
-    Runner::new(scheduler, config()).run(|| check(&run_session(false), false));
+    Runner::new(scheduler, config())
+        .run(|| check(&run_session(&Process(machine()), &jobs(), false), false));
 }
