@@ -104,6 +104,11 @@ impl<'a> Board<'a> {
         growing.filter_map(|entry| entry.more_at).min()
     }
 
+    /// Searches that take help.
+    pub(crate) const fn num_searches(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The search with the most attempts.
     pub(crate) fn hardest(&self) -> Option<&SharedSearch<'a>> {
         let hardest = self.entries.iter().max_by_key(|entry| entry.search.attempts());

@@ -18,7 +18,7 @@ use crate::board::Help;
 use crate::compare::Part;
 use crate::deadlines::Deadlines;
 use crate::event::{ItemReport, Progress};
-use crate::job::{Begun, Candidate, Due, JobState, StagedItem, Taken};
+use crate::job::{Begun, Candidate, Due, JobState, Taken, Unsynced};
 use crate::pack::Chunk;
 use crate::prepare::Closing;
 use crate::session::{Requested, SessionLimits, SessionStatistics};
@@ -75,8 +75,8 @@ pub(crate) enum Assignment<'a> {
     Compare(Arc<Work<'a>>, Part),
     /// Tell that this item will not run, or need not.
     Refuse(Arc<Work<'a>>, ItemReport),
-    /// Sync and publish these.
-    Publish(Arc<Work<'a>>, Vec<StagedItem>),
+    /// Sync these, and publish what is staged.
+    Sync(Arc<Work<'a>>, Unsynced),
     /// Append this to the pack, and check it.
     Append(Arc<Work<'a>>, Chunk),
     /// Try this range of somebody's search.
@@ -243,7 +243,16 @@ impl<'a> Dispatcher<'a> {
                 active.state.is_due()
                     || active.state.is_through()
                     || active.state.board.may_offer(self.now)
+                    || self.only_awaits_sync(&active.state)
             })
+    }
+
+    /// Whether something of a job waits for a sync, and nothing of it goes on before unless a search
+    /// ends.
+    fn only_awaits_sync(&self, state: &JobState<'a>) -> bool {
+        let in_flight = self.in_flight();
+        let mut nodes = 0..self.num_nodes;
+        state.awaits_sync() && nodes.all(|node| self.candidate(in_flight, state, node).is_none())
     }
 
     fn offers_item(&self, node: usize) -> bool {
@@ -313,7 +322,17 @@ impl<'a> Dispatcher<'a> {
             self.jobs_away += 1;
             return self.requested.pop_front().map(Assignment::Prepare);
         }
-        self.find_item(may_begin?)
+        let item = may_begin.and_then(|node| self.find_item(node));
+        item.or_else(|| self.find_sync())
+    }
+
+    /// A sync that waits for no more items. It comes before help, of which there may be no end.
+    fn find_sync(&mut self) -> Option<Assignment<'a>> {
+        let is_found = |id: &&JobId| self.only_awaits_sync(&self.jobs[*id].state);
+        let id = *self.lap.iter().find(is_found)?;
+        let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
+        let unsynced = active.state.take_unsynced();
+        Some(Assignment::Sync(Arc::clone(&active.state.work), unsynced))
     }
 
     /// What is due before anything begins.
@@ -325,7 +344,7 @@ impl<'a> Dispatcher<'a> {
                 let work = Arc::clone(&active.state.work);
                 return Some(match due {
                     Due::Refuse(report) => Assignment::Refuse(work, report),
-                    Due::Publish(batch) => Assignment::Publish(work, batch),
+                    Due::Sync(unsynced) => Assignment::Sync(work, unsynced),
                     Due::Append(chunk) => Assignment::Append(work, chunk),
                 });
             }

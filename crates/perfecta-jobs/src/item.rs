@@ -8,7 +8,7 @@
 //!                                  |            | Packing                      |
 //!                                  v            v   v                          |
 //!                                Settled <------+---+                          v
-//!                                  ^  ^- [Published] <- [Clearing] <- Publishing <- [Staged]
+//!                                  ^  ^- [Clearing] <- [Published] <- Publishing <- [Staged]
 //!                                  |
 //!                             [Abandoning]  <- any failure, any cancel, until Publishing is over
 //! ```
@@ -107,7 +107,7 @@ pub(crate) enum Effect {
     Reserve(u64),
     /// Sync with others, when there are enough of them: [`ItemEvent::StagesSynced`] comes next.
     AwaitStageSync,
-    /// Sync with others: [`ItemEvent::NamesSynced`] comes next.
+    /// Sync with others once more: [`ItemEvent::NamesSynced`] comes next.
     AwaitNameSync,
     /// Nothing: it is settled, see [`Item::into_report`].
     Settle,
@@ -218,14 +218,14 @@ impl Item {
             },
             (State::Staged(replace), ItemEvent::StagesSynced) => self.publish(replace, world),
             (State::Publishing(replace), ItemEvent::Completed(outcome)) => match outcome {
-                Ok(_) => self.clear(replace, world),
+                Ok(_) => self.published(replace, world),
                 Err(failure) => self.not_published(replace, failure, world),
             },
+            (State::Published(replace), ItemEvent::NamesSynced) => self.clear(replace, world),
             // What was there before is swept at the end of the run if it cannot be removed now.
-            (State::Clearing, ItemEvent::Completed(_)) => self.published(world),
-            (State::Packing, ItemEvent::Packed)
+            (State::Clearing, ItemEvent::Completed(_))
+            | (State::Packing, ItemEvent::Packed)
             | (State::Unchanged, ItemEvent::StagesSynced)
-            | (State::Published, ItemEvent::NamesSynced)
             | (State::Abandoning, ItemEvent::Completed(_)) => self.settle(),
             (state, event) => panic!("an item that is {state:?} does not take {event:?}"),
         }

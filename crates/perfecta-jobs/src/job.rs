@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfecta_io::IoError;
+
 use crate::board::{Board, Help};
 use crate::compare::{Comparison, Part};
 use crate::config::Job;
@@ -31,9 +33,12 @@ pub(crate) struct JobState<'a> {
     queue: ItemQueue,
     memory: MemoryBudget,
     /// Items that wait for a common sync.
-    staged: Vec<StagedItem>,
-    /// What they wrote.
+    unsynced: Unsynced,
+    /// What those of them wrote that are staged.
     staged_bytes: u64,
+    /// Whether somebody syncs: an error of writing back is told once, and who syncs beside would not
+    /// hear of it.
+    is_syncing: bool,
     /// Items that are being synced and published.
     in_publication: usize,
     /// The pack, if all tables go into one file.
@@ -68,7 +73,8 @@ enum Phase {
 enum Drain {
     Cancelled,
     DiskFull(u32),
-    PackLost(ItemError),
+    /// What was written may be lost: the pack, or all that was not synced before a sync failed.
+    Lost(ItemError),
 }
 
 /// An item that a worker has. It goes back through [`JobState::settle`].
@@ -86,6 +92,17 @@ pub(crate) struct Ticket {
     is_in_publication: bool,
     /// Its keys count as done since it was packed.
     is_packed: bool,
+}
+
+/// Items that wait for a common sync.
+#[derive(Default)]
+pub(crate) struct Unsynced {
+    /// What they staged is to be safe before it is published.
+    pub(crate) stages: Vec<StagedItem>,
+    /// They are published; their names are to be safe.
+    pub(crate) names: Vec<StagedItem>,
+    /// An earlier sync failed. What of theirs was lost with it another sync would not tell.
+    pub(crate) lost: Option<IoError>,
 }
 
 /// An item that waits for a common sync, or for its pack: it holds no memory to speak of.
@@ -118,10 +135,16 @@ pub(crate) enum Begun {
 pub(crate) enum Due {
     /// Tell that this item will not run, or need not; [`JobState::told`] comes next.
     Refuse(ItemReport),
-    /// Sync and publish these.
-    Publish(Vec<StagedItem>),
+    /// Sync these, and publish what is staged.
+    Sync(Unsynced),
     /// Append this to the pack, and check it.
     Append(Chunk),
+}
+
+impl Unsynced {
+    const fn len(&self) -> usize {
+        self.stages.len() + self.names.len()
+    }
 }
 
 impl<'a> JobState<'a> {
@@ -146,8 +169,9 @@ impl<'a> JobState<'a> {
             ledger,
             queue: ItemQueue::new(job.nodes, num_items, num_nodes),
             memory: MemoryBudget::of_job(job, &work.items),
-            staged: Vec::new(),
+            unsynced: Unsynced::default(),
             staged_bytes: 0,
+            is_syncing: false,
             in_publication: 0,
             pack,
             packed: Vec::new(),
@@ -173,12 +197,8 @@ impl<'a> JobState<'a> {
         if self.is_open() && self.work.cancel.is_cancelled() {
             self.phase = Phase::Draining(Drain::Cancelled);
         }
-        if self.batch_is_due() {
-            let mut batch = std::mem::take(&mut self.staged);
-            self.staged_bytes = 0;
-            self.in_publication += batch.len();
-            batch.iter_mut().for_each(|staged| staged.ticket.is_in_publication = true);
-            return Some(Due::Publish(batch));
+        if self.sync_is_due() {
+            return Some(Due::Sync(self.take_unsynced()));
         }
         if let Some(chunk) = self.pack.as_mut().and_then(PackWindow::take_chunk) {
             return Some(Due::Append(chunk));
@@ -192,7 +212,7 @@ impl<'a> JobState<'a> {
     /// Whether [`Self::due`] has something.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.queue.first().map(|position| &self.work.items[position as usize]);
-        self.batch_is_due()
+        self.sync_is_due()
             || self.pack.as_ref().is_some_and(PackWindow::has_chunk)
             || next.is_some_and(|planned| {
                 self.work.cancel.is_cancelled()
@@ -286,7 +306,7 @@ impl<'a> JobState<'a> {
             Ok(true) if comparison.is_same() => self.phase = Phase::Unchanged,
             Ok(true) => {}
             Ok(false) => self.phase = Phase::Admitting,
-            Err(error) => self.phase = Phase::Draining(Drain::PackLost(error)),
+            Err(error) => self.phase = Phase::Draining(Drain::Lost(error)),
         }
     }
 
@@ -308,7 +328,7 @@ impl<'a> JobState<'a> {
 
     /// Items that are begun, and neither settled nor waiting for others.
     pub(crate) fn files_in_flight(&self) -> usize {
-        let parked = self.staged.len() + self.in_publication + self.packed.len();
+        let parked = self.unsynced.len() + self.in_publication + self.packed.len();
         self.ledger.running() as usize - parked
     }
 
@@ -331,17 +351,48 @@ impl<'a> JobState<'a> {
             && self.pack.as_ref().is_none_or(PackWindow::is_through)
     }
 
-    /// Whether staged items should be published: enough of them, or nobody left to stage more.
-    fn batch_is_due(&self) -> bool {
-        let is_enough =
-            self.staged.len() >= Self::BATCH_ITEMS || self.staged_bytes >= Self::BATCH_BYTES;
-        let is_last = self.files_in_flight() == 0 && self.queue.is_empty();
-        !self.staged.is_empty() && (is_enough || is_last)
+    /// Whether enough is staged for a sync.
+    fn sync_is_due(&self) -> bool {
+        let is_enough = self.unsynced.stages.len() >= Self::BATCH_ITEMS
+            || self.staged_bytes >= Self::BATCH_BYTES;
+        is_enough && !self.is_syncing
+    }
+
+    /// Whether something waits for a sync and no item comes to join it, unless one begins: all that
+    /// are in flight are searched for, who knows how long.
+    pub(crate) fn awaits_sync(&self) -> bool {
+        let is_joined = self.files_in_flight() > self.board.num_searches();
+        self.unsynced.len() > 0 && !self.is_syncing && !is_joined
+    }
+
+    /// What waits for a sync, for somebody who makes it: [`Self::synced`] comes next.
+    pub(crate) fn take_unsynced(&mut self) -> Unsynced {
+        let lost = self.unsynced.lost.clone();
+        let mut unsynced =
+            std::mem::replace(&mut self.unsynced, Unsynced { lost, ..Unsynced::default() });
+        self.staged_bytes = 0;
+        self.is_syncing = true;
+        self.in_publication += unsynced.len();
+        let items = unsynced.stages.iter_mut().chain(&mut unsynced.names);
+        items.for_each(|item| item.ticket.is_in_publication = true);
+        unsynced
+    }
+
+    /// What a sync came to. Whatever was written and not synced before it failed may be lost, and no
+    /// later sync would say so: nothing more begins. Whether that is new.
+    pub(crate) fn synced(&mut self, outcome: &Result<(), IoError>) -> bool {
+        assert!(self.is_syncing, "a sync ends that nobody began");
+        self.is_syncing = false;
+        let Err(error) = outcome else { return false };
+        if self.is_open() {
+            self.phase = Phase::Draining(Drain::Lost(ItemError::Output(error.clone())));
+        }
+        self.unsynced.lost.replace(error.clone()).is_none()
     }
 
     fn refusal(&self, planned: &Planned) -> Option<(Status, Option<ItemError>)> {
         match &self.phase {
-            Phase::Draining(Drain::PackLost(error)) => Some((Status::Failed, Some(error.clone()))),
+            Phase::Draining(Drain::Lost(error)) => Some((Status::Failed, Some(error.clone()))),
             Phase::Draining(Drain::Cancelled) => Some((Status::Cancelled, None)),
             Phase::Draining(Drain::DiskFull(times)) => {
                 Some((Status::Failed, Some(ItemError::DiskFull(*times))))
@@ -410,7 +461,7 @@ impl<'a> JobState<'a> {
     /// A chunk of the pack is safe, or the pack is lost and nothing more begins.
     pub(crate) fn appended(&mut self, outcome: Result<Chunk, ItemError>) {
         if let Err(error) = &outcome {
-            self.phase = Phase::Draining(Drain::PackLost(error.clone()));
+            self.phase = Phase::Draining(Drain::Lost(error.clone()));
         }
         self.pack.as_mut().expect("a chunk comes from a pack").written(outcome);
     }
@@ -433,7 +484,14 @@ impl<'a> JobState<'a> {
             self.memory.release(memory);
         }
         self.staged_bytes += item.bytes_written();
-        self.staged.push(StagedItem { item, ticket });
+        self.unsynced.stages.push(StagedItem { item, ticket });
+    }
+
+    /// Items that were published, and whose names wait for the next common sync.
+    pub(crate) fn await_name_sync(&mut self, mut published: Vec<StagedItem>) {
+        self.in_publication -= published.len();
+        published.iter_mut().for_each(|item| item.ticket.is_in_publication = false);
+        self.unsynced.names.append(&mut published);
     }
 
     fn watch_the_disk(&mut self, report: &ItemReport) {
@@ -501,7 +559,8 @@ impl<'a> JobState<'a> {
     pub(crate) fn finish(self) -> Summary {
         assert!(self.ledger.is_settled(), "{:?} at the end of the job", self.ledger);
         assert!(self.memory.is_quiet(), "{:?} at the end of the job", self.memory);
-        assert!(self.staged.is_empty() && self.in_publication == 0, "items wait for a sync");
+        assert!(self.unsynced.len() + self.in_publication == 0, "items wait for a sync");
+        assert!(!self.is_syncing, "somebody syncs");
         assert!(self.board.is_quiet(), "a search still asks for help");
         Summary {
             tables: self.ledger.admitted(),

@@ -52,10 +52,6 @@ impl ItemQueue {
         assert_eq!(*next, position, "items of a lane begin in order");
         *next += lanes;
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first().is_none()
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use perfecta_core::graph::Scratch;
 use perfecta_io::pool::{self, Acquisition};
-use perfecta_io::{Buffer, Clock};
+use perfecta_io::{Buffer, Clock, IoError};
 
 use crate::config::Job;
 use crate::dispatch::{Assignment, Dispatcher};
@@ -284,6 +284,15 @@ impl<'a> Session<'a> {
         let result = change(dispatcher.job(work));
         dispatcher.rouse();
         result
+    }
+
+    /// A sync of a job came to this; if it failed, that is told.
+    pub(crate) fn synced(&self, work: &Work<'a>, outcome: &Result<(), IoError>) {
+        let mut observer = work.observer.lock();
+        if self.change(work, |state| state.synced(outcome)) {
+            let notice = "a sync failed: what was not safe before may be lost, and no further table is begun";
+            observer.observe(&Event::Notice(notice));
+        }
     }
 
     /// Settles an item and tells of it.

@@ -3,7 +3,7 @@
 //! ```text
 //!            poll: a completion       ready: keys to search     lead: a hard search goes on
 //!  step -->  an item goes on     or   its first range       or  its next ranges             or
-//!            an assignment: begin, publish, append, prepare, close, help (the next step)    or  Idle
+//!            an assignment: begin, sync, append, prepare, close, help (the next step)    or  Idle
 //! ```
 //!
 //! While every worker leads a hard search, leading and the rest have the same time each.
@@ -287,7 +287,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             Assignment::Begin(work, taken) => self.begin(work, taken),
             Assignment::Compare(work, part) => self.compare(&work, &part),
             Assignment::Refuse(work, report) => self.session.tell_settled(&work, &report),
-            Assignment::Publish(work, batch) => self.publish(work, batch),
+            Assignment::Sync(work, unsynced) => self.sync(work, unsynced),
             Assignment::Append(work, chunk) => self.append(work, chunk),
             Assignment::Help(work, help) => self.helping = Some((work, help)),
             Assignment::Prepare(requested) => {

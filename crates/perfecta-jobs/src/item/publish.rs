@@ -84,22 +84,23 @@ impl Item {
         self.fail(State::Publishing(replace), error, world)
     }
 
-    pub(super) fn clear(&mut self, replace: Replace, world: &World<'_>) -> Effect {
-        match replace {
-            Replace::Never => self.published(world),
-            Replace::Exchange => {
-                self.state = State::Clearing;
-                Effect::Submit(Op::RemoveTree { path: self.staged_path(world) })
+    pub(super) fn published(&mut self, replace: Replace, world: &World<'_>) -> Effect {
+        match world.durability() {
+            Durability::Process => self.clear(replace, world),
+            Durability::Power => {
+                self.state = State::Published(replace);
+                Effect::AwaitNameSync
             }
         }
     }
 
-    pub(super) fn published(&mut self, world: &World<'_>) -> Effect {
-        match world.durability() {
-            Durability::Process => self.settle(),
-            Durability::Power => {
-                self.state = State::Published;
-                Effect::AwaitNameSync
+    /// Removes what was there before: until the new name is safe, the old one may come back.
+    pub(super) fn clear(&mut self, replace: Replace, world: &World<'_>) -> Effect {
+        match replace {
+            Replace::Never => self.settle(),
+            Replace::Exchange => {
+                self.state = State::Clearing;
+                Effect::Submit(Op::RemoveTree { path: self.staged_path(world) })
             }
         }
     }

@@ -27,7 +27,7 @@ pub(super) enum State {
     Staged(Replace),
     Publishing(Replace),
     Clearing,
-    Published,
+    Published(Replace),
     Abandoning,
     Settled,
     /// Only while a move is made.
@@ -56,7 +56,7 @@ impl State {
             Self::Staged(_) => "Staged",
             Self::Publishing(_) => "Publishing",
             Self::Clearing => "Clearing",
-            Self::Published => "Published",
+            Self::Published(_) => "Published",
             Self::Abandoning => "Abandoning",
             Self::Settled => "Settled",
             Self::Moving => "Moving",
@@ -77,7 +77,7 @@ impl State {
             Self::Unchanged | Self::Staged(_) => activity::AWAIT_SYNC,
             Self::Publishing(_) => activity::PUBLISH,
             Self::Clearing => activity::CLEAR,
-            Self::Published => activity::AWAIT_NAME_SYNC,
+            Self::Published(_) => activity::AWAIT_NAME_SYNC,
             Self::Abandoning => activity::ABANDON,
             Self::Settled => "end",
             Self::Moving => "move",
@@ -97,7 +97,7 @@ impl State {
             | Self::MakingParent(_)
             | Self::Unchanged
             | Self::Clearing
-            | Self::Published
+            | Self::Published(_)
             | Self::Abandoning
             | Self::Settled
             | Self::Moving => false,
@@ -118,9 +118,11 @@ impl State {
             | Self::Staging(_)
             | Self::Staged(_)
             | Self::Publishing(_) => true,
-            Self::Clearing | Self::Published | Self::Abandoning | Self::Settled | Self::Moving => {
-                false
-            }
+            Self::Clearing
+            | Self::Published(_)
+            | Self::Abandoning
+            | Self::Settled
+            | Self::Moving => false,
         }
     }
 }

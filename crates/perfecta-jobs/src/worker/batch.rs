@@ -1,7 +1,9 @@
-//! Staged tables that are synced, published, and their names synced, together.
+//! Tables that share a sync: it makes safe what was staged, and the names of what was published before
+//! it began.
 //!
 //! ```text
-//!  SyncingStages --> Publishing, one after another --> SyncingNames --> Settling
+//!  Syncing --> names that are safe settle --> stages that are safe are published
+//!                                                  `--> their names wait for the next sync
 //! ```
 
 use std::sync::Arc;
@@ -13,55 +15,39 @@ use super::{ItemInHand, Pause, Slot, Worker, token};
 use crate::activity;
 use crate::error::ItemError;
 use crate::item::ItemEvent;
-use crate::job::StagedItem;
+use crate::job::{StagedItem, Unsynced};
 use crate::work::Work;
 
-/// Staged tables on their way to publication.
+/// Tables on their way through a sync.
 pub(super) struct Batch<'a> {
     work: Arc<Work<'a>>,
-    phase: Phase,
-    /// What the sync of this phase came to.
-    synced: Result<(), IoError>,
-    /// Items that this phase has not come to.
-    todo: vec::IntoIter<StagedItem>,
-    /// The item whose operation is in flight.
+    /// What is being synced.
+    unsynced: Unsynced,
+    /// Items that are not told yet what the sync came to.
+    todo: vec::IntoIter<(StagedItem, ItemEvent)>,
+    /// The item whose operation is in flight; the sync, where there is none.
     current: Option<ItemInHand<'a>>,
-    /// Items that wait for the next phase.
-    waiting: Vec<StagedItem>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    SyncingStages,
-    Publishing,
-    SyncingNames,
-    Settling,
+    /// Items whose names wait for the next sync.
+    published: Vec<StagedItem>,
 }
 
 impl<'a> Worker<'_, 'a> {
-    /// Syncs what a batch staged, publishes it, and syncs the names.
-    pub(super) fn publish(&mut self, work: Arc<Work<'a>>, staged: Vec<StagedItem>) {
-        let op = sync_filesystem(&work);
-        let batch = Box::new(Batch {
-            work,
-            phase: Phase::SyncingStages,
-            synced: Ok(()),
-            todo: Vec::new().into_iter(),
-            current: None,
-            waiting: staged,
-        });
+    /// Syncs what waits for it, settles what was published before, and publishes what was staged.
+    pub(super) fn sync(&mut self, work: Arc<Work<'a>>, unsynced: Unsynced) {
         let slot = self.slots.open();
-        self.submit_for(slot, batch, op);
-    }
-
-    /// Whoever watches is told of the sync under the name of the first item that waits for it.
-    fn submit_for(&mut self, slot: usize, batch: Box<Batch<'a>>, op: Op) {
-        let awaited = match batch.phase {
-            Phase::SyncingStages => activity::AWAIT_SYNC,
-            Phase::Publishing | Phase::SyncingNames | Phase::Settling => activity::AWAIT_NAME_SYNC,
+        if let Some(lost) = unsynced.lost.clone() {
+            return self.synced(slot, Box::new(Batch::new(work, unsynced)), Err(lost));
+        }
+        let (op, first, awaited) = match (unsynced.stages.first(), unsynced.names.first()) {
+            (Some(first), _) => (sync_filesystem(&work), first, activity::AWAIT_SYNC),
+            (None, Some(first)) => {
+                (sync_names(&work, &unsynced.names), first, activity::AWAIT_NAME_SYNC)
+            }
+            (None, None) => unreachable!("a sync is for something"),
         };
-        self.watch_as(slot, &batch.waiting[0].item, awaited);
-        self.slots.put(slot, Slot::Batch(batch));
+        // Whoever watches is told of it under the name of the first item that waits for it.
+        self.watch_as(slot, &first.item, awaited);
+        self.slots.put(slot, Slot::Batch(Box::new(Batch::new(work, unsynced))));
         self.engine.submit(token(slot), op);
     }
 
@@ -71,24 +57,29 @@ impl<'a> Worker<'_, 'a> {
         mut batch: Box<Batch<'a>>,
         outcome: Outcome,
     ) {
-        let synced = match (batch.phase, batch.current.take()) {
-            (Phase::Publishing | Phase::Settling, Some(in_hand)) => {
-                let event = ItemEvent::Completed(outcome);
-                return self.batch_goes_on(slot, batch, Some((in_hand, event)));
+        match batch.current.take() {
+            Some(in_hand) => {
+                self.batch_goes_on(slot, batch, Some((in_hand, ItemEvent::Completed(outcome))));
             }
-            (Phase::SyncingStages | Phase::SyncingNames, None) => outcome,
-            (phase, _) => unreachable!("a batch that is {phase:?} has nothing in flight"),
+            None => self.synced(slot, batch, outcome.map(drop).map_err(|failure| failure.error)),
+        }
+    }
+
+    fn synced(&mut self, slot: usize, mut batch: Box<Batch<'a>>, synced: Result<(), IoError>) {
+        self.session.synced(&batch.work, &synced);
+        let Unsynced { stages, names, .. } = std::mem::take(&mut batch.unsynced);
+        let told = |synced: &Result<(), IoError>, safe: ItemEvent| match synced {
+            Ok(()) => safe,
+            Err(error) => ItemEvent::Failed(ItemError::Output(error.clone())),
         };
-        batch.synced = synced.map(drop).map_err(|failure| failure.error);
-        batch.todo = std::mem::take(&mut batch.waiting).into_iter();
-        batch.phase = match batch.phase {
-            Phase::SyncingStages => Phase::Publishing,
-            Phase::SyncingNames | Phase::Publishing | Phase::Settling => Phase::Settling,
-        };
+        let names = names.into_iter().map(|item| (item, told(&synced, ItemEvent::NamesSynced)));
+        let stages = stages.into_iter().map(|item| (item, told(&synced, ItemEvent::StagesSynced)));
+        let todo: Vec<(StagedItem, ItemEvent)> = names.chain(stages).collect();
+        batch.todo = todo.into_iter();
         self.batch_goes_on(slot, batch, None);
     }
 
-    /// Carries the items of a phase on, as far as nothing is in flight.
+    /// Carries items on, as far as nothing is in flight.
     fn batch_goes_on(
         &mut self,
         slot: usize,
@@ -103,7 +94,7 @@ impl<'a> Worker<'_, 'a> {
                 }
                 Ok(Pause::ForNameSync) => {
                     let ItemInHand { item, ticket, .. } = in_hand;
-                    batch.waiting.push(StagedItem { item, ticket });
+                    batch.published.push(StagedItem { item, ticket });
                 }
                 Ok(Pause::Settled) => {
                     self.watch_no_more(slot);
@@ -119,26 +110,22 @@ impl<'a> Worker<'_, 'a> {
                 }
             }
         }
-        if batch.waiting.is_empty() {
-            return self.leave(slot);
+        self.leave(slot);
+        let Batch { work, published, .. } = *batch;
+        if !published.is_empty() {
+            self.session.change(&work, |state| state.await_name_sync(published));
         }
-        assert_eq!(batch.phase, Phase::Publishing, "names are synced once");
-        batch.phase = Phase::SyncingNames;
-        let op = sync_names(&batch);
-        self.submit_for(slot, batch, op);
     }
 }
 
 impl<'a> Batch<'a> {
+    fn new(work: Arc<Work<'a>>, unsynced: Unsynced) -> Self {
+        let (todo, published) = (Vec::new().into_iter(), Vec::new());
+        Self { work, unsynced, todo, current: None, published }
+    }
+
     fn next_item(&mut self) -> Option<(ItemInHand<'a>, ItemEvent)> {
-        let StagedItem { item, ticket } = self.todo.next()?;
-        let event = match (&self.synced, self.phase) {
-            (Err(error), _) => ItemEvent::Failed(ItemError::Output(error.clone())),
-            (Ok(()), Phase::Publishing) => ItemEvent::StagesSynced,
-            (Ok(()), Phase::SyncingStages | Phase::SyncingNames | Phase::Settling) => {
-                ItemEvent::NamesSynced
-            }
-        };
+        let (StagedItem { item, ticket }, event) = self.todo.next()?;
         Some((ItemInHand { work: Arc::clone(&self.work), item, ticket }, event))
     }
 }
@@ -151,11 +138,11 @@ fn sync_filesystem(work: &Work<'_>) -> Op {
 }
 
 /// One directory is synced by itself; several at the cost of one, by their file system.
-fn sync_names(batch: &Batch<'_>) -> Op {
-    let below = &batch.waiting[0].item.planned().below;
-    if batch.waiting.iter().any(|staged| staged.item.planned().below != *below) {
-        return sync_filesystem(&batch.work);
+fn sync_names(work: &Work<'_>, names: &[StagedItem]) -> Op {
+    let below = &names[0].item.planned().below;
+    if names.iter().any(|published| published.item.planned().below != *below) {
+        return sync_filesystem(work);
     }
-    let publication = batch.work.world.publication().expect("a durable job writes");
+    let publication = work.world.publication().expect("a durable job writes");
     Op::SyncDirectory { path: publication.output.directory.join(below) }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use perfecta_core::family::Family;
@@ -10,7 +10,7 @@ use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_core::table::Table;
-use perfecta_io::FileContent;
+use perfecta_io::{FileContent, PowerCut};
 use perfecta_jobs::{
     CancelFlag, Durability, Estimate, Event, ExitClass, Facts, Inputs, ItemError, ItemReport, Job,
     Layout, RenderError, RenderedFile, Renderer, Runtime, Status, Verification, run, verify,
@@ -281,6 +281,51 @@ fn b02_a_durable_table_whose_sync_failed_is_no_success() {
             let is_success =
                 told[0].end.as_ref().unwrap().as_ref().is_ok_and(|summary| summary.ok == 1);
             assert!(!hit.name.starts_with("sync") || !is_success, "{hit}");
+        }
+    }
+}
+
+#[test]
+fn whichever_sync_of_a_durable_job_fails_what_it_calls_built_outlives_a_power_cut() {
+    /// More than share a sync.
+    const FILES: u32 = 1300;
+    let process = || {
+        let process = Process::new(8);
+        for number in 0..FILES {
+            process.write_keys(&format!("{number}.keys"), &keys(5, 7919 + number));
+        }
+        process
+    };
+    let run = |process: &Process, workers| {
+        let mut job = job(Path::new("/in"), Path::new("/out"));
+        job.output.as_mut().unwrap().durability = Durability::Power;
+        let (told, _) = process.run(vec![job], &(Arc::new(PLAIN) as Arc<_>), limits(workers));
+        told.into_iter().next().unwrap()
+    };
+    for workers in [1, 3] {
+        let whole = process();
+        assert_eq!(run(&whole, workers).summary().ok, FILES);
+        let expected = whole.machine.tree(Path::new("/out"));
+        let calls = whole.plan.calls(0);
+        let syncs: Vec<u64> =
+            calls.iter().filter(|it| it.name.starts_with("sync")).map(|it| it.number).collect();
+        assert!(syncs.len() >= 3, "{} syncs", syncs.len());
+        for number in syncs {
+            let process = process();
+            process.plan.inject(number..=number, perfecta_io::Fault::Errno(EIO));
+            let told = run(&process, workers);
+            assert!(process.plan.first_hit().unwrap().name.starts_with("sync"));
+            assert!(told.summary().failed > 0, "nothing failed with sync {number}");
+            process.machine.power_cut(PowerCut::NothingFlushed);
+            let found = process.machine.tree(Path::new("/out"));
+            for report in told.reports.iter().filter(|report| report.status == Status::Ok) {
+                let table = Path::new(&report.identifier);
+                let is_of = |(path, _): &(&PathBuf, _)| path.starts_with(table);
+                let files: Vec<_> = expected.iter().filter(is_of).collect();
+                assert!(files.len() > 1, "{}", table.display());
+                let is_whole = files.iter().all(|(path, bytes)| found.get(*path) == Some(bytes));
+                assert!(is_whole, "{} is torn after sync {number} failed", table.display());
+            }
         }
     }
 }

@@ -5,15 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfecta_core::family::Family;
+use perfecta_core::search::FamilyChoice;
 use perfecta_io::pool::{BufferPool, PoolOptions};
 use perfecta_io::{Clock, Fault};
 use perfecta_jobs::{
-    Durability, Inputs, Job, JobError, Layout, NodePolicy, Ramp, Renderer, SessionLimits,
+    CancelFlag, Durability, Event, Inputs, Job, JobError, Layout, NodePolicy, Ramp, Renderer,
+    Runtime, SessionLimits, run,
 };
 
 use crate::common::{PlainRenderer, job, keys};
 use crate::stepped::{Process, Turns, limits};
-use crate::told::Telling;
+use crate::told::{Telling, to_its_end};
+
+const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
 
 /// Longer than anything takes that is not delayed.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -215,6 +220,37 @@ fn b16_a_job_that_cannot_begin_holds_up_nobody() {
         let (told, _) = process.run(jobs, &plain(), limits(workers));
         assert!(told[..2].iter().all(|told| told.end.as_ref().unwrap().is_err()), "{told:?}");
         assert!(told[2..].iter().all(|told| told.summary().ok == 1), "{told:?}");
+    }
+}
+
+#[test]
+fn durable_tables_do_not_wait_for_a_search_without_end() {
+    const FILES: u32 = 20;
+    for threads in 1..4 {
+        let summary = to_its_end(move || {
+            let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            for number in 0..FILES {
+                let name = format!("{number}.keys");
+                std::fs::write(input.path().join(name), keys(3, 3)).unwrap();
+            }
+            // They differ in high bits only, which a plain product makes nothing of.
+            std::fs::write(input.path().join("hopeless.keys"), keys(2000, 1 << 20)).unwrap();
+            let mut job = job(input.path(), out.path());
+            job.output.as_mut().unwrap().durability = Durability::Power;
+            job.limits.threads = threads.try_into().unwrap();
+            job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
+            job.search.attempts_max = u64::MAX;
+            let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
+            let mut num_settled = 0;
+            run(&job, &runtime, &mut |event: &Event<'_>| {
+                num_settled += u32::from(matches!(event, Event::Settled { .. }));
+                if num_settled == FILES {
+                    runtime.cancel.cancel();
+                }
+            })
+        });
+        let summary = summary.unwrap();
+        assert_eq!((summary.ok, summary.cancelled), (FILES, 1), "{threads} threads");
     }
 }
 
