@@ -10,7 +10,9 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::roots::{Roots, Spot};
-use crate::system::{At, FileKind, Links, Named, Opening, Removal, Rename, Stat, System, Wait};
+use crate::system::{
+    At, FileKind, Links, Named, Opening, Removal, Rename, Stat, System, Told, Wait,
+};
 
 /// Of every file that is created.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
@@ -95,7 +97,12 @@ impl System for Host {
         for_every_name(directory, |name, kind| {
             if name != b"." && name != b".." {
                 let name = OsString::from_vec(name.to_vec());
-                names.push(Named { name, is_regular: kind == FileType::RegularFile });
+                let told = match kind {
+                    FileType::RegularFile => Told::Regular,
+                    FileType::Directory => Told::Directory,
+                    _ => Told::Nothing,
+                };
+                names.push(Named { name, told });
             }
         })?;
         Ok(names)

@@ -244,6 +244,8 @@ pub struct FileContent {
 pub struct Listing {
     /// In the order of the paths' bytes.
     pub entries: Vec<Entry>,
+    /// Paths below the listing's root that may be links, and lead elsewhere.
+    pub links: Vec<PathBuf>,
 }
 
 /// One entry of a listing.

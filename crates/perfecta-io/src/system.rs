@@ -119,9 +119,19 @@ impl<F> Copy for At<'_, F> {}
 pub(crate) struct Named {
     /// The name.
     pub(crate) name: OsString,
-    /// It is a regular file's, as the file system told with it. Otherwise it may be anything's: not
-    /// every file system tells.
-    pub(crate) is_regular: bool,
+    /// What it is of, as far as the file system told with it: not every one does.
+    pub(crate) told: Told,
+}
+
+/// What a file system tells of a name without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It is a regular file's.
+    Regular,
+    /// It is a directory's.
+    Directory,
+    /// It may be anything's, also a link's.
+    Nothing,
 }
 
 /// How a file is opened.

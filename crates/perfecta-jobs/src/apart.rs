@@ -3,25 +3,34 @@
 //! An output below the input is refused as a whole. An output above it is usual (`perfecta
 //! bulk-create keys .`), but then a table's place may be a directory of key files, or above one, or
 //! below the input: such an item is refused, whatever conflicts are allowed to do. Paths are
-//! compared with their links followed.
+//! compared with their links followed, and where links in the input lead is input, too.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, IoError, Op, Payload};
+use perfecta_io::{Engine, EntryKind, IoError, Op, Payload};
 
 use crate::call::call;
 use crate::config::{Inputs, Job, Layout, Output};
 use crate::error::{ItemError, JobError};
-use crate::places::PACKED_DIRECTORY;
+use crate::places::{MANIFEST, PACKED_DIRECTORY};
 use crate::schedule::Planned;
 
 /// Where key files lie, links followed.
 struct Sources {
-    /// Nothing is written here or below: the root of an input tree.
-    root: Option<PathBuf>,
-    /// The directories of key files and all above them: they are not replaced.
+    /// Nothing is written here or below: the root of an input tree, and where links in it lead.
+    closed: HashSet<PathBuf>,
+    /// Key files that links lead to, the directories of key files, and all above them: they are not
+    /// replaced.
     kept: HashSet<PathBuf>,
+}
+
+/// Where tables of one directory of key files go.
+struct Place {
+    /// Links followed.
+    parent: PathBuf,
+    /// The published table in which that lies, if it does.
+    table: Option<PathBuf>,
 }
 
 /// Refuses what would write into an input, or replace one.
@@ -32,9 +41,10 @@ pub(crate) fn keep_apart(
     engine: &mut dyn Engine,
     job: &Job,
     output: &Output,
+    links: &[PathBuf],
     items: &mut [Planned],
 ) -> Result<(), JobError> {
-    let sources = Sources::of(engine, job)?;
+    let sources = Sources::of(engine, job, links)?;
     let directory = resolve(engine, &output.directory).map_err(JobError::Output)?;
     let lies_in_input = || JobError::OutputInInput {
         output: output.directory.clone(),
@@ -59,14 +69,19 @@ fn refuse_items(
     sources: &Sources,
     items: &mut [Planned],
 ) -> Result<(), JobError> {
-    let mut resolved: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut places: HashMap<PathBuf, Place> = HashMap::new();
+    let mut tables: HashMap<PathBuf, bool> = HashMap::new();
     for item in items.iter_mut().filter(|item| item.refusal.is_none()) {
-        if !resolved.contains_key(&item.below) {
+        if !places.contains_key(&item.below) {
             let parent = output.directory.join(&item.below);
             let parent = resolve(engine, &parent).map_err(JobError::Output)?;
-            resolved.insert(item.below.clone(), parent);
+            let table = table_around(engine, output, &item.below, &mut tables);
+            places.insert(item.below.clone(), Place { parent, table });
         }
-        if sources.forbid(&resolved[&item.below].join(item.identifier.as_str())) {
+        let Place { parent, table } = &places[&item.below];
+        if let Some(table) = table {
+            item.refusal = Some(ItemError::InTable { table: output.directory.join(table) });
+        } else if sources.forbid(&parent.join(item.identifier.as_str())) {
             let target = output.directory.join(item.target());
             item.refusal = Some(ItemError::InputInTheWay { target });
         }
@@ -74,28 +89,71 @@ fn refuse_items(
     Ok(())
 }
 
+/// The published table in which a directory below the output lies, or that it is. `tables` are the
+/// directories that were looked at.
+fn table_around(
+    engine: &mut dyn Engine,
+    output: &Output,
+    below: &Path,
+    tables: &mut HashMap<PathBuf, bool>,
+) -> Option<PathBuf> {
+    let directories = below.ancestors().filter(|directory| !directory.as_os_str().is_empty());
+    for directory in directories {
+        let is_table = *tables.entry(directory.to_owned()).or_insert_with(|| {
+            let path = output.directory.join(directory).join(MANIFEST);
+            let kind = call(engine, Op::Inspect { path }).map(Payload::into_kind);
+            matches!(kind, Ok(EntryKind::File { .. }))
+        });
+        if is_table {
+            return Some(directory.to_owned());
+        }
+    }
+    None
+}
+
 impl Sources {
-    fn of(engine: &mut dyn Engine, job: &Job) -> Result<Self, JobError> {
-        let (root, directories) = match &job.inputs {
+    fn of(engine: &mut dyn Engine, job: &Job, links: &[PathBuf]) -> Result<Self, JobError> {
+        let mut sources = Self { closed: HashSet::new(), kept: HashSet::new() };
+        let root = match &job.inputs {
             Inputs::Tree { root, .. } => {
-                let root = resolve(engine, root).map_err(JobError::Input)?;
-                (Some(root.clone()), vec![root])
+                sources.close(resolve(engine, root).map_err(JobError::Input)?);
+                Some(root)
             }
             Inputs::Files(files) => {
                 let parents: BTreeSet<&Path> =
                     files.iter().filter_map(|file| file.parent()).collect();
                 // One that cannot be resolved holds no file that can be read, and says so there.
-                let there = |parent: &&Path| resolve(engine, parent).ok();
-                (None, parents.iter().filter_map(there).collect())
+                let there = parents.iter().filter_map(|parent| resolve(engine, parent).ok());
+                there.for_each(|parent| sources.keep(&parent));
+                None
             }
         };
-        let above = directories.iter().flat_map(|directory| directory.ancestors());
-        let kept = above.map(Path::to_owned).collect();
-        Ok(Self { root, kept })
+        for link in links {
+            let path = root.map_or_else(|| link.clone(), |root| root.join(link));
+            // What cannot be resolved holds no keys that can be read, and says so there.
+            let Ok(there) = resolve(engine, &path) else { continue };
+            match root {
+                Some(_) => sources.close(there),
+                None => sources.keep(&there),
+            }
+        }
+        Ok(sources)
+    }
+
+    fn close(&mut self, directory: PathBuf) {
+        self.keep(&directory);
+        self.closed.insert(directory);
+    }
+
+    fn keep(&mut self, path: &Path) {
+        // Whatever is above something that is kept is kept already.
+        let new = path.ancestors().take_while(|above| !self.kept.contains(*above));
+        let new: Vec<PathBuf> = new.map(Path::to_owned).collect();
+        self.kept.extend(new);
     }
 
     fn has_below(&self, path: &Path) -> bool {
-        self.root.as_ref().is_some_and(|root| path.starts_with(root))
+        path.ancestors().any(|above| self.closed.contains(above))
     }
 
     /// Whether nothing may be put in this place.

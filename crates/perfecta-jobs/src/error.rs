@@ -153,6 +153,20 @@ pub enum ItemError {
         /// The place, below the output directory.
         target: String,
     },
+    /// The place of another key file of the job lies in its own, or its own in that.
+    #[error("{} goes to {target}: one place lies in the other", .other.display())]
+    Nested {
+        /// The other key file.
+        other: PathBuf,
+        /// Its place, below the output directory.
+        target: String,
+    },
+    /// The target lies in a table that is published.
+    #[error("{} is a table: nothing else is published in it", .table.display())]
+    InTable {
+        /// The table.
+        table: PathBuf,
+    },
     /// The target is a directory of key files, or above or below one.
     #[error("{} holds key files or lies among them, which are never written to", .target.display())]
     InputInTheWay {
@@ -231,6 +245,8 @@ impl ItemError {
                 ExitClass::Unsolved
             }
             Self::Clash { .. }
+            | Self::Nested { .. }
+            | Self::InTable { .. }
             | Self::InputInTheWay { .. }
             | Self::Foreign { .. }
             | Self::Overtaken { .. } => ExitClass::Conflict,
@@ -261,6 +277,12 @@ impl ItemError {
                 Some("raise the limit, let the table grow, or choose --hash auto")
             }
             Self::Clash { .. } => Some("rename one of the files, or build them apart"),
+            Self::Nested { .. } => {
+                Some("rename the file or the directory of the other, or build them apart")
+            }
+            Self::InTable { .. } => {
+                Some("choose another output directory, or rename the directory of the keys")
+            }
             Self::InputInTheWay { .. } => Some("choose an output directory apart from the keys"),
             Self::Foreign { .. } => {
                 Some("choose another output directory, remove it, or give --force")

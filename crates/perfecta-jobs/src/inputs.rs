@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, Entry, EntryKind, IoErrorKind, Lengths, Op, Payload};
+use perfecta_io::{Engine, Entry, EntryKind, IoErrorKind, Lengths, Listing, Op, Payload};
 
 use crate::apart;
 use crate::call::call;
@@ -17,11 +17,11 @@ pub(crate) fn plan_items(
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
 ) -> Result<Vec<Planned>, JobError> {
-    let entries = list_inputs(job, engine, cancel)?;
+    let Listing { entries, links } = list_inputs(job, engine, cancel)?;
     let mut items = schedule::plan(job, entries);
     cancel.check()?;
     if let Some(output) = &job.output {
-        apart::keep_apart(engine, job, output, &mut items)?;
+        apart::keep_apart(engine, job, output, &links, &mut items)?;
     }
     match &job.inputs {
         Inputs::Tree { root, names } if items.is_empty() => {
@@ -35,12 +35,12 @@ pub(crate) fn plan_items(
     }
 }
 
-/// What the inputs name: files as given, or all below a root.
+/// What the inputs name: files as given, each of which may be a link, or all below a root.
 pub(crate) fn list_inputs(
     job: &Job,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
-) -> Result<Vec<Entry>, JobError> {
+) -> Result<Listing, JobError> {
     let inspect = |path: &PathBuf| {
         cancel.check()?;
         let inspected = call(engine, Op::Inspect { path: path.clone() });
@@ -48,7 +48,10 @@ pub(crate) fn list_inputs(
         Ok(Entry { path: path.clone(), kind })
     };
     match &job.inputs {
-        Inputs::Files(files) => files.iter().map(inspect).collect(),
+        Inputs::Files(files) => {
+            let entries = files.iter().map(inspect).collect::<Result<_, _>>()?;
+            Ok(Listing { entries, links: files.clone() })
+        }
         Inputs::Tree { root, .. } => list_tree(root, Lengths::Wanted, &job.limits, engine, cancel),
     }
 }
@@ -60,7 +63,7 @@ pub(crate) fn list_tree(
     limits: &Limits,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
-) -> Result<Vec<Entry>, JobError> {
+) -> Result<Listing, JobError> {
     let op = Op::ListTree {
         root: root.to_owned(),
         lengths,
@@ -69,7 +72,7 @@ pub(crate) fn list_tree(
         interrupt: cancel.interrupt(),
     };
     match call(engine, op) {
-        Ok(payload) => Ok(payload.into_listing().entries),
+        Ok(payload) => Ok(payload.into_listing()),
         Err(error) if error.kind == IoErrorKind::Cancelled => Err(cancel.reason()),
         Err(error) => Err(JobError::Input(error)),
     }

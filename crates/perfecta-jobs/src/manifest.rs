@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use perfecta_core::key::KeyWidth;
 use perfecta_core::table::Table;
 use perfecta_emit::ContentHash;
 pub(crate) use perfecta_emit::Manifest;
@@ -55,6 +57,15 @@ pub(crate) fn render(
         blake3: ContentHash::of(&artifact.file.bytes),
     }));
     FileContent { name: MANIFEST.into(), bytes: manifest.to_json().into_bytes() }
+}
+
+/// The hash of a job's options and of what a key file's name says: it stands in what is emitted, and may
+/// give the width of the keys.
+pub(crate) fn with_key_file(options: &Digest, keys_file: &Path, width: KeyWidth) -> Digest {
+    let name = keys_file.file_name().unwrap_or_default().as_encoded_bytes();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(options).update(&[width.bytes() as u8]).update(name);
+    *hasher.finalize().as_bytes()
 }
 
 /// The option under which a manifest holds [`Origin::options_blake3`].

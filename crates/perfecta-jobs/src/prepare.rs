@@ -148,7 +148,9 @@ fn lay_on_stage(
     match output.layout {
         Layout::Dirs => Ok(Ground { filesystem, ..Ground::default() }),
         Layout::Packed => {
-            let options_blake3 = options_digest(job, "packed");
+            let widths = items.iter().map(|item| job.keys.width.of(&item.keys_file).bytes() as u8);
+            let widths = blake3::hash(&widths.collect::<Vec<u8>>());
+            let options_blake3 = options_digest(job, &format!("packed {widths}"));
             let mut found = packed::look(engine, output)?;
             let earlier_pack = found.take_earlier(items, &options_blake3);
             let pack = PackClosing {

@@ -155,7 +155,8 @@ fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
     (needed > limit).then_some(ItemError::Memory { needed, limit })
 }
 
-/// Key files that go to one place are all refused: none of them has more right to it.
+/// Key files that go to one place, or to places of which one lies in the other, are all refused: none
+/// of them has more right to it.
 fn refuse_clashes(items: &mut [Planned]) {
     let mut first_at: HashMap<(PathBuf, String), usize> = HashMap::with_capacity(items.len());
     for index in 0..items.len() {
@@ -175,6 +176,30 @@ fn refuse_clashes(items: &mut [Planned]) {
         } else {
             first_at.insert(place, index);
         }
+    }
+    refuse_nested(items, &first_at);
+}
+
+/// A table is a directory that is replaced as a whole: no other may lie in it.
+fn refuse_nested(items: &mut [Planned], first_at: &HashMap<(PathBuf, String), usize>) {
+    let place_of = |directory: &Path| {
+        let name = directory.file_name()?.to_str()?.to_ascii_lowercase();
+        first_at.get(&(directory.parent()?.to_owned(), name)).copied()
+    };
+    let mut outer_of: HashMap<PathBuf, Option<usize>> = HashMap::new();
+    for inner in 0..items.len() {
+        let below = &items[inner].below;
+        if !outer_of.contains_key(below) {
+            outer_of.insert(below.clone(), below.ancestors().find_map(place_of));
+        }
+        let Some(outer) = outer_of[below] else { continue };
+        let nested = |other: &Planned| ItemError::Nested {
+            other: other.keys_file.clone(),
+            target: other.target().display().to_string(),
+        };
+        let (for_inner, for_outer) = (nested(&items[outer]), nested(&items[inner]));
+        items[inner].refusal.get_or_insert(for_inner);
+        items[outer].refusal.get_or_insert(for_outer);
     }
 }
 
@@ -294,6 +319,20 @@ mod tests {
                 "keys/a_b.keys goes to the same place, a_b",
                 "keys/a-b.keys goes to the same place, a_b",
                 "",
+                "",
+            ],
+        );
+        check(
+            vec![
+                file("a.keys", 8),
+                file("A/B/c.keys", 4),
+                file("A/d.keys", 4),
+                file("b/a.keys", 4),
+            ],
+            &[
+                "keys/A/B/c.keys goes to A/B/c: one place lies in the other",
+                "keys/a.keys goes to a: one place lies in the other",
+                "keys/a.keys goes to a: one place lies in the other",
                 "",
             ],
         );

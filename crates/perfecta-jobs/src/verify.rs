@@ -159,7 +159,7 @@ fn plan(
 ) -> Result<Vec<Check>, JobError> {
     let root = &verification.directory;
     let limits = &verification.limits;
-    let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?;
+    let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?.entries;
     let mut tables = Published::default();
     let manifests = entries.iter().filter(|entry| is_published(entry));
     for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
@@ -176,7 +176,7 @@ fn plan(
             limits: limits.clone(),
             ..Job::new(keys.clone())
         };
-        let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?);
+        let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?.entries);
         match tables.only() {
             Some(only) => only.keys_file = own_key_file(items, root, engine)?,
             None => tables.assign_key_files(items, root),

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use common::{Fault, Faulty, PlainRenderer, job, keys, run_all, three_good, tree};
 use perfecta_jobs::{
-    CancelFlag, Conflicts, Durability, Inputs, Job, JobError, Layout, Runtime, Status, dry_run, run,
+    CancelFlag, Conflicts, Durability, Inputs, Job, JobError, Layout, NameFilter, Runtime, Status,
+    WidthRule, dry_run, run,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
@@ -100,6 +101,34 @@ fn what_is_there_already_is_not_written_again() {
     assert_eq!(run_all(&job, &other).0.ok, 3);
     std::fs::write(out.path().join("small/manifest.json"), b"").unwrap();
     assert_eq!(run_all(&job, &other).0.ok, 1);
+}
+
+#[test]
+fn what_the_name_of_a_key_file_says_is_part_of_its_table() {
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = |name: &str| input.path().join(name);
+        std::fs::write(file("a-b.keys"), keys(4, 77)).unwrap();
+        let mut job = job(input.path(), out.path());
+        job.keys.width = WidthRule::FromName;
+        let names = NameFilter::new(&["*.keys", "*.keys64"], &[]).unwrap();
+        job.inputs = Inputs::Tree { root: input.path().to_owned(), names };
+        output(&mut job).layout = layout;
+        let built = || {
+            let summary = run_all(&job, &runtime()).0;
+            (summary.ok, summary.unchanged, summary.keys)
+        };
+        assert_eq!(built(), (1, 0, 4));
+        assert_eq!(built(), (0, 1, 4));
+        // The same identifier and the same bytes, which are two keys of 64 bits now.
+        std::fs::rename(file("a-b.keys"), file("a-b.keys64")).unwrap();
+        assert_eq!(built(), (1, 0, 2), "{layout:?}");
+        assert_eq!(built(), (0, 1, 2));
+        // In directories a manifest says what the key file was called.
+        std::fs::rename(file("a-b.keys64"), file("a+b.keys64")).unwrap();
+        let expected = if layout == Layout::Dirs { (1, 0, 2) } else { (0, 1, 2) };
+        assert_eq!(built(), expected, "{layout:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::{inspect, open_directory, persist, special_kind};
 use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::{Entry, EntryKind, Interrupt, Lengths, Listing};
-use crate::system::{At, Errno, FileKind, Links, Named, Stat, System};
+use crate::system::{At, Errno, FileKind, Links, Named, Stat, System, Told};
 
 /// What is at a path, links followed.
 pub(super) fn inspect_path<S: System>(system: &S, path: &Path) -> EntryKind {
@@ -68,15 +68,15 @@ pub(super) fn tree<S: System>(
     limits: Limits<'_>,
 ) -> Result<Listing, IoError> {
     let directory = open_directory(system, At::Path(root), root, Links::Follow)?;
-    let mut walk =
-        Walk { system, root, lengths, limits, ancestors: Vec::new(), entries: Vec::new() };
+    let (ancestors, entries, links) = (Vec::new(), Vec::new(), Vec::new());
+    let mut walk = Walk { system, root, lengths, limits, ancestors, entries, links };
     walk.enter(&directory, Path::new(""))?;
-    let mut entries = walk.entries;
+    let Walk { mut entries, links, .. } = walk;
     entries.sort_unstable_by(|left, right| {
         let (left, right) = (left.path.as_os_str(), right.path.as_os_str());
         left.as_encoded_bytes().cmp(right.as_encoded_bytes())
     });
-    Ok(Listing { entries })
+    Ok(Listing { entries, links })
 }
 
 /// A walk through a directory tree. `ancestors` are the directories that it stands in.
@@ -87,6 +87,7 @@ struct Walk<'a, S> {
     limits: Limits<'a>,
     ancestors: Vec<(u64, u64)>,
     entries: Vec<Entry>,
+    links: Vec<PathBuf>,
 }
 
 impl<S: System> Walk<'_, S> {
@@ -109,9 +110,12 @@ impl<S: System> Walk<'_, S> {
     }
 
     fn visit(&mut self, parent: &S::File, below: PathBuf, named: &Named) -> Result<(), IoError> {
-        if named.is_regular && self.lengths == Lengths::Unwanted {
+        if named.told == Told::Regular && self.lengths == Lengths::Unwanted {
             self.entries.push(Entry { path: below, kind: EntryKind::Unmeasured });
             return Ok(());
+        }
+        if named.told == Told::Nothing {
+            self.links.push(below.clone());
         }
         let name = Path::new(&named.name);
         let at = At::In(parent, name);

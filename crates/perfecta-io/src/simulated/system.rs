@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use super::content::Content;
 use super::disk::{Body, Disk, NodeId, Place, ROOT};
 use super::{Inner, State};
-use crate::system::{At, Errno, Links, Named, Opening, Removal, Rename, Stat, System, Wait};
+use crate::system::{At, Errno, Links, Named, Opening, Removal, Rename, Stat, System, Told, Wait};
 
 /// What a process on a simulated machine can do, until the power is cut.
 #[derive(Debug, Clone)]
@@ -117,8 +117,12 @@ impl System for SimulatedSystem {
         let mut names: Vec<Named> = entries
             .iter()
             .map(|(name, node)| {
-                let is_file = matches!(disk.node(*node).body, Body::File(_));
-                Named { name: name.clone(), is_regular: is_file && random.one_in(2) }
+                let told = match disk.node(*node).body {
+                    Body::File(_) if random.one_in(2) => Told::Regular,
+                    Body::Directory { .. } if random.one_in(2) => Told::Directory,
+                    _ => Told::Nothing,
+                };
+                Named { name: name.clone(), told }
             })
             .collect();
         random.shuffle(&mut names);

@@ -66,7 +66,9 @@ impl Item {
             }
             Target::Dirs(publication) => publication,
         };
-        let origin = origin(publication.options_blake3);
+        let keys_file = &self.planned.keys_file;
+        let width = world.job.keys.width.of(keys_file);
+        let origin = origin(manifest::with_key_file(&publication.options_blake3, keys_file, width));
         self.state = State::Comparing { bytes, origin };
         Effect::Submit(Op::ReadDirectory {
             path: self.target(publication),
