@@ -14,6 +14,7 @@ use crate::call::call;
 use crate::config::{Inputs, Job, Layout, Output};
 use crate::error::{ItemError, JobError};
 use crate::places::{MANIFEST, PACKED_DIRECTORY};
+use crate::runtime::CancelFlag;
 use crate::schedule::Planned;
 
 /// Where key files lie, links followed.
@@ -43,8 +44,9 @@ pub(crate) fn keep_apart(
     output: &Output,
     links: &[PathBuf],
     items: &mut [Planned],
+    cancel: &CancelFlag,
 ) -> Result<(), JobError> {
-    let sources = Sources::of(engine, job, links)?;
+    let sources = Sources::of(engine, job, links, cancel)?;
     let directory = resolve(engine, &output.directory).map_err(JobError::Output)?;
     let lies_in_input = || JobError::OutputInInput {
         output: output.directory.clone(),
@@ -112,7 +114,12 @@ fn table_around(
 }
 
 impl Sources {
-    fn of(engine: &mut dyn Engine, job: &Job, links: &[PathBuf]) -> Result<Self, JobError> {
+    fn of(
+        engine: &mut dyn Engine,
+        job: &Job,
+        links: &[PathBuf],
+        cancel: &CancelFlag,
+    ) -> Result<Self, JobError> {
         let mut sources = Self { closed: HashSet::new(), kept: HashSet::new() };
         let root = match &job.inputs {
             Inputs::Tree { root, .. } => {
@@ -129,6 +136,7 @@ impl Sources {
             }
         };
         for link in links {
+            cancel.check()?;
             let path = root.map_or_else(|| link.clone(), |root| root.join(link));
             // What cannot be resolved holds no keys that can be read, and says so there.
             let Ok(there) = resolve(engine, &path) else { continue };

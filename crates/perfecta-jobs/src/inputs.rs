@@ -21,7 +21,7 @@ pub(crate) fn plan_items(
     let mut items = schedule::plan(job, entries);
     cancel.check()?;
     if let Some(output) = &job.output {
-        apart::keep_apart(engine, job, output, &links, &mut items)?;
+        apart::keep_apart(engine, job, output, &links, &mut items, cancel)?;
     }
     match &job.inputs {
         Inputs::Tree { root, names } if items.is_empty() => {

@@ -56,7 +56,7 @@ pub(crate) fn prepare<'a>(
     let engines = session.runtime.engines;
     let num_nodes = engines.num_nodes().get();
     let num_workers = session.limits.workers.get();
-    let staffed: BTreeSet<usize> = (0..num_workers).map(|worker| engines.node_of(worker)).collect();
+    let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
     let laid = check(&job, &staffed)
         .and_then(|()| plan_items(&job, engine, &cancel))
         .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));

@@ -112,8 +112,8 @@ pub struct Session<'a> {
     next_id: Mutex<u64>,
     /// Workers that there are: fewer than was wanted where the system gives no more threads.
     num_workers: AtomicUsize,
-    /// Those that lead hard searches.
-    num_leaders: AtomicUsize,
+    /// Those that lead hard searches, by node.
+    num_leaders: Vec<AtomicUsize>,
 }
 
 /// Wakers that are used together.
@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
             watch: Watch::new(limits.workers.get()),
             next_id: Mutex::new(0),
             num_workers: AtomicUsize::new(limits.workers.get()),
-            num_leaders: AtomicUsize::new(0),
+            num_leaders: (0..num_nodes).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
@@ -236,19 +236,26 @@ impl<'a> Session<'a> {
         self.num_workers.store(num_workers.get(), Ordering::Relaxed);
     }
 
-    /// A worker leads a hard search from now on, and did not before.
-    pub(crate) fn leads(&self) {
-        self.num_leaders.fetch_add(1, Ordering::Relaxed);
+    /// The nodes of the workers that there are.
+    pub(crate) fn nodes_of_workers(&self) -> impl Iterator<Item = usize> {
+        let num_workers = self.num_workers.load(Ordering::Relaxed);
+        (0..num_workers).map(|worker| self.runtime.engines.node_of(worker))
     }
 
-    /// A worker leads no hard search any more.
-    pub(crate) fn leads_no_more(&self) {
-        self.num_leaders.fetch_sub(1, Ordering::Relaxed);
+    /// A worker of `node` leads a hard search from now on, and did not before.
+    pub(crate) fn leads(&self, node: usize) {
+        self.num_leaders[node].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether every worker leads a hard search.
-    pub(crate) fn all_lead(&self) -> bool {
-        self.num_leaders.load(Ordering::Relaxed) == self.num_workers.load(Ordering::Relaxed)
+    /// A worker of `node` leads no hard search any more.
+    pub(crate) fn leads_no_more(&self, node: usize) {
+        self.num_leaders[node].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every worker of `node` leads a hard search: those of others may not begin its items.
+    pub(crate) fn all_lead(&self, node: usize) -> bool {
+        let num_workers = self.nodes_of_workers().filter(|other| *other == node).count();
+        self.num_leaders[node].load(Ordering::Relaxed) == num_workers
     }
 
     /// What a worker of `node` begins that has other things to do as well.

@@ -6,7 +6,7 @@
 //!            an assignment: begin, sync, append, prepare, close, help (the next step)    or  Idle
 //! ```
 //!
-//! While every worker leads a hard search, leading and the rest have the same time each.
+//! While every worker of a node leads a hard search, leading and the rest have the same time each.
 //!
 //! No step waits: what is not done at once is in flight with the engine, and [`Worker::wait`] is the
 //! only place where its thread sleeps.
@@ -203,6 +203,10 @@ impl<'s, 'a> Worker<'s, 'a> {
         {
             return self.carry_out(assignment);
         }
+        // Who finds nothing else to do is told so; who leads does not ask.
+        if !self.leading.is_empty() && self.session.is_broken() {
+            return Stepped::Left;
+        }
         if self.shares_its_time() {
             return self.take_turns();
         }
@@ -216,9 +220,9 @@ impl<'s, 'a> Worker<'s, 'a> {
         self.take_on()
     }
 
-    /// Whether every worker leads a hard search, so that nobody is left for anything else.
+    /// Whether every worker of its node leads a hard search, so that nobody is left for anything else.
     fn shares_its_time(&self) -> bool {
-        !self.leading.is_empty() && self.session.all_lead()
+        !self.leading.is_empty() && self.session.all_lead(self.node)
     }
 
     /// Leads, or does something else if that was not done for as long.

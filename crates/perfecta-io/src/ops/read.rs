@@ -278,6 +278,10 @@ impl<S: System> Part<S> {
                 Wait::ForDevice => persist(|| system.read(&self.file, into, offset, wait)),
             };
             match read {
+                // Linux 5.9 and 5.10 may say so before the end, if what comes next is not in memory.
+                Ok(0) if wait == Wait::Never && self.buffer.filled() < self.bytes => {
+                    return Ok(Advance::WouldWait);
+                }
                 Ok(count) => self.took(count),
                 Err(Errno::AGAIN) if wait == Wait::Never => return Ok(Advance::WouldWait),
                 Err(errno) => return Err(IoError::system(Operation::Read, &self.path, errno)),

@@ -129,7 +129,8 @@ impl System for SimulatedSystem {
         Ok(names)
     }
 
-    /// What is in memory is drawn anew each time.
+    /// What is in memory is drawn anew each time, and how what is not is told: as an error, or as the
+    /// end of the file, as Linux 5.9 and 5.10 do.
     fn read(
         &self,
         file: &OpenFile,
@@ -140,6 +141,7 @@ impl System for SimulatedSystem {
         let State { disk, random, .. } = &mut *self.state()?;
         let content = disk.content(file.node)?;
         match wait {
+            Wait::Never if random.one_in(4) => Ok(0),
             Wait::Never if random.one_in(2) => Err(Errno::AGAIN),
             Wait::Never | Wait::ForDevice => Ok(content.read(into, offset)),
         }

@@ -57,7 +57,7 @@ impl<'a> Worker<'_, 'a> {
                 let leading = Leading { in_hand, hard, begun };
                 self.slots.put(slot, Slot::Leading(Box::new(leading)));
                 if self.leading.is_empty() {
-                    self.session.leads();
+                    self.session.leads(self.node);
                     self.turns = Turns::default();
                 }
                 self.leading.push_back(slot);
@@ -167,7 +167,7 @@ impl<'a> Worker<'_, 'a> {
         let Leading { in_hand, hard, .. } = leading;
         self.session.change(&in_hand.work, |state| state.board.remove(&hard));
         if self.leading.is_empty() {
-            self.session.leads_no_more();
+            self.session.leads_no_more(self.node);
         }
         in_hand
     }
@@ -181,7 +181,9 @@ impl<'a> Worker<'_, 'a> {
         let led = hard.lead(&mut attempter, &mut || {
             self.session.wake_helpers();
             self.session.tick(&in_hand.work);
-            self.has_something_else() || self.turn_is_over(&mut turn_begun)
+            self.has_something_else()
+                || self.turn_is_over(&mut turn_begun)
+                || self.session.is_broken()
         });
         match led {
             Led::Yielded | Led::Waiting => None,
@@ -192,9 +194,9 @@ impl<'a> Worker<'_, 'a> {
         }
     }
 
-    /// Whether every worker led hard searches for so long that the rest has its turn.
+    /// Whether every worker of its node led hard searches for so long that the rest has its turn.
     fn turn_is_over(&self, turn_begun: &mut Option<Duration>) -> bool {
-        if !self.session.all_lead() {
+        if !self.session.all_lead(self.node) {
             *turn_begun = None;
             return false;
         }

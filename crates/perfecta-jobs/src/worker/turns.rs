@@ -1,4 +1,4 @@
-//! Whose turn it is on a worker that leads hard searches while every other worker does too.
+//! Whose turn it is on a worker that leads hard searches while every other worker of its node does too.
 //!
 //! A search may have no end, so whatever else there is has as much time: not more, or searches would
 //! wait for as long as requests come.

@@ -208,13 +208,17 @@ fn a12_b12_b13_what_goes_wrong_with_one_table_is_told_of_that_one_whoever_has_it
 
 /// Whether a run ends by the panic of an observer that has a bug once: nothing but the observer of a
 /// run takes a worker with it.
-fn ends_loudly(threads: usize) -> bool {
+fn ends_loudly(threads: usize, has_endless_search: bool) -> bool {
     let input = tempfile::tempdir().unwrap();
     for number in 0..30 {
         let name = format!("{number}.keys");
-        std::fs::write(input.path().join(name), keys(30 + number, 7919)).unwrap();
+        std::fs::write(input.path().join(name), keys(3, 3 + number)).unwrap();
     }
     let mut job = Job::new(Inputs::tree(input.path()));
+    if has_endless_search {
+        std::fs::write(input.path().join("hopeless.keys"), hopeless()).unwrap();
+        (job.search.family, job.search.attempts_max) = (named("Multiply"), u64::MAX);
+    }
     job.limits.threads = threads.try_into().unwrap();
     let runtime = Runtime::new(None, CancelFlag::default());
     let mut started = 0;
@@ -233,8 +237,11 @@ fn ends_loudly(threads: usize) -> bool {
 #[test]
 fn a20_b09_a_run_that_loses_a_worker_ends_loudly_and_waits_for_nobody() {
     for threads in [1, 2, 3] {
-        // The item of the lost worker never settles, so the others would wait for ever.
-        assert!(to_its_end(move || ends_loudly(threads)), "{threads} threads");
+        // The item of the lost worker never settles, so the others would wait, or search, for ever.
+        for endless in [false, true] {
+            let ended = to_its_end(move || ends_loudly(threads, endless));
+            assert!(ended, "{threads} threads, {endless}");
+        }
     }
 }
 

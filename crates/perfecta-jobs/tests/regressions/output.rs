@@ -220,8 +220,8 @@ impl Renderer for Large {
 
 #[test]
 fn durable_tables_are_synced_together_up_to_eight_mebibytes() {
-    // Each batch has its tables synced, then the names of them.
-    for (bytes, batches) in [(1 << 10, 1), (5 << 20, 2), (8 << 20, 4)] {
+    // The last names are synced by their directory. What is staged during a sync shares the next.
+    for (bytes, batches) in [(1 << 10, 1..=1), (5 << 20, 2..=2), (8 << 20, 2..=4)] {
         let process = Process::new(4);
         for name in ["a.keys", "b.keys", "c.keys", "d.keys"] {
             process.write_keys(name, &keys(9, 5));
@@ -233,6 +233,6 @@ fn durable_tables_are_synced_together_up_to_eight_mebibytes() {
         let history = process.machine.history();
         let syncs =
             history.lines().filter(|line| line.contains("is to sync the file system of")).count();
-        assert_eq!(syncs, batches, "{bytes} bytes\n{history}");
+        assert!(batches.contains(&syncs), "{syncs} for {bytes} bytes\n{history}");
     }
 }

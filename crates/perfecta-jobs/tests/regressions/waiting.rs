@@ -8,13 +8,13 @@ use std::time::Duration;
 use perfecta_core::family::Family;
 use perfecta_core::search::FamilyChoice;
 use perfecta_io::pool::{BufferPool, PoolOptions};
-use perfecta_io::{Clock, Fault};
+use perfecta_io::{Clock, Engine, Fault};
 use perfecta_jobs::{
-    CancelFlag, Durability, Event, Inputs, Job, JobError, Layout, NodePolicy, Ramp, Renderer,
-    Runtime, SessionLimits, run,
+    CancelFlag, Durability, EngineSource, Event, Inputs, Job, JobError, Layout, NodePolicy, Ramp,
+    Renderer, Runtime, SessionLimits, run,
 };
 
-use crate::common::{PlainRenderer, job, keys};
+use crate::common::{self, Faulty, PlainRenderer, job, keys};
 use crate::stepped::{Process, Turns, limits};
 use crate::told::{Telling, to_its_end};
 
@@ -251,6 +251,53 @@ fn durable_tables_do_not_wait_for_a_search_without_end() {
         });
         let summary = summary.unwrap();
         assert_eq!((summary.ok, summary.cancelled), (FILES, 1), "{threads} threads");
+    }
+}
+
+/// A machine whose workers are on two nodes by turns.
+struct TwoNodes(Faulty);
+
+impl EngineSource for TwoNodes {
+    fn engine(&self) -> Box<dyn Engine> {
+        self.0.engine()
+    }
+
+    fn num_nodes(&self) -> NonZeroUsize {
+        2.try_into().unwrap()
+    }
+
+    fn node_of(&self, worker: usize) -> usize {
+        worker % 2
+    }
+}
+
+#[test]
+fn on_one_node_of_two_a_search_without_end_leaves_others_their_turns() {
+    const FILES: u32 = 10;
+    for node in 0..2 {
+        let summary = to_its_end(move || {
+            let input = tempfile::tempdir().unwrap();
+            for number in 0..FILES {
+                std::fs::write(input.path().join(format!("{number}.keys")), keys(3, 3)).unwrap();
+            }
+            std::fs::write(input.path().join("hopeless.keys"), keys(2000, 1 << 20)).unwrap();
+            let mut job = Job::new(Inputs::tree(input.path()));
+            job.nodes = NodePolicy::Fixed(node);
+            job.limits.threads = 2.try_into().unwrap();
+            job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
+            job.search.attempts_max = u64::MAX;
+            let engines = TwoNodes(Faulty::new(usize::MAX, common::Fault::Death));
+            let runtime =
+                Runtime { engines: &engines, ..Runtime::new(None, CancelFlag::default()) };
+            let mut num_settled = 0;
+            run(&job, &runtime, &mut |event: &Event<'_>| {
+                num_settled += u32::from(matches!(event, Event::Settled { .. }));
+                if num_settled == FILES {
+                    runtime.cancel.cancel();
+                }
+            })
+        });
+        assert_eq!(summary.unwrap().ok, FILES, "node {node}");
     }
 }
 
