@@ -388,6 +388,11 @@ pub(crate) mod tests {
 
     /// A control thread's knowledge, without a session behind it.
     pub(crate) fn control() -> Arc<Control> {
+        control_with(Journal::none())
+    }
+
+    /// The same, with a journal.
+    pub(crate) fn control_with(journal: Journal) -> Arc<Control> {
         let (orders, _) = std::sync::mpsc::channel();
         let options = ServeOptions {
             endpoint: Endpoint::at("unused"),
@@ -411,6 +416,6 @@ pub(crate) mod tests {
             memory_peak_bytes: || None,
         };
         let stages = Arc::new(StageTimes::new(1));
-        Arc::new(Control::new(&options, 1, [0].into(), stages, orders, Journal::none()))
+        Arc::new(Control::new(&options, 1, [0].into(), stages, orders, journal))
     }
 }

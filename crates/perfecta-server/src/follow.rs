@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(reader.next_part().await, "event: notice\ndata: \"n\"\n\n");
             assert!(before.elapsed() < 2 * PACE);
             let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
-            record.end(Ok(Summary::default()), process, Duration::ZERO);
+            record.end(Ok(Summary::default()), process, Duration::ZERO, drop);
             let before = Instant::now();
             let end = reader.next_part().await;
             assert!(end.starts_with(b"event: end\n"), "{end:?}");

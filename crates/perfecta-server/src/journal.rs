@@ -75,14 +75,18 @@ type Then = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
 
 struct Line {
     text: String,
-    /// The request that it belongs to; the line that forgets it belongs to none.
     effect: Effect,
     survives: Survives,
     then: Then,
 }
 
+/// What a line means to the lines of its request.
 enum Effect {
-    Adds(String),
+    /// They are kept from now on, it before all.
+    Begins(String),
+    /// It is kept as long as they are.
+    Joins(String),
+    /// They are waste, and it as well.
     Forgets(String),
     Stops,
 }
@@ -110,10 +114,9 @@ impl Journal {
         then: impl FnOnce(Result<(), io::Error>) + Send + 'static,
     ) {
         let effect = match entry {
-            Entry::Accepted(Accepted { id, .. }) | Entry::Cancelled { id } => {
-                Effect::Adds(id.clone())
-            }
-            Entry::Ended { status, .. } => Effect::Adds(status.id.clone()),
+            Entry::Accepted(Accepted { id, .. }) => Effect::Begins(id.clone()),
+            Entry::Cancelled { id } => Effect::Joins(id.clone()),
+            Entry::Ended { status, .. } => Effect::Joins(status.id.clone()),
             Entry::Forgotten { id } => Effect::Forgets(id.clone()),
             Entry::Stopped {} => Effect::Stops,
             Entry::Journal { .. } => panic!("the first line is written with the file"),
@@ -163,7 +166,8 @@ impl Writer {
         let mut written = Vec::with_capacity(batch.len());
         for line in batch {
             let appended = match &line.effect {
-                Effect::Adds(id) => self.file.append_for(id, &line.text),
+                Effect::Begins(id) => self.file.append_first(id, &line.text),
+                Effect::Joins(id) => self.file.append_for(id, &line.text),
                 Effect::Forgets(id) => {
                     self.file.forget(id);
                     self.file.append(&line.text)
@@ -187,7 +191,7 @@ impl Writer {
             match &synced {
                 Some(Err(error)) if is_durable(&line) => {
                     // It may survive all the same, and nobody was promised that it does not.
-                    if let Effect::Adds(id) = &line.effect {
+                    if let Effect::Begins(id) = &line.effect {
                         self.file.forget(id);
                         let forgotten = Entry::Forgotten { id: id.clone() };
                         let _ = self.file.append(&forgotten.to_line());

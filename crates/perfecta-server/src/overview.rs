@@ -215,7 +215,7 @@ mod tests {
 
     fn end(record: &Record, second: u64) {
         let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
-        record.end(Ok(Summary::default()), process, Duration::from_secs(second));
+        record.end(Ok(Summary::default()), process, Duration::from_secs(second), drop);
     }
 
     fn ids(rows: &[Brief]) -> Vec<&str> {

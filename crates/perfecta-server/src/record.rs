@@ -159,7 +159,8 @@ impl Record {
         self.changed.send_replace(());
     }
 
-    /// Takes in the end; nothing, if nobody worked on it any more and that was told.
+    /// Takes in the end; nothing, if nobody worked on it any more and that was told. `keep` is given
+    /// it before anybody else sees it.
     ///
     /// # Panics
     /// If it was told before.
@@ -168,6 +169,7 @@ impl Record {
         outcome: Result<Summary, JobError>,
         process: ProcessUse,
         now: Duration,
+        keep: impl FnOnce(RequestStatus),
     ) {
         let outcome = match outcome {
             Ok(summary) => {
@@ -184,22 +186,29 @@ impl Record {
             self.note_end();
             let before = told.outcome.replace(outcome);
             assert!(before.is_none(), "request {} ends twice", self.id);
+            keep(self.status_of(&told));
         }
         self.ended.send_replace(Some(now));
     }
 
-    /// The end of a request that nobody works on, and whether it was told: not if it has ended.
-    pub(crate) fn end_unworked(&self, error: ErrorLine, now: Duration) -> bool {
+    /// The end of a request that nobody works on; nothing, if it has ended. `keep` is given it before
+    /// anybody else sees it.
+    pub(crate) fn end_unworked(
+        &self,
+        error: ErrorLine,
+        now: Duration,
+        keep: impl FnOnce(RequestStatus),
+    ) {
         let mut told = self.told.lock();
         if told.outcome.is_some() {
-            return false;
+            return;
         }
         self.note_end();
         told.outcome = Some(Outcome::Refused(error, ExitClass::Internal));
         told.is_unworked = true;
+        keep(self.status_of(&told));
         drop(told);
         self.ended.send_replace(Some(now));
-        true
     }
 
     /// Tells whether it is in the journal.
@@ -433,7 +442,7 @@ mod tests {
         assert!(before.accepted_unix_ms > 0);
         assert_eq!(before.ended_unix_ms, None);
         let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
-        record.end(Ok(Summary::default()), process, Duration::ZERO);
+        record.end(Ok(Summary::default()), process, Duration::ZERO, drop);
         let after = record.status();
         assert_eq!(after.accepted_unix_ms, before.accepted_unix_ms);
         assert!(after.ended_unix_ms >= Some(after.accepted_unix_ms));

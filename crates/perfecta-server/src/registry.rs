@@ -183,7 +183,7 @@ impl Registry {
     /// # Errors
     /// [`Problem`] if there is none, or it has not.
     pub(crate) fn forget(&mut self, id: &str) -> Result<(), Problem> {
-        if self.find(id)?.ended_at().is_none() {
+        if !self.find(id)?.state().is_final() {
             let detail = format!("request {id} has not ended");
             return Err(Problem::new(ProblemKind::Conflict, detail, "cancel it first"));
         }
@@ -282,7 +282,7 @@ mod tests {
 
     fn end(registry: &mut Registry, record: &Record, at: Duration) {
         let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
-        record.end(Ok(Summary::default()), process, at);
+        record.end(Ok(Summary::default()), process, at, drop);
         registry.note_end(&record.id);
     }
 

@@ -93,12 +93,11 @@ impl Control {
             }),
             on_end: Box::new(move |outcome| {
                 let now = SystemClock.now();
-                ended.end(outcome, control.process_use(), now);
+                ended.end(outcome, control.process_use(), now, |status| control.keep_end(status));
                 let status = ended.status();
                 control.counts.ended(&running, &status, now);
                 control.note_end(&ended);
                 tell_end(&status);
-                control.num_ended.send_modify(|count| *count += 1);
             }),
         }
     }

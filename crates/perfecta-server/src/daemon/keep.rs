@@ -22,6 +22,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
 use crate::report::ErrorLine;
 use crate::state::StateDirectory;
+use crate::wire::RequestStatus;
 
 /// A request that more daemons died with is not begun once more: they may have died of it.
 const DEATHS_MAX: u32 = 10;
@@ -82,7 +83,10 @@ impl Control {
                 let detail = format!("the request cannot be kept: {error}");
                 let remedy = "make room in the daemon's state directory, and send it again";
                 control.registry.lock().withdraw(&kept.id);
-                control.end_unworked(&kept, ErrorLine::new(ExitClass::Io, detail.clone(), None));
+                let error = ErrorLine::new(ExitClass::Io, detail.clone(), None);
+                // There was no room for its line, and there is none of its end.
+                kept.end_unworked(error, SystemClock.now(), drop);
+                control.note_end(&kept);
                 kept.keep(Err(Problem::new(ProblemKind::Storage, detail, remedy)));
             }
         });
@@ -94,16 +98,16 @@ impl Control {
         let order = Order::Submit(Box::new(request));
         let orders = self.orders.lock().clone();
         if orders.is_none_or(|orders| orders.send(order).is_err()) {
-            self.end_unworked(record, lost());
+            // The next daemon runs it.
+            record.end_unworked(lost(), SystemClock.now(), drop);
+            self.note_end(record);
         }
     }
 
-    /// Ends a request that nobody works on, and says whether it had not ended before.
-    pub(super) fn end_unworked(&self, record: &Record, error: ErrorLine) -> bool {
-        let has_ended = record.end_unworked(error, SystemClock.now());
-        self.registry.lock().note_end(&record.id);
-        self.num_ended.send_modify(|count| *count += 1);
-        has_ended
+    /// Ends a request that nobody works on, if it has not ended.
+    fn end_unworked(&self, record: &Record, error: ErrorLine) {
+        record.end_unworked(error, SystemClock.now(), |status| self.keep_end(status));
+        self.note_end(record);
     }
 
     /// A worker is gone by a bug: nothing will be done any more, and nobody should wait for it.
@@ -113,18 +117,22 @@ impl Control {
         for record in records {
             // A worker that is deep in a search hears of nothing else.
             record.cancel.cancel();
-            if self.end_unworked(&record, lost()) {
-                self.note_end(&record);
-            }
+            self.end_unworked(&record, lost());
         }
         self.journal.close();
     }
 
-    /// Puts a request's end into the journal, and among those that have ended. A daemon that dies before it is there runs the request
-    /// again, which finds its tables unchanged.
+    /// Hands a request's end to the journal. Nobody knows of it yet, so that the line that forgets the
+    /// request comes later. A daemon that dies before it is written runs the request again, which finds
+    /// its tables unchanged.
+    pub(super) fn keep_end(&self, status: RequestStatus) {
+        self.journal.note(&Entry::Ended { at: seconds_since_1970(), status });
+    }
+
+    /// Puts a request among those that have ended.
     pub(super) fn note_end(&self, record: &Record) {
         self.registry.lock().note_end(&record.id);
-        self.journal.note(&Entry::Ended { at: seconds_since_1970(), status: record.status() });
+        self.num_ended.send_modify(|count| *count += 1);
     }
 
     /// Cancels a request, also for daemons to come.
@@ -207,10 +215,8 @@ impl Control {
         if earlier.is_cancelled {
             record.cancel.cancel();
         }
-        if let Err(error) = self.resume(&record, deaths)
-            && self.end_unworked(&record, error)
-        {
-            self.note_end(&record);
+        if let Err(error) = self.resume(&record, deaths) {
+            self.end_unworked(&record, error);
         }
     }
 
@@ -264,7 +270,8 @@ fn lost() -> ErrorLine {
 mod tests {
     use super::*;
     use crate::access::Caller;
-    use crate::api::tests::control;
+    use crate::api::tests::{control, control_with};
+    use crate::spec::JobSpec;
     use crate::wire::RequestState;
 
     /// Of an hour after 1970.
@@ -277,6 +284,36 @@ mod tests {
             deaths: 1,
             spec: Cow::Owned(serde_json::from_str(spec).unwrap()),
         }
+    }
+
+    /// Whoever sees that a request has ended may forget it at once.
+    #[test]
+    fn in_the_journal_too_a_request_ends_before_it_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+        let (file, _) = JournalFile::open(directory.path(), bounds).unwrap();
+        let (journal, writer) = Journal::of(file);
+        let control = control_with(journal);
+        let spec: JobSpec =
+            serde_json::from_str(r#"{"inputs": {"files": ["/a"]}, "output": null}"#).unwrap();
+        for number in 0..300 {
+            let record = Arc::new(Record::new(number.to_string(), Caller::Owner, spec.clone()));
+            control.registry.lock().insert(Arc::clone(&record), None);
+            std::thread::scope(|scope| {
+                scope.spawn(|| control.end_unworked(&record, lost()));
+                while control.registry.lock().forget(&record.id).is_err() {
+                    std::hint::spin_loop();
+                }
+                control.journal.note(&Entry::Forgotten { id: record.id.clone() });
+            });
+        }
+        control.journal.close();
+        writer.run(&|notice| panic!("{notice}"));
+        let text = std::fs::read_to_string(directory.path().join("journal")).unwrap();
+        let words: Vec<&str> =
+            text.lines().skip(1).map(|line| line.split('"').nth(5).unwrap()).collect();
+        assert_eq!(words.len(), 600);
+        assert!(words.chunks(2).all(|pair| pair == ["ended", "forgotten"]), "{words:?}");
     }
 
     #[test]

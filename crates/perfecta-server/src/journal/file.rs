@@ -115,7 +115,7 @@ impl JournalFile {
         };
         journal.append(&Entry::Journal { version: VERSION }.to_line())?;
         for (id, line) in lines {
-            journal.append_for(&id, &line)?;
+            journal.append_first(&id, &line)?;
         }
         journal.file.sync_data()?;
         fs::rename(&beside, path)?;
@@ -125,11 +125,19 @@ impl JournalFile {
         Ok(journal)
     }
 
-    /// A line that belongs to a request, which is kept from now on if it was not.
+    /// A line of a request; one that is not kept, or not any more, has no use for it.
+    ///
+    /// # Errors
+    /// As [`Self::append_first`].
+    pub(crate) fn append_for(&mut self, id: &str, line: &str) -> io::Result<()> {
+        if self.lines.contains_key(id) { self.append_first(id, line) } else { self.append(line) }
+    }
+
+    /// A line of a request that is kept from now on, if it was not.
     ///
     /// # Errors
     /// If there is no room for it. It is then not there.
-    pub(crate) fn append_for(&mut self, id: &str, line: &str) -> io::Result<()> {
+    pub(crate) fn append_first(&mut self, id: &str, line: &str) -> io::Result<()> {
         self.append(line)?;
         let bytes = line.len() as u64;
         let extent = Extent { offset: self.bytes - bytes, bytes };
@@ -141,7 +149,7 @@ impl JournalFile {
     /// A line.
     ///
     /// # Errors
-    /// As [`Self::append_for`].
+    /// As [`Self::append_first`].
     pub(crate) fn append(&mut self, line: &str) -> io::Result<()> {
         let text = if self.is_torn { format!("\n{line}") } else { line.to_owned() };
         let appended = self.file.write_all(text.as_bytes());
@@ -241,10 +249,12 @@ pub(super) fn read(path: &Path, journal: impl Read) -> Result<Left, JournalError
     Ok(fold.left())
 }
 
-/// What the lines so far come to.
+/// What the lines so far come to. Those of a request that is not there, or not any more, are waste.
 #[derive(Default)]
 struct Fold {
+    /// By their places, of which none is given twice.
     requests: BTreeMap<usize, Earlier>,
+    next_place: usize,
     places: HashMap<String, usize>,
     damaged: Vec<usize>,
     stopped: bool,
@@ -255,8 +265,11 @@ impl Fold {
         self.stopped = matches!(entry, Entry::Stopped {});
         match entry {
             Entry::Journal { .. } | Entry::Stopped {} => {}
+            // An id is one request's.
+            Entry::Accepted(accepted) if self.places.contains_key(&accepted.id) => {}
             Entry::Accepted(accepted) => {
-                let place = self.requests.last_key_value().map_or(0, |(place, _)| place + 1);
+                let place = self.next_place;
+                self.next_place += 1;
                 self.places.insert(accepted.id.clone(), place);
                 let earlier = Earlier { accepted, is_cancelled: false, ended: None };
                 self.requests.insert(place, earlier);
@@ -272,14 +285,14 @@ impl Fold {
                 }
             }
             Entry::Forgotten { id } => {
-                if let Some(place) = self.places.get(&id) {
-                    self.requests.remove(place);
+                if let Some(place) = self.places.remove(&id) {
+                    self.requests.remove(&place);
                 }
             }
         }
     }
 
-    /// The line that it was accepted by may be damaged.
+    /// The line that it was accepted by may be damaged, or it is forgotten.
     fn find(&mut self, id: &str) -> Option<&mut Earlier> {
         self.requests.get_mut(self.places.get(id)?)
     }

@@ -197,6 +197,41 @@ fn a_journal_does_not_grow_with_what_is_over() {
     assert_eq!(ids(&left), ["first", "last"]);
 }
 
+#[test]
+fn a_late_line_of_a_request_that_is_forgotten_is_no_other_requests() {
+    let cancelled = |id: &str| Entry::Cancelled { id: id.to_owned() };
+    let entries = [
+        accepted("a"),
+        forgotten("a"),
+        accepted("b"),
+        ended("a", 7),
+        cancelled("a"),
+        forgotten("a"),
+        ended("unknown", 7),
+        cancelled("unknown"),
+        accepted("b"),
+    ];
+    let directory = written(&entries);
+    let (_, left) = open(directory.path());
+    assert_eq!(ids(&left), ["b"]);
+    assert!(left.requests[0].ended.is_none() && !left.requests[0].is_cancelled);
+}
+
+#[test]
+fn a_line_of_a_request_that_is_not_kept_goes_when_the_journal_is_rewritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut file, _) = open(directory.path());
+    file.append_first("a", &accepted("a").to_line()).unwrap();
+    file.forget("a");
+    file.append_first("b", &accepted("b").to_line()).unwrap();
+    for number in 0..10_000 {
+        file.append_for("a", &ended("a", number).to_line()).unwrap();
+    }
+    file.rewrite_if_due().unwrap();
+    let path = directory.path().join("journal");
+    assert!(fs::metadata(path).unwrap().len() < 1 << 10);
+}
+
 /// What is there of a line that a full disk did not take costs no other line.
 #[cfg(target_os = "linux")]
 #[test]
@@ -205,7 +240,7 @@ fn a_line_that_finds_no_room_is_refused_and_nothing_is_lost() {
     let path = directory.path().join("journal");
     let (mut file, _) = open(directory.path());
     file.redirect(OpenOptions::new().append(true).open("/dev/full").unwrap());
-    let refused = file.append_for("b", &accepted("b").to_line()).unwrap_err();
+    let refused = file.append_first("b", &accepted("b").to_line()).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     let mut again = OpenOptions::new().read(true).append(true).open(&path).unwrap();
     again.write_all(&accepted("b").to_line().as_bytes()[..30]).unwrap();
