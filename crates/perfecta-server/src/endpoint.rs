@@ -4,10 +4,11 @@
 //! file beside the socket is locked as long as the daemon lives: a socket whose lock is free is a dead
 //! daemon's, and is replaced.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,9 @@ pub enum EndpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something else is in the socket's place.
+    #[error("{}: is no socket, and stays as it is", .0.display())]
+    Occupied(PathBuf),
     /// The name has a slash, or is no name.
     #[error("{0:?} is no name of a daemon")]
     Name(String),
@@ -60,6 +64,7 @@ impl EndpointError {
             Self::Unsafe { .. } => {
                 "choose a directory of your own with mode 0700, or 0711 with --allow-user"
             }
+            Self::Occupied(_) => "name another endpoint, or move the file away",
             Self::Name(_) => "use letters, digits, - and _",
             Self::System { .. } => "choose another endpoint with --endpoint",
         }
@@ -110,15 +115,11 @@ impl Endpoint {
     pub(crate) fn listen(&self, users: &[u32]) -> Result<Listening, EndpointError> {
         let reach = if users.is_empty() { Reach::Own } else { Reach::Others };
         prepare_directory(self.directory(), reach)?;
-        let lock = lock_file(&self.path.with_extension("lock"))?
+        let lock = lock_file(&self.beside("lock"))?
             .ok_or_else(|| EndpointError::Locked(self.path.clone()))?;
         let failed =
             |action, error| EndpointError::System { action, path: self.path.clone(), error };
-        match fs::remove_file(&self.path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("remove a dead daemon's socket", error)),
-        }
+        remove_socket(&self.path)?;
         let listener = UnixListener::bind(&self.path).map_err(|error| failed("listen", error))?;
         // Whom the directory lets in is looked at when it connects, too.
         fs::set_permissions(&self.path, Permissions::from_mode(reach.socket_mode()))
@@ -133,7 +134,16 @@ impl Endpoint {
     /// [`EndpointError`] if the place is not safe.
     pub fn lock_start(&self) -> Result<Option<File>, EndpointError> {
         own_directory(self.directory())?;
-        lock_file(&self.path.with_extension("starting"))
+        lock_file(&self.beside("starting"))
+    }
+
+    /// A file of the socket's whole name and more, which no other endpoint's is.
+    #[must_use]
+    pub fn beside(&self, kind: &str) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or(OsStr::new("")).to_owned();
+        name.push(".");
+        name.push(kind);
+        self.path.with_file_name(name)
     }
 
     fn directory(&self) -> &Path {
@@ -141,6 +151,27 @@ impl Endpoint {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         }
+    }
+}
+
+/// Takes a dead daemon's socket away, if there is one.
+///
+/// # Errors
+/// [`EndpointError`] if something else is there, or the system refuses.
+fn remove_socket(path: &Path) -> Result<(), EndpointError> {
+    // Nobody else puts anything there meanwhile: the directory is ours.
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(EndpointError::Occupied(path.to_owned()));
+        }
+        found => found.and_then(|_| fs::remove_file(path)),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let action = "remove a dead daemon's socket";
+            Err(EndpointError::System { action, path: path.to_owned(), error })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -283,7 +314,7 @@ impl Drop for Listening {
     fn drop(&mut self) {
         if let Some((path, _lock)) = &self.own {
             // The lock says who is there; a socket that stays is replaced by the next.
-            let _ = fs::remove_file(path);
+            let _ = remove_socket(path);
         }
     }
 }
@@ -305,6 +336,46 @@ mod tests {
         let mode = fs::metadata(endpoint.path()).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600);
         drop(second);
+    }
+
+    #[test]
+    fn what_is_no_socket_stays_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("own/notes");
+        let endpoint = Endpoint::at(&path);
+        drop(endpoint.listen(&[]).unwrap());
+        let check = || {
+            let refused = endpoint.listen(&[]).map(drop).unwrap_err();
+            assert!(matches!(refused, EndpointError::Occupied(_)), "{refused}");
+            assert!(refused.to_string().contains("own/notes"), "{refused}");
+        };
+        fs::write(&path, "mine").unwrap();
+        check();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        check();
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        fs::remove_file(&path).unwrap();
+        // Also what takes the socket's place while the daemon lives.
+        let listening = endpoint.listen(&[]).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "mine").unwrap();
+        drop(listening);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[test]
+    fn endpoints_of_one_directory_have_locks_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| Endpoint::at(directory.path().join("own").join(name));
+        let names = ["perfecta.v1", "perfecta.v2", "perfecta", "b.lock", "b.starting"];
+        let all = names.map(|name| (at(name).listen(&[]).unwrap(), at(name).lock_start().unwrap()));
+        assert!(all.iter().all(|(_, starting)| starting.is_some()));
+        for name in names {
+            assert!(matches!(at(name).listen(&[]), Err(EndpointError::Locked(_))), "{name}");
+            assert!(at(name).path().exists(), "{name}");
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn log_file(place: &Endpoint) -> Result<(std::path::PathBuf, File), Failure> {
             state.prepare().map_err(|error| endpoint_failure(&error))?;
             state.path().join("serve.log")
         }
-        None => place.path().with_extension("log"),
+        None => place.beside("log"),
     };
     let _ = fs::rename(&path, path.with_extension("log.before"));
     let log = perfecta_server::private_file(&path);
