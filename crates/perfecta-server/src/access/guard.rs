@@ -40,7 +40,7 @@ const GRAIN_BYTES: usize = 1 << 10;
 /// Through which door a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// The socket in the file system: no page of a browser gets there.
+    /// The socket in the file system: a page of a browser gets there where somebody forwards a port.
     Local,
     /// A port of this machine: pages of a browser do.
     Plain,
@@ -110,22 +110,40 @@ fn check(control: &Control, request: &Request) -> Result<(), Problem> {
 
 /// A page of another name that was made to mean this machine has that name here.
 fn check_host(transport: Transport, headers: &HeaderMap) -> Result<(), Problem> {
-    if transport != Transport::Plain {
-        return Ok(());
-    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = host.and_then(|host| host.parse::<axum::http::uri::Authority>().ok());
-    let is_this_machine = authority.as_ref().is_some_and(|authority| {
-        let name = authority.host();
-        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
-        let is_number = literal.unwrap_or(name).parse::<std::net::IpAddr>().is_ok();
-        is_number || name.eq_ignore_ascii_case("localhost")
-    });
-    if is_this_machine {
+    let name = authority.as_ref().map(|authority| authority.host());
+    let is_fine = match transport {
+        // A browser asks for a name that the certificate has.
+        Transport::Tls => true,
+        Transport::Plain => name.is_some_and(is_this_machine),
+        Transport::Local if is_of_a_page(headers) => name.is_some_and(is_this_machine),
+        // What a page only reads carries no sign of it: browsers say where they ask from when they are
+        // sure of whom they ask.
+        Transport::Local => name.is_none_or(|name| is_this_machine(name) || !is_in_dns(name)),
+    };
+    if is_fine {
         return Ok(());
     }
     let detail = format!("{:?} is no name of this machine", host.unwrap_or_default());
     Err(Problem::new(ProblemKind::Forbidden, detail, "ask for an address, or for localhost"))
+}
+
+fn is_this_machine(name: &str) -> bool {
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let is_number = literal.unwrap_or(name).parse::<std::net::IpAddr>().is_ok();
+    is_number || name.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether anybody may have made it mean this machine. A single word is nobody's there.
+fn is_in_dns(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    name.contains('.') && name.bytes().all(is_letter)
+}
+
+/// Whether a browser says that it asks for a page of its.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == header::ORIGIN || name.as_str().starts_with("sec-fetch-"))
 }
 
 /// A page of another origin may send a request, though it never reads the answer.
@@ -240,7 +258,6 @@ mod tests {
             let headers = headers(&[("host", host)]);
             let checked = check_host(Transport::Plain, &headers);
             assert_eq!(checked.is_ok(), is_fine, "{host}: {checked:?}");
-            assert!(check_host(Transport::Local, &headers).is_ok());
             assert!(check_host(Transport::Tls, &headers).is_ok());
         };
         for host in ["127.0.0.1:80", "127.0.0.1", "[::1]:8080", "localhost:1", "LOCALHOST"] {
@@ -251,6 +268,33 @@ mod tests {
             check(host, false);
         }
         assert!(check_host(Transport::Plain, &HeaderMap::new()).is_err());
+    }
+
+    /// Whoever forwards a port to the socket lets the pages of browsers in.
+    #[test]
+    fn a_name_that_was_made_to_mean_this_machine_is_refused_on_the_socket_as_well() {
+        let check = |host: &'static str, is_fine: bool, is_fine_of_a_page: bool| {
+            let check = |more: &[(&'static str, &'static str)], is_fine: bool| {
+                let headers = headers(&[&[("host", host)], more].concat());
+                let checked = check_host(Transport::Local, &headers);
+                assert_eq!(checked.is_ok(), is_fine, "{host} {more:?}: {checked:?}");
+            };
+            check(&[], is_fine);
+            for sign in [("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")] {
+                check(&[sign], is_fine_of_a_page);
+            }
+        };
+        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
+            check(host, true, true);
+        }
+        // What programs send that have nothing to ask for.
+        for host in ["x", "d:80", "", "%2Frun%2Fd.sock"] {
+            check(host, true, false);
+        }
+        for host in ["evil.example:8080", "evil.example", "localhost.evil", "127.0.0.1.evil:80"] {
+            check(host, false, false);
+        }
+        assert!(check_host(Transport::Local, &HeaderMap::new()).is_ok());
     }
 
     #[test]
