@@ -86,12 +86,18 @@ pub(crate) fn parse_bytes(value: &str) -> Result<u64, String> {
     count.checked_mul(1 << shift).ok_or_else(|| "more bytes than 64 bits count".to_owned())
 }
 
+/// A thousand years of 365 days: every clock can add them, and count them from 1970.
+const SECONDS_MAX: u64 = 1_000 * 365 * 24 * 60 * 60;
+
 /// Seconds, also with a fraction.
 ///
 /// # Errors
 /// A sentence.
 pub(crate) fn parse_seconds(value: &str) -> Result<Duration, String> {
     let seconds: f64 = value.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.0..=SECONDS_MAX as f64).contains(&seconds) {
+        return Err(format!("seconds are from 0 to {SECONDS_MAX}"));
+    }
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
@@ -158,6 +164,17 @@ mod tests {
         assert!(parse_seeds("4294967296").is_err());
         assert!(parse_seeds("1,2,3,4,5,6,7,8,9").is_err());
         assert!(parse_seeds("1,,2").is_err());
+    }
+
+    #[test]
+    fn seconds_are_so_many_that_every_clock_can_add_them() {
+        assert_eq!(parse_seconds("1.5"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(parse_seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_seconds("31536000000"), Ok(Duration::from_secs(SECONDS_MAX)));
+        for value in ["31536000001", "1e19", "1e300", "inf", "NaN", "-1"] {
+            assert!(parse_seconds(value).unwrap_err().contains("to 31536000000"), "{value}");
+        }
+        assert!(parse_seconds("a while").is_err());
     }
 
     #[test]

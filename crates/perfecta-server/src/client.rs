@@ -140,11 +140,14 @@ impl Client {
     /// # Errors
     /// [`ClientError`] if none does in time.
     pub async fn wait_for_server(&self, longest: Duration) -> Result<(), ClientError> {
-        let until = Instant::now() + longest;
+        // A time that no clock shows does not come.
+        let until = Instant::now().checked_add(longest);
         loop {
             match self.get::<serde_json::Value>("/v1/ping").await {
                 Ok(_) => return Ok(()),
-                Err(ClientError::NoServer { .. }) if Instant::now() < until => {
+                Err(ClientError::NoServer { .. })
+                    if until.is_none_or(|until| Instant::now() < until) =>
+                {
                     sleep(RETRY_EVERY).await;
                 }
                 Err(error) => return Err(error),

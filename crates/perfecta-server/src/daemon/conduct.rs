@@ -199,7 +199,9 @@ impl Deadline {
     /// Ready when it has been waited for that long. What it waits for mostly comes, so its timer is
     /// set anew only when it rings early.
     fn poll(&mut self, context: &mut Context<'_>, longest: Duration) -> Poll<()> {
-        let due = *self.since.get_or_insert_with(Instant::now) + longest;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        // A time that no clock shows does not come.
+        let Some(due) = since.checked_add(longest) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if timer.deadline() > due {
             timer.as_mut().reset(due);
@@ -216,6 +218,8 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
 
@@ -252,6 +256,12 @@ mod tests {
         check(async |mut attended, _theirs, _| {
             assert!(is_about(read_until_failure(&mut attended).await, IDLE));
         });
+    }
+
+    #[test]
+    fn a_time_that_no_clock_shows_does_not_come() {
+        let poll = Deadline::default().poll(&mut Context::from_waker(Waker::noop()), Duration::MAX);
+        assert!(poll.is_pending());
     }
 
     #[test]
