@@ -135,6 +135,22 @@ fn a_request_that_daemons_die_of_is_given_up_and_answered() {
     assert_eq!(told(&daemon, &id), status);
 }
 
+/// There may be one every second, where a service manager tries again.
+#[test]
+fn a_daemon_that_cannot_start_is_none_that_died() {
+    let place = Place::new();
+    endless(&place);
+    let mut daemon = Daemon::start(place, &[]);
+    let id = detached_endless(&daemon);
+    daemon.kill();
+    for _ in 0..11 {
+        let run = refused(&daemon.place, &["--numa", "77"]);
+        assert_eq!(run.code, 2, "{}", run.err);
+    }
+    daemon.restart(&[]);
+    assert_ne!(told(&daemon, &id)["state"], "failed");
+}
+
 /// What a daemon cancels when it is told to end has ended; what it has no time for has not.
 #[test]
 fn a_daemon_that_ended_in_order_leaves_nothing_to_go_on_with() {

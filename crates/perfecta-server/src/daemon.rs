@@ -27,7 +27,7 @@ use crate::access::{Access, Bodies, Caller, OUTSTANDING_USER_MAX};
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
-use crate::journal::{Entry, Journal, JournalError};
+use crate::journal::{Journal, JournalError};
 use crate::metrics::{Counts, SharedCounts, StageTimes};
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
@@ -151,9 +151,11 @@ pub fn serve(
     if let Some(directory) = &options.crash_directory {
         crash::report_panics(directory)?;
     }
-    let Keeping { journal, writer, left, lock: _lock } =
-        Keeping::open(options.state.as_ref(), options.keep)?;
+    let _lock = options.state.as_ref().map(StateDirectory::take).transpose()?;
     let machine = Machine::start(&options.machine)?;
+    // Whoever reads the journal counts a daemon that began: not before the machine is there.
+    let Keeping { journal, mut writer, left } =
+        Keeping::open(options.state.as_ref(), options.keep)?;
     machine.notices().iter().for_each(|told| notice(told));
     let (orders, incoming) = mpsc::channel();
     let threads_beside = options.threads_beside + usize::from(writer.is_some());
@@ -175,10 +177,10 @@ pub fn serve(
         },
     );
     let lost = || control.lost();
-    std::thread::scope(|scope| {
-        let _closing = ClosingJournal(&control.journal);
+    let served = std::thread::scope(|scope| {
+        let closing = ClosingJournal(&control.journal);
         let control_thread = start_workers(scope, &session, &lost, notice).and_then(|workers| {
-            if let Some(writer) = writer {
+            if let Some(writer) = &mut writer {
                 let builder = std::thread::Builder::new().name("journal".to_owned());
                 builder.spawn_scoped(scope, || writer.run(notice))?;
             }
@@ -188,16 +190,22 @@ pub fn serve(
             let serve = move || control::run(listeners, &control, ends, supervisor);
             Ok((builder.spawn_scoped(scope, serve)?, workers))
         });
-        let (control_thread, workers) = control_thread.map_err(|error| {
-            session.close();
-            ServeError::Start(error)
-        })?;
-        take_orders(&session, &machine, &incoming, workers, notice);
+        let served = control_thread.map(|(control_thread, workers)| {
+            take_orders(&session, &machine, &incoming, workers, notice);
+            control_thread
+        });
         session.close();
-        let ended = control_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        control.journal.note(&Entry::Stopped {});
-        ended.map_err(ServeError::Start)
-    })?;
+        let served = served.and_then(|control_thread| {
+            control_thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        closing.in_order();
+        served
+    });
+    if let Some(writer) = &mut writer {
+        // There are lines left where there was no thread for them.
+        writer.run(notice);
+    }
+    served.map_err(ServeError::Start)?;
     session.assert_quiet();
     Ok(())
 }

@@ -151,7 +151,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Until nobody hands lines in any more.
-    pub(crate) fn run(mut self, notice: &(dyn Fn(&str) + Sync)) {
+    pub(crate) fn run(&mut self, notice: &(dyn Fn(&str) + Sync)) {
         while let Ok(first) = self.lines.recv() {
             let further = self.lines.try_iter().take(BATCH_MAX - 1);
             let batch: Vec<Line> = std::iter::once(first).chain(further).collect();

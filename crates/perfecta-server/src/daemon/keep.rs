@@ -2,7 +2,6 @@
 //! daemon left is taken over before anybody is answered.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,23 +31,20 @@ pub(super) struct Keeping {
     pub(super) journal: Journal,
     pub(super) writer: Option<Writer>,
     pub(super) left: Left,
-    /// Held as long as the daemon lives.
-    pub(super) lock: Option<File>,
 }
 
 impl Keeping {
-    /// Takes the directory over, if there is one.
+    /// Takes over what is in the directory, if there is one, which is the daemon's by its lock.
     pub(super) fn open(state: Option<&StateDirectory>, keep: Duration) -> Result<Self, ServeError> {
         let Some(state) = state else {
             let (journal, left) = (Journal::none(), Left::default());
-            return Ok(Self { journal, writer: None, left, lock: None });
+            return Ok(Self { journal, writer: None, left });
         };
-        let lock = state.take()?;
         let ended_since = seconds_since_1970().saturating_sub(keep.as_secs());
         let bounds = Bounds { ended_since, ended_max: ENDED_MAX };
         let (file, left) = JournalFile::open(state.path(), bounds)?;
         let (journal, writer) = Journal::of(file);
-        Ok(Self { journal, writer: Some(writer), left, lock: Some(lock) })
+        Ok(Self { journal, writer: Some(writer), left })
     }
 }
 
@@ -243,6 +239,13 @@ impl Control {
 /// Whatever becomes of the threads, the journal's is not to wait for more.
 pub(super) struct ClosingJournal<'j>(pub(super) &'j Journal);
 
+impl ClosingJournal<'_> {
+    /// The daemon ends, or does not begin, for a reason that is told: it does not die.
+    pub(super) fn in_order(self) {
+        self.0.note(&Entry::Stopped {});
+    }
+}
+
 impl Drop for ClosingJournal<'_> {
     fn drop(&mut self) {
         self.0.close();
@@ -292,7 +295,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
         let (file, _) = JournalFile::open(directory.path(), bounds).unwrap();
-        let (journal, writer) = Journal::of(file);
+        let (journal, mut writer) = Journal::of(file);
         let control = control_with(journal);
         let spec: JobSpec =
             serde_json::from_str(r#"{"inputs": {"files": ["/a"]}, "output": null}"#).unwrap();

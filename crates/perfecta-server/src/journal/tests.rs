@@ -56,7 +56,7 @@ fn forgotten(id: &str) -> Entry<'static> {
 /// A journal of these lines, whose daemon died.
 fn written(entries: &[Entry<'_>]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, writer) = Journal::of(open(directory.path()).0);
+    let (journal, mut writer) = Journal::of(open(directory.path()).0);
     entries.iter().for_each(|entry| journal.note(entry));
     journal.close();
     writer.run(&|notice| panic!("{notice}"));
@@ -165,7 +165,7 @@ fn what_has_ended_is_kept_for_its_time_and_up_to_its_number() {
 fn a_journal_does_not_grow_with_what_is_over() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    let (journal, writer) = Journal::of(open(directory.path()).0);
+    let (journal, mut writer) = Journal::of(open(directory.path()).0);
     let kept = [accepted("first"), accepted("last")];
     journal.note(&kept[0]);
     // Some 2 KiB each, 8 MiB in all.
@@ -245,7 +245,7 @@ fn a_line_that_finds_no_room_is_refused_and_nothing_is_lost() {
     let mut again = OpenOptions::new().read(true).append(true).open(&path).unwrap();
     again.write_all(&accepted("b").to_line().as_bytes()[..30]).unwrap();
     file.redirect(again);
-    let (journal, writer) = Journal::of(file);
+    let (journal, mut writer) = Journal::of(file);
     journal.note(&accepted("c"));
     journal.close();
     writer.run(&|notice| panic!("{notice}"));
@@ -261,7 +261,7 @@ fn who_asked_for_a_line_is_told_that_there_is_no_room() {
     let directory = written(&[]);
     let (mut file, _) = open(directory.path());
     file.redirect(OpenOptions::new().append(true).open("/dev/full").unwrap());
-    let (journal, writer) = Journal::of(file);
+    let (journal, mut writer) = Journal::of(file);
     let (told, answers) = mpsc::channel();
     for id in ["a", "b"] {
         let told = told.clone();
@@ -284,7 +284,7 @@ fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be() {
     let (mut file, _) = open(directory.path());
     let (_reader, pipe) = io::pipe().unwrap();
     file.redirect(std::os::fd::OwnedFd::from(pipe).into());
-    let (journal, writer) = Journal::of(file);
+    let (journal, mut writer) = Journal::of(file);
     let (told, answers) = mpsc::channel();
     for (id, survives) in
         [("a", Survives::PowerCut), ("b", Survives::Death), ("c", Survives::PowerCut)]
