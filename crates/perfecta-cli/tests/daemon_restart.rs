@@ -264,26 +264,69 @@ fn a_daemon_without_a_journal_keeps_nothing_and_one_without_a_place_for_it_says_
     assert!(notices.contains("--state-dir"), "{notices}");
 }
 
+/// A file system of a few pages, until this is dropped.
+#[cfg(target_os = "linux")]
+struct Mounted(std::path::PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Mounted {
+    /// `None` where it cannot be had, which is said.
+    fn at(directory: std::path::PathBuf) -> Option<Self> {
+        use rustix::mount::{MountFlags, mount};
+        fs::create_dir_all(&directory).unwrap();
+        let options = c"size=64k,mode=0700";
+        match mount("tmpfs", &directory, "tmpfs", MountFlags::empty(), options) {
+            Ok(()) => Some(Self(directory)),
+            Err(errno) => {
+                println!("skipped: a tmpfs cannot be mounted: {errno}");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        use rustix::mount::{UnmountFlags, unmount};
+        unmount(&self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_journal_that_there_is_no_room_to_rewrite_is_gone_on_with() {
+    let place = Place::new();
+    generated_keys(&place);
+    let Some(mounted) = Mounted::at(place.path("disk")) else { return };
+    let mut daemon = Daemon::start(place, &["--state-dir", "disk/kept"]);
+    let length = |daemon: &Daemon| {
+        fs::metadata(daemon.place.path("disk/kept/journal")).map_or(0, |found| found.len())
+    };
+    let mut ids = Vec::new();
+    while length(&daemon) < 40 << 10 {
+        let number = ids.len();
+        ids.push(accepted(&daemon, &number.to_string(), "out"));
+        daemon.ok(&["wait", &ids[number]]);
+    }
+    for _ in 0..2 {
+        daemon.kill();
+        daemon.restart(&["--state-dir", "disk/kept"]);
+        assert_eq!(daemon.ok(&["list"]).out.lines().count(), ids.len());
+        assert!(!daemon.place.path("disk/kept/journal.rewritten").exists());
+        ids.push(accepted(&daemon, &format!("again{}", ids.len()), "out"));
+    }
+    daemon.kill();
+    drop(mounted);
+}
+
 /// The file system of the state is full: no request is promised that would be lost.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_request_that_finds_no_room_in_the_journal_is_refused_and_the_next_is_kept() {
-    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-    struct Mounted(std::path::PathBuf);
-    impl Drop for Mounted {
-        fn drop(&mut self) {
-            unmount(&self.0, UnmountFlags::DETACH).unwrap();
-        }
-    }
     let place = Place::new();
     generated_keys(&place);
-    fs::create_dir_all(place.path("disk")).unwrap();
-    let mounted =
-        mount("tmpfs", place.path("disk"), "tmpfs", MountFlags::empty(), c"size=64k,mode=0700");
-    if let Err(errno) = mounted {
-        return println!("skipped: a tmpfs cannot be mounted: {errno}");
-    }
-    let mounted = Mounted(place.path("disk"));
+    let Some(mounted) = Mounted::at(place.path("disk")) else { return };
     let mut daemon = Daemon::start(place, &["--state-dir", "disk/kept"]);
     let kept = accepted(&daemon, "one", "out1");
     daemon.ok(&["wait", &kept]);

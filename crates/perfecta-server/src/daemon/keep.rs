@@ -182,6 +182,11 @@ impl Control {
                 notice(&format!("that it died cannot be reported: {error}"));
             }
         }
+        if let Some(error) = &left.rewrite_error {
+            notice(&format!(
+                "the journal cannot be rewritten, and is gone on with as it is: {error}"
+            ));
+        }
         if !left.damaged.is_empty() {
             notice(&format!(
                 "the journal was damaged in {} lines, the first of them line {}; they were skipped, and \

@@ -19,7 +19,7 @@ pub(crate) const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Entry<'e> {
-    /// The first line.
+    /// The first line, and that of a later daemon that goes on with the file as it is.
     Journal { version: u32 },
     /// A request is to be run, whatever becomes of the daemon.
     Accepted(Accepted<'e>),

@@ -3,7 +3,7 @@
 //! A line is one write. What a death tore is the last line, which is no request that anybody was
 //! promised; a line that is damaged otherwise is skipped, told, and kept in a file beside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,6 +43,8 @@ pub(crate) struct Left {
     pub(crate) died: bool,
     /// Lines that are damaged, by number.
     pub(crate) damaged: Vec<usize>,
+    /// Why the journal stays as it was, with all that is over.
+    pub(crate) rewrite_error: Option<io::Error>,
 }
 
 /// The file, at its end.
@@ -69,18 +71,20 @@ struct Extent {
 }
 
 impl JournalFile {
-    /// The journal in `directory`, which is the daemon's alone, without what is over.
+    /// The journal in `directory`, which is the daemon's alone, without what is over if there is room to
+    /// write it anew.
     ///
     /// # Errors
     /// [`JournalError`] if it is another version's, or cannot be read or written.
     pub(crate) fn open(directory: &Path, bounds: Bounds) -> Result<(Self, Left), JournalError> {
         let path = directory.join("journal");
         let failed = |error| JournalError::Io { path: path.clone(), error };
-        let mut left = match File::open(&path) {
-            Ok(file) => read(&path, file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Left::default(),
+        let found = match File::open(&path) {
+            Ok(file) => Found::read(&path, file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::default(),
             Err(error) => return Err(failed(error)),
         };
+        let Found { mut left, extents } = found;
         left.drop_over(bounds);
         if !left.damaged.is_empty() {
             let aside = directory.join("journal.damaged");
@@ -89,20 +93,66 @@ impl JournalFile {
             fs::hard_link(&path, aside).map_err(failed)?;
         }
         let lines = left.requests.iter().flat_map(Earlier::lines);
-        let journal = Self::write(&path, lines).map_err(failed)?;
+        let journal = match Self::write(&path, lines) {
+            Ok(journal) => journal,
+            Err(error) => {
+                let resumed = Self::resume(&path, extents, &left);
+                let Ok(journal) = resumed else { return Err(failed(error)) };
+                left.rewrite_error = Some(error);
+                journal
+            }
+        };
         Ok((journal, left))
     }
 
+    /// Goes on with the file that is there.
+    fn resume(path: &Path, extents: Extents, left: &Left) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(path)?;
+        let Extents { mut lines, end } = extents;
+        let kept: HashSet<&str> =
+            left.requests.iter().map(|earlier| earlier.accepted.id.as_str()).collect();
+        lines.retain(|id, _| kept.contains(id.as_str()));
+        // What a death tore is cut off, or becomes a damaged line.
+        let is_torn = file.set_len(end).is_err();
+        let bytes = file.metadata()?.len();
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            bytes,
+            live_bytes: lines.values().flatten().map(|extent| extent.bytes).sum(),
+            lines,
+            is_torn,
+            sync_failed: false,
+            rewrite_failed_at: bytes,
+        };
+        // Where there is no room for it, no request is taken either.
+        let _ = journal.append(&Entry::Journal { version: VERSION }.to_line());
+        Ok(journal)
+    }
+
     /// Writes a file of these lines in the place of what is there.
+    ///
+    /// # Errors
+    /// If it cannot be written. What there is of it takes no room then.
     fn write(path: &Path, lines: impl Iterator<Item = (String, String)>) -> io::Result<Self> {
         let beside = path.with_extension("rewritten");
         let _ = fs::remove_file(&beside);
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let written = Self::write_beside(&beside, path, lines);
+        let renamed = written.and_then(|journal| fs::rename(&beside, path).map(|()| journal));
+        let mut journal = renamed.inspect_err(|_| drop(fs::remove_file(&beside)))?;
+        // It is the journal from here on, whether or not a power cut would take its name away.
+        let named = File::open(path.parent().unwrap_or(Path::new(".")));
+        journal.sync_failed = named.and_then(|directory| directory.sync_all()).is_err();
+        Ok(journal)
+    }
+
+    fn write_beside(
+        beside: &Path,
+        path: &Path,
+        lines: impl Iterator<Item = (String, String)>,
+    ) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(beside)?;
         let mut journal = Self {
             path: path.to_owned(),
             file,
@@ -118,10 +168,6 @@ impl JournalFile {
             journal.append_first(&id, &line)?;
         }
         journal.file.sync_data()?;
-        fs::rename(&beside, path)?;
-        // It is the journal from here on, whether or not a power cut would take its name away.
-        let named = File::open(path.parent().unwrap_or(Path::new(".")));
-        journal.sync_failed = named.and_then(|directory| directory.sync_all()).is_err();
         Ok(journal)
     }
 
@@ -227,26 +273,51 @@ impl JournalFile {
     }
 }
 
+/// What is in a journal.
+#[derive(Default)]
+struct Found {
+    left: Left,
+    extents: Extents,
+}
+
+/// Where it is.
+#[derive(Default)]
+struct Extents {
+    lines: HashMap<String, Vec<Extent>>,
+    /// Of the last line that has one.
+    end: u64,
+}
+
 /// Takes everything from a journal that it holds.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn read(path: &Path, journal: impl Read) -> Result<Left, JournalError> {
-    let failed = |error| JournalError::Io { path: path.to_owned(), error };
-    let mut reader = BufReader::new(journal);
-    let (mut fold, mut line) = (Fold::default(), Vec::new());
-    for number in 1.. {
-        line.clear();
-        reader.read_until(b'\n', &mut line).map_err(failed)?;
-        // What has no end is nothing, or what a death tore.
-        let Some(text) = line.strip_suffix(b"\n") else { break };
-        if number == 1 && version_of(text).is_some_and(|version| version != u64::from(VERSION)) {
-            return Err(JournalError::Version { path: path.to_owned() });
+    Found::read(path, journal).map(|found| found.left)
+}
+
+impl Found {
+    fn read(path: &Path, journal: impl Read) -> Result<Self, JournalError> {
+        let failed = |error| JournalError::Io { path: path.to_owned(), error };
+        let mut reader = BufReader::new(journal);
+        let (mut fold, mut line) = (Fold::default(), Vec::new());
+        for number in 1.. {
+            line.clear();
+            reader.read_until(b'\n', &mut line).map_err(failed)?;
+            // What has no end is nothing, or what a death tore.
+            let Some(text) = line.strip_suffix(b"\n") else { break };
+            if number == 1 && version_of(text).is_some_and(|version| version != u64::from(VERSION))
+            {
+                return Err(JournalError::Version { path: path.to_owned() });
+            }
+            let extent = Extent { offset: fold.extents.end, bytes: line.len() as u64 };
+            fold.extents.end += extent.bytes;
+            match Entry::of_line(text) {
+                _ if text.is_empty() => {}
+                Some(entry) => fold.take(entry, extent),
+                None => fold.damaged.push(number),
+            }
         }
-        match Entry::of_line(text) {
-            _ if text.is_empty() => {}
-            Some(entry) => fold.take(entry),
-            None => fold.damaged.push(number),
-        }
+        Ok(fold.found())
     }
-    Ok(fold.left())
 }
 
 /// What the lines so far come to. Those of a request that is not there, or not any more, are waste.
@@ -256,54 +327,67 @@ struct Fold {
     requests: BTreeMap<usize, Earlier>,
     next_place: usize,
     places: HashMap<String, usize>,
+    extents: Extents,
     damaged: Vec<usize>,
     stopped: bool,
 }
 
 impl Fold {
-    fn take(&mut self, entry: Entry<'static>) {
-        self.stopped = matches!(entry, Entry::Stopped {});
+    fn take(&mut self, entry: Entry<'static>, extent: Extent) {
+        let is_stop = matches!(entry, Entry::Stopped {});
+        let stopped = std::mem::replace(&mut self.stopped, is_stop);
         match entry {
-            Entry::Journal { .. } | Entry::Stopped {} => {}
+            Entry::Stopped {} => {}
+            Entry::Journal { .. } => self.count_deaths(stopped),
             // An id is one request's.
             Entry::Accepted(accepted) if self.places.contains_key(&accepted.id) => {}
             Entry::Accepted(accepted) => {
                 let place = self.next_place;
                 self.next_place += 1;
                 self.places.insert(accepted.id.clone(), place);
+                self.extents.lines.insert(accepted.id.clone(), vec![extent]);
                 let earlier = Earlier { accepted, is_cancelled: false, ended: None };
                 self.requests.insert(place, earlier);
             }
             Entry::Cancelled { id } => {
-                if let Some(earlier) = self.find(&id) {
+                if let Some(earlier) = self.find(&id, extent) {
                     earlier.is_cancelled = true;
                 }
             }
             Entry::Ended { at, status } => {
-                if let Some(earlier) = self.find(&status.id) {
+                if let Some(earlier) = self.find(&status.id, extent) {
                     earlier.ended = Some((at, status));
                 }
             }
             Entry::Forgotten { id } => {
                 if let Some(place) = self.places.remove(&id) {
                     self.requests.remove(&place);
+                    self.extents.lines.remove(&id);
                 }
             }
         }
     }
 
     /// The line that it was accepted by may be damaged, or it is forgotten.
-    fn find(&mut self, id: &str) -> Option<&mut Earlier> {
-        self.requests.get_mut(self.places.get(id)?)
+    fn find(&mut self, id: &str, extent: Extent) -> Option<&mut Earlier> {
+        let place = self.places.get(id)?;
+        self.extents.lines.get_mut(id)?.push(extent);
+        self.requests.get_mut(place)
     }
 
-    fn left(self) -> Left {
-        let died = !self.stopped;
-        let mut requests: Vec<Earlier> = self.requests.into_values().collect();
-        for earlier in requests.iter_mut().filter(|earlier| earlier.ended.is_none()) {
-            earlier.accepted.deaths = earlier.accepted.deaths.saturating_add(died.into());
+    /// Another daemon begins, or the file ends.
+    fn count_deaths(&mut self, stopped: bool) {
+        for earlier in self.requests.values_mut().filter(|earlier| earlier.ended.is_none()) {
+            earlier.accepted.deaths = earlier.accepted.deaths.saturating_add((!stopped).into());
         }
-        Left { requests, died, damaged: self.damaged }
+    }
+
+    fn found(mut self) -> Found {
+        let (died, damaged) = (!self.stopped, std::mem::take(&mut self.damaged));
+        self.count_deaths(self.stopped);
+        let requests = self.requests.into_values().collect();
+        let left = Left { requests, died, damaged, rewrite_error: None };
+        Found { left, extents: self.extents }
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let mut rewritten = Entry::Journal { version: VERSION }.to_line();
     let lines = left.requests.iter().flat_map(super::Earlier::lines);
     rewritten.extend(lines.map(|(_, line)| line));
-    let Left { requests, died, damaged } =
+    let Left { requests, died, damaged, .. } =
         read(Path::new("journal"), rewritten.as_bytes()).expect("it is of our version");
     assert!(died && damaged.is_empty(), "{damaged:?}");
     let mut expected = left.requests;

@@ -232,6 +232,38 @@ fn a_line_of_a_request_that_is_not_kept_goes_when_the_journal_is_rewritten() {
     assert!(fs::metadata(path).unwrap().len() < 1 << 10);
 }
 
+#[test]
+fn a_journal_that_cannot_be_rewritten_is_gone_on_with_and_deaths_are_counted() {
+    let entries =
+        [accepted("a"), accepted("over"), accepted("b"), ended("a", 7), forgotten("over")];
+    let directory = written(&entries);
+    let path = directory.path().join("journal");
+    let mut whole = fs::read(&path).unwrap();
+    let length = whole.len();
+    whole.extend_from_slice(b"{\"crc\":");
+    fs::write(&path, whole).unwrap();
+    // Nothing can be written in its place.
+    let beside = directory.path().join("journal.rewritten");
+    fs::create_dir_all(beside.join("occupied")).unwrap();
+    for deaths in 1..4 {
+        let (mut file, left) = open(directory.path());
+        assert!(left.rewrite_error.is_some() && left.damaged.is_empty() && left.died);
+        assert_eq!(ids(&left)[..2], ["a", "b"]);
+        assert_eq!(left.requests[1].accepted.deaths, deaths);
+        assert_eq!(left.requests.len() as u32, 1 + deaths);
+        file.append_first(&format!("c{deaths}"), &accepted(&format!("c{deaths}")).to_line())
+            .unwrap();
+    }
+    assert!(fs::metadata(&path).unwrap().len() > length as u64);
+    let (mut file, _) = open(directory.path());
+    file.append(&Entry::Stopped {}.to_line()).unwrap();
+    fs::remove_dir_all(&beside).unwrap();
+    let (_, left) = open(directory.path());
+    assert!(left.rewrite_error.is_none() && !left.died);
+    assert_eq!(ids(&left), ["a", "b", "c1", "c2", "c3"]);
+    assert_eq!(left.requests[1].accepted.deaths, 4);
+}
+
 /// What is there of a line that a full disk did not take costs no other line.
 #[cfg(target_os = "linux")]
 #[test]
