@@ -1,6 +1,6 @@
 //! All requests that are kept, and how many there may be.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub(crate) struct Registry {
     by_idempotency_key: HashMap<String, u64>,
     /// Those that have not ended: all of them are looked at for every ping and every request.
     outstanding: BTreeMap<u64, Arc<Record>>,
-    /// Numbers of those that have, in the order of their ends; some may be forgotten by now.
-    ended: VecDeque<u64>,
+    /// Numbers of those that have, in the order of their ends.
+    ended: BTreeSet<(Duration, u64)>,
     /// What these tell of tables, together.
     num_tables: usize,
     /// Requests that are not kept any more, and the journal has not been told.
@@ -68,7 +68,7 @@ impl Registry {
             numbers: HashMap::new(),
             by_idempotency_key: HashMap::new(),
             outstanding: BTreeMap::new(),
-            ended: VecDeque::new(),
+            ended: BTreeSet::new(),
             num_tables: 0,
             forgotten: Vec::new(),
         }
@@ -120,8 +120,8 @@ impl Registry {
         if let Some(key) = &idempotency_key {
             self.by_idempotency_key.insert(key.clone(), number);
         }
-        if record.ended_at().is_some() {
-            self.ended.push_back(number);
+        if let Some(at) = record.ended_at() {
+            self.ended.insert((at, number));
             self.num_tables += record.num_tables();
         } else {
             self.outstanding.insert(number, Arc::clone(&record));
@@ -138,9 +138,11 @@ impl Registry {
 
     /// Takes in that a request has ended.
     pub(crate) fn note_end(&mut self, id: &str) {
-        let number = self.numbers.get(id);
-        if let Some((number, record)) = number.and_then(|it| self.outstanding.remove_entry(it)) {
-            self.ended.push_back(number);
+        let Some(&number) = self.numbers.get(id) else { return };
+        // Whoever is about to tell its end says so once more.
+        let Some(at) = self.entries[&number].record.ended_at() else { return };
+        if let Some(record) = self.outstanding.remove(&number) {
+            self.ended.insert((at, number));
             self.num_tables += record.num_tables();
         }
     }
@@ -214,15 +216,13 @@ impl Registry {
 
     /// Forgets what was kept long enough, and of what is too much, what ended first.
     pub(crate) fn sweep(&mut self, now: Duration) {
-        while let Some(&number) = self.ended.front() {
-            let at = self.entries.get(&number).and_then(|entry| entry.record.ended_at());
-            let is_old = at.is_none_or(|at| now.saturating_sub(at) > self.limits.keep);
+        while let Some(&(at, number)) = self.ended.first() {
+            let is_old = now.saturating_sub(at) > self.limits.keep;
             let is_much = self.ended.len() > self.limits.ended_max
                 || (self.num_tables > self.limits.tables_max && self.ended.len() > 1);
             if !is_old && !is_much {
                 break;
             }
-            self.ended.pop_front();
             let id = self.remove(number);
             self.forgotten.extend(id);
         }
@@ -239,6 +239,8 @@ impl Registry {
         self.numbers.remove(&record.id);
         if self.outstanding.remove(&number).is_none() {
             self.num_tables -= record.num_tables();
+            let at = record.ended_at().expect("it is among those that have ended");
+            self.ended.remove(&(at, number));
         }
         if let Some(key) = idempotency_key {
             self.by_idempotency_key.remove(&key);
@@ -358,6 +360,21 @@ mod tests {
         let last: Vec<String> = kept(&registry);
         assert_eq!(last, ids[2..]);
         assert!(registry.find(&ids[1]).is_err());
+    }
+
+    #[test]
+    fn a_request_that_was_removed_takes_no_others_place() {
+        let mut registry = registry();
+        let kept = admit(&mut registry, SECOND);
+        end(&mut registry, &kept, SECOND);
+        for _ in 0..5 {
+            let removed = admit(&mut registry, SECOND);
+            end(&mut registry, &removed, SECOND);
+            registry.forget(&removed.id).unwrap();
+        }
+        registry.sweep(SECOND);
+        assert!(registry.find(&kept.id).is_ok());
+        assert_eq!(registry.ended.len(), 1);
     }
 
     #[test]
