@@ -1,6 +1,7 @@
 //! A client of the daemon: plain HTTP on its socket, and what silence means.
 
 mod connect;
+mod pulse;
 mod remote;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,8 +12,9 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use self::pulse::Pulse;
 pub use self::remote::{Remote, RemoteError, RemoteFiles};
 use crate::endpoint::Endpoint;
 use crate::follow::HEARTBEAT;
@@ -20,7 +22,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus};
 
-/// After so long without a sign of life a daemon is silent.
+/// After so long without a byte a daemon is silent.
 const PATIENCE: Duration = HEARTBEAT.saturating_mul(3);
 
 /// Between two looks whether a daemon is there yet.
@@ -210,16 +212,15 @@ impl Client {
         };
         let path = format!("/v1/requests/{id}/events?tables={wanted}");
         let asked = Asked { method: Method::GET, path: &path, body: Vec::new(), key: None };
-        let (response, _connection) = self.send(asked).await?;
+        let (response, connection) = self.send(asked).await?;
         if !response.status().is_success() {
-            let body = timeout(PATIENCE, response.into_body().collect()).await;
-            let body = body.map_err(|_| self.silent())?.map_err(|error| self.gone(&error))?;
-            return Err(refusal(&body.to_bytes()));
+            return Err(refusal(&self.body(response, &connection).await?));
         }
         let mut body = response.into_body();
         let mut lines = Lines::default();
         loop {
-            let frame = timeout(PATIENCE, body.frame()).await.map_err(|_| self.silent())?;
+            let frame = connection.pulse.patient(PATIENCE, body.frame()).await;
+            let frame = frame.ok_or_else(|| self.silent())?;
             let frame = frame.transpose().map_err(|error| self.gone(&error))?;
             let Some(frame) = frame else { return Err(self.gone(&"it ended the answer")) };
             let Ok(data) = frame.into_data() else { continue };
@@ -234,28 +235,40 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, asked: Asked<'_>) -> Result<T, ClientError> {
-        let (response, _connection) = self.send(asked).await?;
+        let (response, connection) = self.send(asked).await?;
         let is_success = response.status().is_success();
-        let body = timeout(PATIENCE, response.into_body().collect()).await;
-        let body = body.map_err(|_| self.silent())?.map_err(|error| self.gone(&error))?.to_bytes();
+        let body = self.body(response, &connection).await?;
         if !is_success {
             return Err(refusal(&body));
         }
         serde_json::from_slice(&body).map_err(|error| ClientError::Nonsense(error.to_string()))
     }
 
+    /// All of an answer.
+    async fn body(
+        &self,
+        response: Response<Incoming>,
+        connection: &Connected,
+    ) -> Result<Bytes, ClientError> {
+        let body = connection.pulse.patient(PATIENCE, response.into_body().collect()).await;
+        let body = body.ok_or_else(|| self.silent())?.map_err(|error| self.gone(&error))?;
+        Ok(body.to_bytes())
+    }
+
     async fn send(&self, asked: Asked<'_>) -> Result<(Response<Incoming>, Connected), ClientError> {
+        let pulse = Pulse::now();
         let sending = async {
-            let stream = self.target.connect().await?;
+            let stream = self.target.connect(&pulse).await?;
             let (mut sender, connection) =
                 http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.gone(&error))?;
-            let connection = Connected(tokio::spawn(async move { drop(connection.await) }));
+            let task = tokio::spawn(async move { drop(connection.await) });
+            let connection = Connected { task, pulse: pulse.clone() };
             let request = asked.request(&self.target);
             let response = sender.send_request(request).await.map_err(|error| self.gone(&error))?;
             Ok((response, connection))
         };
-        let (response, connection) =
-            timeout(PATIENCE, sending).await.map_err(|_| self.silent())??;
+        let sent = pulse.patient(PATIENCE, sending).await;
+        let (response, connection) = sent.ok_or_else(|| self.silent())??;
         let theirs = response.headers().get(PROTOCOL_HEADER);
         if theirs.is_none_or(|version| version.as_bytes() != PROTOCOL.to_string().as_bytes()) {
             let theirs = theirs.and_then(|version| version.to_str().ok()).unwrap_or("none");
@@ -315,11 +328,14 @@ pub enum AllTables {
 }
 
 /// A connection that ends with its use.
-struct Connected(tokio::task::JoinHandle<()>);
+struct Connected {
+    task: tokio::task::JoinHandle<()>,
+    pulse: Pulse,
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -7,12 +7,17 @@ use std::path::Path;
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
+use super::pulse::{Heard, Pulse};
 use super::remote::Remote;
 use super::{ClientError, Target};
 use crate::access::Token;
+
+/// What the system takes of a request before the line does. What waits there is not heard to go, so it is
+/// to be little, for a line that is slow.
+const SEND_BUFFER_BYTES: u32 = 128 << 10;
 
 /// Bytes to and from a daemon.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send {}
@@ -44,21 +49,26 @@ impl Target {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Pin<Box<dyn Stream>>, ClientError> {
+    pub(super) async fn connect(&self, pulse: &Pulse) -> Result<Pin<Box<dyn Stream>>, ClientError> {
         match self {
             Self::Socket(endpoint) => {
                 let stream = UnixStream::connect(endpoint.path()).await;
                 let stream = stream.map_err(|error| self.unreachable(&error))?;
                 self.check_peer(&stream, endpoint.path())?;
-                Ok(Box::pin(stream))
+                Ok(Box::pin(Heard { stream, pulse: pulse.clone() }))
             }
-            Self::Remote(remote) => self.connect_to(remote).await,
+            Self::Remote(remote) => self.connect_to(remote, pulse.clone()).await,
         }
     }
 
-    async fn connect_to(&self, remote: &Remote) -> Result<Pin<Box<dyn Stream>>, ClientError> {
-        let stream = TcpStream::connect(&remote.authority).await;
+    async fn connect_to(
+        &self,
+        remote: &Remote,
+        pulse: Pulse,
+    ) -> Result<Pin<Box<dyn Stream>>, ClientError> {
+        let stream = connect_tcp(&remote.authority).await;
         let stream = stream.map_err(|error| self.unreachable(&error))?;
+        let stream = Heard { stream, pulse };
         let Some((config, name)) = &remote.tls else { return Ok(Box::pin(stream)) };
         let connector = TlsConnector::from(std::sync::Arc::clone(config));
         match connector.connect(name.clone(), stream).await {
@@ -91,4 +101,18 @@ impl Target {
             _ => ClientError::NoServer { endpoint: self.name(), reason: error.to_string() },
         }
     }
+}
+
+/// A connection to the first address of a name that takes one.
+async fn connect_tcp(authority: &str) -> io::Result<TcpStream> {
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in lookup_host(authority).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
