@@ -125,7 +125,7 @@ fn a_client_that_is_interrupted_cancels_its_request() {
     let place = Place::new();
     endless(&place);
     let daemon = Daemon::start(place, &[]);
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (client, id) = endless_client(&daemon);
         kill_process(Pid::from_child(&client), signal).unwrap();
         assert_eq!(ended(client).code, code);

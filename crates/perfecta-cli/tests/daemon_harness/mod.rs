@@ -122,7 +122,7 @@ pub const ENDLESS: [&str; 6] =
 
 /// A client at work on an endless request, which its caller waits for, and the request's id.
 pub fn endless_client(daemon: &Daemon) -> (Child, String) {
-    let mut client = daemon.client(&[&["bulk-create"], &ENDLESS[..]].concat());
+    let mut client = heeding_hang_up(&daemon.client(&[&["bulk-create"], &ENDLESS[..]].concat()));
     let child = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The list of the daemon says when it was accepted.
     let id = loop {

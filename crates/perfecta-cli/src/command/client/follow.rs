@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use perfecta_jobs::ExitClass;
 use perfecta_server::client::{AllTables, Client as Connection, ClientError, Told};
-use perfecta_server::{RequestState, RequestStatus, SummaryLine, TableLine};
+use perfecta_server::{RequestState, RequestStatus, SummaryLine, TableLine, is_hang_up_ignored};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::command::client::client_failure;
@@ -14,7 +14,7 @@ use crate::job_run::DisplayOptions;
 use crate::reporter::{Finished, Reporter};
 use crate::terminal::Terminal;
 
-/// Follows it. The first Ctrl-C or SIGTERM cancels the request, the second leaves it to itself.
+/// Follows it. The first signal cancels the request, a second Ctrl-C or SIGTERM leaves it to itself.
 ///
 /// # Errors
 /// [`Failure`] if the request could not run, or the daemon is gone.
@@ -41,6 +41,8 @@ pub(super) async fn to_end(
                         // What comes of it is told by the request that is followed.
                         tokio::spawn(async move { drop(connection.post::<RequestStatus>(&path).await) });
                     }
+                    // Where a terminal goes it may come more than once.
+                    Some(_) if exit == Exit::HungUp => {}
                     Some(_) => {
                         let message = format!("left; the daemon may still be at work on request {id}");
                         return Err(Failure::new(exit, message));
@@ -53,7 +55,7 @@ pub(super) async fn to_end(
     outcome.map_err(|error: ClientError| client_failure(&error))?;
     let end: RequestStatus = end.expect("a request is followed to its end");
     let told = |code| match (end.state, interrupts.first) {
-        (RequestState::Cancelled, Some(Exit::Terminated)) => Exit::Terminated,
+        (RequestState::Cancelled, Some(exit @ (Exit::Terminated | Exit::HungUp))) => exit,
         _ => Exit::told(code),
     };
     if let Some(error) = end.error {
@@ -93,10 +95,12 @@ fn show(
     }
 }
 
-/// Ctrl-C and SIGTERM, one after another, from when they are caught.
+/// Ctrl-C, SIGTERM and SIGHUP, one after another, from when they are caught.
 pub(super) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
+    /// Unless it is ignored, as `nohup` has it.
+    hang_up: Option<Signal>,
     /// How the program ends by the first of them.
     first: Option<Exit>,
 }
@@ -106,7 +110,9 @@ impl Interrupts {
         let caught = |kind| {
             signal(kind).map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))
         };
+        let is_heeded = !is_hang_up_ignored();
         Ok(Self {
+            hang_up: is_heeded.then(|| caught(SignalKind::hangup())).transpose()?,
             interrupt: caught(SignalKind::interrupt())?,
             terminate: caught(SignalKind::terminate())?,
             first: None,
@@ -115,9 +121,16 @@ impl Interrupts {
 
     /// How the program ends by the next of them.
     pub(super) async fn next(&mut self) -> Exit {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => Exit::Work(ExitClass::Cancelled),
             _ = self.terminate.recv() => Exit::Terminated,
+            _ = hang_up => Exit::HungUp,
         }
     }
 }
