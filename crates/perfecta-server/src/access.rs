@@ -105,11 +105,11 @@ impl Caller {
         }
     }
 
-    /// An idempotency key that is none of another user's.
+    /// An idempotency key that is none of another user's: a key has no space.
     pub(crate) fn own_key(self, key: String) -> String {
         match self {
             Self::Owner | Self::Remote => key,
-            Self::User(user) => format!("{user}/{key}"),
+            Self::User(user) => format!("{user} {key}"),
         }
     }
 }
@@ -205,4 +205,18 @@ fn outside(field: &str, path: &Path) -> Problem {
     let remedy = "name a path below a root, without `..`; GET /v1/config lists the roots";
     let problem = Problem::new(ProblemKind::OutsideRoots, detail, remedy);
     Problem { field: Some(field.to_owned()), ..problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_one_user_is_no_others() {
+        let callers = [Caller::Owner, Caller::User(7), Caller::User(77)];
+        let keys = ["k", "7/k", "7k", "77/k"];
+        let own = callers.iter().flat_map(|caller| keys.map(|key| caller.own_key(key.to_owned())));
+        let distinct: std::collections::BTreeSet<String> = own.collect();
+        assert_eq!(distinct.len(), callers.len() * keys.len());
+    }
 }
