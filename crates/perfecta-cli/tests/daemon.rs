@@ -181,10 +181,11 @@ fn a_client_ends_when_its_daemon_is_killed_and_when_it_is_stopped() {
         let place = Place::new();
         endless(&place);
         let daemon = Daemon::start(place, &[]);
-        let (client, _) = endless_client(&daemon);
+        let (client, id) = endless_client(&daemon);
         daemon.signal(signal);
         let run = ended(client);
         assert_eq!(run.code, code, "{}", run.err);
+        assert!(run.err.contains(&format!("`perfecta client wait {id}`")), "{}", run.err);
         assert_eq!(daemon.run(&["ping"]).code, code);
     }
 }

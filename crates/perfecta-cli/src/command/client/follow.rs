@@ -52,7 +52,7 @@ pub(super) async fn to_end(
         }
     };
     reporter.clear();
-    outcome.map_err(|error: ClientError| client_failure(&error))?;
+    outcome.map_err(|error| left_alone(&error, id))?;
     let end: RequestStatus = end.expect("a request is followed to its end");
     let told = |code| match (end.state, interrupts.first) {
         (RequestState::Cancelled, Some(exit @ (Exit::Terminated | Exit::HungUp))) => exit,
@@ -70,6 +70,26 @@ pub(super) async fn to_end(
     })?;
     let exit = told(summary.exit_code);
     reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)
+}
+
+/// Why a request is not followed to its end, and how it may be.
+fn left_alone(error: &ClientError, id: &str) -> Failure {
+    let failure = client_failure(error);
+    let again = format!("`perfecta client wait {id}` follows the request");
+    match error {
+        ClientError::NoServer { .. } => failure.with_remedy(format!(
+            "start one with `perfecta serve`, which goes on with what the journal of the one before it holds; {again}"
+        )),
+        ClientError::Silent(_) => {
+            let remedy = failure.remedy().unwrap_or_default().to_owned();
+            failure.with_remedy(format!("{remedy}; {again}"))
+        }
+        ClientError::Denied(_)
+        | ClientError::Untrusted { .. }
+        | ClientError::VersionMismatch { .. }
+        | ClientError::Refused(_)
+        | ClientError::Nonsense(_) => failure,
+    }
 }
 
 fn show(
