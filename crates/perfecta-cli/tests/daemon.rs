@@ -133,6 +133,20 @@ fn a_client_that_is_interrupted_cancels_its_request() {
     }
 }
 
+/// Another request makes the daemon look for what is not to be kept any more.
+#[test]
+fn what_has_just_ended_can_be_asked_for_however_short_it_is_kept() {
+    let place = Place::new();
+    place.write_keys("keys/a.keys", &[1, 2, 3]);
+    let daemon = Daemon::start(place, &["--keep", "0"]);
+    let arguments = ["bulk-create", "keys", "--no-output", "--detach"];
+    let id = daemon.ok(&arguments).out.trim().to_owned();
+    let (_, waited) = daemon.http(&format!("GET /v1/requests/{id}/wait"), "");
+    assert!(waited.contains("\"state\":\"done\""), "{waited}");
+    daemon.ok(&arguments);
+    daemon.ok(&["wait", &id]);
+}
+
 #[test]
 fn a_detached_request_is_found_by_its_id() {
     let place = Place::new();

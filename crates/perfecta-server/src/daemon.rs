@@ -68,6 +68,9 @@ pub(crate) const OUTSTANDING_MAX: usize = 10_000;
 /// Requests that have, and are kept: twice as many, so that each is kept when all end at once.
 pub(crate) const ENDED_MAX: usize = 2 * OUTSTANDING_MAX;
 
+/// How long they are kept at least: a client that was told of its request asks for its end so soon.
+const KEEP_MIN: Duration = Duration::from_secs(10);
+
 /// Tables that these tell of, together, at some 300 bytes each.
 pub(crate) const TABLES_MAX: usize = 250_000;
 
@@ -89,7 +92,7 @@ pub struct ServeOptions {
     pub grace: Duration,
     /// After how long without anything to do it ends.
     pub idle_exit: Option<Duration>,
-    /// How long requests that have ended are kept.
+    /// How long requests that have ended are kept, if that is long enough for their clients.
     pub keep: Duration,
     /// Where requests are kept that outlive it.
     pub state: Option<StateDirectory>,
@@ -99,6 +102,12 @@ pub struct ServeOptions {
     pub threads_beside: usize,
     /// Says how much memory the process ever had resident.
     pub memory_peak_bytes: fn() -> Option<u64>,
+}
+
+impl ServeOptions {
+    fn kept(&self) -> Duration {
+        self.keep.max(KEEP_MIN)
+    }
 }
 
 /// Why there is no daemon.
@@ -155,7 +164,7 @@ pub fn serve(
     let machine = Machine::start(&options.machine)?;
     // Whoever reads the journal counts a daemon that began: not before the machine is there.
     let Keeping { journal, mut writer, left } =
-        Keeping::open(options.state.as_ref(), options.keep)?;
+        Keeping::open(options.state.as_ref(), options.kept())?;
     machine.notices().iter().for_each(|told| notice(told));
     let (orders, incoming) = mpsc::channel();
     let threads_beside = options.threads_beside + usize::from(writer.is_some());
@@ -296,7 +305,7 @@ impl Control {
             items_queued_max: options.access.limits.items_queued_max,
             ended_max: ENDED_MAX,
             tables_max: TABLES_MAX,
-            keep: options.keep,
+            keep: options.kept(),
         };
         let mut incarnation = [0; 4];
         // Nothing is secret in it, and a zero is as good as any where the system has none.
