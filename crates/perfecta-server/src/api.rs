@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -148,6 +148,7 @@ async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    check_encoding(&headers)?;
     let spec = body::parse(&body)?;
     let key = headers.get("idempotency-key").map(|key| {
         let is_word = |key: &&str| {
@@ -164,6 +165,16 @@ async fn submit(
     record.until_kept().await?;
     debug!(request = record.id, "handed in");
     Ok((StatusCode::ACCEPTED, Json(Accepted { id: record.id.clone() })))
+}
+
+/// Refuses a body that would have to be unpacked.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(()) };
+    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    let detail = format!("a body with Content-Encoding {encoding:?} is not read");
+    Err(Problem::new(ProblemKind::Encoded, detail, "send it as it is, without that header"))
 }
 
 async fn list(
@@ -417,5 +428,16 @@ pub(crate) mod tests {
         };
         let stages = Arc::new(StageTimes::new(1));
         Arc::new(Control::new(&options, 1, [0].into(), stages, orders, journal))
+    }
+    #[test]
+    fn a_body_that_is_packed_is_refused_by_the_name_of_its_encoding() {
+        let check = |encoding: &'static str| {
+            let encoding = HeaderValue::from_static(encoding);
+            check_encoding(&[(CONTENT_ENCODING, encoding)].into_iter().collect())
+        };
+        let refused = check("gzip").unwrap_err();
+        assert_eq!(refused.kind.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert!(refused.detail.contains("gzip"), "{refused:?}");
+        assert!(check("identity").is_ok() && check_encoding(&HeaderMap::new()).is_ok());
     }
 }

@@ -92,6 +92,7 @@ fn submit(schemas: &mut Schemas) -> Value {
         .answers(202, accepted)
         .refuses(ProblemKind::Conflict)
         .refuses(ProblemKind::TooLarge)
+        .refuses(ProblemKind::Encoded)
         .refuses(ProblemKind::InvalidField)
         .refuses(ProblemKind::Storage)
         .done(schemas)

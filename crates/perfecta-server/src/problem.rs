@@ -41,6 +41,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// The body is larger than any request.
     TooLarge,
+    /// The body is not sent as it is.
+    Encoded,
 }
 
 /// A refusal.
@@ -99,7 +101,7 @@ impl Problem {
 
 impl ProblemKind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::InvalidField,
         Self::OutsideRoots,
@@ -114,6 +116,7 @@ impl ProblemKind {
         Self::VersionMismatch,
         Self::MethodNotAllowed,
         Self::TooLarge,
+        Self::Encoded,
     ];
 
     /// The kind as a word, as it is on the wire.
@@ -134,6 +137,7 @@ impl ProblemKind {
             Self::VersionMismatch => "version_mismatch",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "too_large",
+            Self::Encoded => "encoded",
         }
     }
 
@@ -154,6 +158,7 @@ impl ProblemKind {
             Self::VersionMismatch => "the client speaks another version of the protocol",
             Self::MethodNotAllowed => "the page is asked for by other methods",
             Self::TooLarge => "the body is larger than any request",
+            Self::Encoded => "the body is not sent as it is",
         }
     }
 
@@ -176,12 +181,17 @@ impl ProblemKind {
             Self::VersionMismatch => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
 
     const fn exit_code(self) -> u8 {
         match self {
-            Self::Malformed | Self::InvalidField | Self::MethodNotAllowed | Self::TooLarge => 2,
+            Self::Malformed
+            | Self::InvalidField
+            | Self::MethodNotAllowed
+            | Self::TooLarge
+            | Self::Encoded => 2,
             Self::OutsideRoots | Self::Unauthorized | Self::Forbidden => 12,
             Self::TooSlow => 14,
             Self::NotFound => 4,
