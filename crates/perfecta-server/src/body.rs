@@ -1,45 +1,94 @@
-//! The body of a request, read.
+//! The body of a request, read field by field: what is none ends it, before there is more of it in memory
+//! than its bytes.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::error::Category;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::spec::JobSpec;
 
 /// The request in a body.
 pub(crate) fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
-    let mut json: Value = serde_json::from_slice(body).map_err(|error| {
-        Problem::new(ProblemKind::Malformed, error.to_string(), "send one JSON object")
+    let body = with_whole_numbers(body);
+    let mut json = serde_json::Deserializer::from_slice(&body);
+    let spec = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = Some(error.path().to_string()).filter(|field| field != ".");
+        malformed(error.inner(), field)
     })?;
-    make_whole(&mut json);
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        let field = error.path().to_string();
-        let detail = error.inner().to_string();
-        let problem =
-            Problem::new(ProblemKind::Malformed, detail, "see docs/api.md for its fields");
-        Problem { field: Some(field).filter(|field| field != "."), ..problem }
-    })
+    json.end().map_err(|error| malformed(&error, None))?;
+    Ok(spec)
 }
 
-/// JSON has one kind of numbers, and some write 1 as 1.0.
-fn make_whole(json: &mut Value) {
+fn malformed(error: &serde_json::Error, field: Option<String>) -> Problem {
+    let remedy = match error.classify() {
+        Category::Data => "see docs/api.md for its fields",
+        Category::Syntax | Category::Eof | Category::Io => "send one JSON object",
+    };
+    let problem = Problem::new(ProblemKind::Malformed, error.to_string(), remedy);
+    Problem { field, ..problem }
+}
+
+/// JSON has one kind of numbers, and some write 1 as 1.0: those that are whole are written as such.
+fn with_whole_numbers(body: &[u8]) -> Cow<'_, [u8]> {
+    let (mut written, mut copied, mut at) = (Vec::new(), 0, 0);
+    while at < body.len() {
+        let end = match body[at] {
+            b'"' => end_of_string(body, at),
+            b'-' | b'0'..=b'9' => end_of_number(body, at),
+            _ => at + 1,
+        };
+        if let Some(whole) = whole_number(&body[at..end]) {
+            written.extend_from_slice(&body[copied..at]);
+            written.extend_from_slice(whole.to_string().as_bytes());
+            copied = end;
+        }
+        at = end;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(body);
+    }
+    written.extend_from_slice(&body[copied..]);
+    Cow::Owned(written)
+}
+
+/// Behind the string that begins here.
+fn end_of_string(body: &[u8], begin: usize) -> usize {
+    let mut at = begin + 1;
+    while at < body.len() {
+        match body[at] {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    body.len()
+}
+
+/// Behind the number that begins here.
+fn end_of_number(body: &[u8], begin: usize) -> usize {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let length = body[begin..].iter().position(|byte| !is_part(byte));
+    length.map_or(body.len(), |length| begin + length)
+}
+
+/// What a number with a fraction or an exponent comes to, if it is whole.
+fn whole_number(number: &[u8]) -> Option<u64> {
     /// Up to here every whole number is one that was meant.
     const EXACT_MAX: f64 = (1_u64 << 53) as f64;
-    match json {
-        Value::Number(number) if number.is_f64() => {
-            let is_whole = |value: &f64| value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(value);
-            if let Some(value) = number.as_f64().filter(is_whole) {
-                *number = (value as u64).into();
-            }
-        }
-        Value::Array(parts) => parts.iter_mut().for_each(make_whole),
-        Value::Object(fields) => fields.values_mut().for_each(make_whole),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    let is_number = matches!(number, [b'-' | b'0'..=b'9', ..]);
+    if !is_number || !number.iter().any(|byte| b".eE".contains(byte)) {
+        return None;
     }
+    let value: f64 = serde_json::from_slice(number).ok()?;
+    let is_whole = value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&value);
+    is_whole.then_some(value as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{FILES_MAX, PATTERNS_MAX};
 
     #[test]
     fn a_whole_number_is_one_however_it_is_written() {
@@ -50,9 +99,58 @@ mod tests {
         };
         assert_eq!(parse(with("2e3").as_bytes()).unwrap().limits.deadline_ms, Some(2_000));
         assert_eq!(parse(with("7.0").as_bytes()).unwrap().limits.deadline_ms, Some(7));
-        for number in ["7.5", "-1.0", "1e300"] {
+        for number in ["7.5", "-1.0", "1e300", "1.", "01.0", "1e", "9007199254740993.0"] {
             let problem = parse(with(number).as_bytes()).unwrap_err();
             assert_eq!(problem.field.as_deref(), Some("limits.deadline_ms"), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_number_in_a_string_stays() {
+        let check = |file: &str| {
+            let body = format!(r#"{{"inputs": {{"files": ["{file}", "7.0"]}}, "output": null}}"#);
+            assert!(matches!(with_whole_numbers(body.as_bytes()), Cow::Borrowed(_)), "{body}");
+        };
+        check("1.0");
+        check(r#"\" 1.0"#);
+        check(r"\\");
+        // A string without an end, and one that ends with its sign.
+        for cut in ["{\"a", "{\"a\\", "1.0e", "-"] {
+            assert_eq!(&*with_whole_numbers(cut.as_bytes()), cut.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_refused() {
+        let check = |body: &str, field: &str| {
+            let problem = parse(body.as_bytes()).unwrap_err();
+            let told = format!("duplicate field `{field}`");
+            assert!(problem.detail.contains(&told), "{problem:?}");
+        };
+        let inputs = r#""inputs": {"files": ["/a"]}"#;
+        check(&format!(r#"{{{inputs}, "output": null, {inputs}}}"#), "inputs");
+        check(r#"{"inputs": {"files": ["/a"], "files": ["/b"]}, "output": null}"#, "files");
+        let limits = r#""limits": {"deadline_ms": 1, "deadline_ms": 2}"#;
+        check(&format!(r#"{{{inputs}, "output": null, {limits}}}"#), "deadline_ms");
+    }
+
+    #[test]
+    fn a_list_of_more_than_any_request_has_is_not_taken_in() {
+        let check = |before: &str, value: &str, after: &str, max: usize| {
+            let parse = |count: usize| {
+                let list = vec![value; count].join(",");
+                let inputs = format!("{before}[{list}]{after}");
+                parse(format!(r#"{{"inputs": {inputs}, "output": null}}"#).as_bytes())
+            };
+            assert!(parse(max).is_ok());
+            let refused = parse(max + 1).unwrap_err();
+            assert!(refused.detail.contains(&format!("more than {max}")), "{refused:?}");
+            assert!(refused.field.unwrap().starts_with("inputs."));
+        };
+        check(r#"{"files": "#, r#""/a""#, "}", FILES_MAX);
+        for list in ["include", "exclude"] {
+            let before = format!(r#"{{"tree": {{"root": "/a", "{list}": "#);
+            check(&before, r#""*""#, "}}", PATTERNS_MAX);
         }
     }
 
@@ -71,5 +169,11 @@ mod tests {
         check(&with(r#""keys": {"size": "48"}"#), Some("keys.size"), "48");
         check(&with(r#""share": {"weight": 0}"#), Some("share.weight"), "nonzero");
         check(&with(r#""search": {"hsah": "auto"}"#), Some("search.hsah"), "hsah");
+        // Nothing of it is looked at.
+        check(&with(r#""more": [{"a": 1}, nonsense"#), Some("more"), "unknown field");
+        let inputs = |inputs: &str| format!(r#"{{"inputs": {inputs}, "output": null}}"#);
+        for neither in ["{}", r#"{"files": ["/a"], "tree": {"root": "/a"}}"#] {
+            check(&inputs(neither), Some("inputs"), "either `files` or `tree`");
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::api::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
 use crate::daemon::{
     CONNECTION_BYTES_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX, OUTSTANDING_MAX, TABLES_MAX,
 };
+use crate::spec::{FILES_MAX, PATTERNS_MAX};
 
 /// The limits.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,6 +27,10 @@ pub(crate) struct FixedLimits {
     head_seconds_max: u64,
     /// The body of a request.
     body_bytes_max: usize,
+    /// Key files that a request names.
+    files_max: usize,
+    /// Patterns that it includes, or excludes.
+    patterns_max: usize,
     /// Characters of an idempotency key.
     idempotency_key_bytes_max: usize,
     /// Items of a page.
@@ -43,6 +48,8 @@ pub(crate) const LIMITS: FixedLimits = FixedLimits {
     connection_bytes_max: CONNECTION_BYTES_MAX,
     head_seconds_max: HEAD_TIME_MAX.as_secs(),
     body_bytes_max: BODY_BYTES_MAX,
+    files_max: FILES_MAX,
+    patterns_max: PATTERNS_MAX,
     idempotency_key_bytes_max: IDEMPOTENCY_KEY_BYTES_MAX,
     items_max: ITEMS_MAX,
     wait_ms_max: WAIT_MAX.as_secs() * 1_000,

@@ -12,7 +12,7 @@ use crate::history::Samples;
 use crate::overview::{LIMIT_MAX, Overview};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::TableLine;
-use crate::spec::{InputSpec, JobSpec};
+use crate::spec::{FILES_MAX, InputSpec, JobSpec, PATTERNS_MAX};
 use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
 
 /// The document.
@@ -341,14 +341,15 @@ impl Schemas {
 impl PartialSchema for InputSpec {
     fn schema() -> RefOr<Schema> {
         let path = json!({"type": "string", "minLength": 1});
-        let patterns = json!({"type": "array", "items": {"type": "string"}});
+        let patterns =
+            json!({"type": "array", "items": {"type": "string"}, "maxItems": PATTERNS_MAX});
         let variant = |name: &str, fields: Value| {
             json!({
                 "type": "object", "required": [name], "properties": {name: fields},
                 "additionalProperties": false,
             })
         };
-        let files = json!({"type": "array", "items": path, "minItems": 1});
+        let files = json!({"type": "array", "items": path, "minItems": 1, "maxItems": FILES_MAX});
         let tree = json!({
             "type": "object", "required": ["root"], "additionalProperties": false,
             "properties": {"root": path, "include": patterns, "exclude": patterns},

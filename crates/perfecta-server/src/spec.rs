@@ -8,6 +8,8 @@
 
 mod jobs;
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -15,7 +17,8 @@ use perfecta_core::search::Plan;
 use perfecta_core::seeds::SEEDS_MAX;
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{NodePolicy, Ramp, Share};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// A request: key files in, tables out.
@@ -46,9 +49,15 @@ pub struct JobSpec {
     pub limits: LimitSpec,
 }
 
+/// Key files that a request names. A body has room for more, whose paths would take a hundred times the memory.
+pub(crate) const FILES_MAX: usize = 1_000_000;
+
+/// Patterns of either kind.
+pub(crate) const PATTERNS_MAX: usize = 1_000;
+
 /// Which key files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
+#[serde(try_from = "InputFields", rename_all = "snake_case")]
 pub enum InputSpec {
     /// These; one of them is what `create` asks for.
     Files(Vec<PathBuf>),
@@ -57,12 +66,74 @@ pub enum InputSpec {
         /// The directory.
         root: PathBuf,
         /// Patterns of names; by default those of key files.
-        #[serde(default)]
         include: Vec<String>,
         /// Patterns of names that are left out.
-        #[serde(default)]
         exclude: Vec<String>,
     },
+}
+
+/// The same as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputFields {
+    #[serde(default, deserialize_with = "files")]
+    files: Option<Vec<PathBuf>>,
+    #[serde(default)]
+    tree: Option<TreeFields>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TreeFields {
+    root: PathBuf,
+    #[serde(default, deserialize_with = "patterns")]
+    include: Vec<String>,
+    #[serde(default, deserialize_with = "patterns")]
+    exclude: Vec<String>,
+}
+
+impl TryFrom<InputFields> for InputSpec {
+    type Error = &'static str;
+
+    fn try_from(fields: InputFields) -> Result<Self, Self::Error> {
+        match (fields.files, fields.tree) {
+            (Some(files), None) => Ok(Self::Files(files)),
+            (None, Some(TreeFields { root, include, exclude })) => {
+                Ok(Self::Tree { root, include, exclude })
+            }
+            (None, None) | (Some(_), Some(_)) => Err("expected either `files` or `tree`"),
+        }
+    }
+}
+
+fn files<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<PathBuf>>, D::Error> {
+    list.deserialize_seq(AtMost(FILES_MAX, PhantomData)).map(Some)
+}
+
+fn patterns<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    list.deserialize_seq(AtMost(PATTERNS_MAX, PhantomData))
+}
+
+/// Reads a list of so many values, and nothing of a longer one's rest.
+struct AtMost<T>(usize, PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for AtMost<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a list of at most {}", self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            if values.len() == self.0 {
+                return Err(A::Error::custom(format_args!("more than {} of them", self.0)));
+            }
+            values.push(value);
+        }
+        Ok(values)
+    }
 }
 
 /// Where tables go and how.
