@@ -36,7 +36,7 @@ impl Shared {
         place.write_keys("root/endless/hopeless.keys", &hopeless);
         let binary = binary_for_everybody(&place);
         let serve = ["serve", "--endpoint", "run/d.sock", "--allow-root", "root"];
-        let daemon = place.command(&[&serve, arguments].concat()).spawn().unwrap();
+        let daemon = command(&place, &[&serve, arguments].concat()).spawn().unwrap();
         let shared = Self { place, binary, daemon };
         let there = shared.client(0, &["ping", "--wait-for-server", "60"]);
         assert_eq!(there.code, 0, "{}", there.err);
@@ -148,7 +148,7 @@ fn a_place_that_is_not_the_daemons_own_is_refused() {
         let place = Place::new();
         prepare(&place);
         let serve = ["serve", "--endpoint", "run/d.sock", "--allow-root", "."];
-        let run = Run::of(&place.command(&[&serve, arguments].concat()).output().unwrap());
+        let run = Run::of(&command(&place, &[&serve, arguments].concat()).output().unwrap());
         assert_eq!(run.code, 12, "{}", run.err);
         assert!(run.err.contains(reason), "{reason}: {}", run.err);
         assert!(run.err.contains("help: choose a directory of your own"), "{}", run.err);
