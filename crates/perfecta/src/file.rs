@@ -1,5 +1,6 @@
 //! [`Table`] and [`Pack`]: views together with the bytes they look into, read or mapped.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -209,10 +210,20 @@ impl Pack {
 type Decode = fn(&'static [u8]) -> Result<TableView<'static>, FormatError>;
 
 /// Bytes that stay where they are for as long as the storage lives, also when it is moved.
-#[derive(Debug)]
 enum Storage {
     Read(Vec<u8>),
     Mapped(Mmap),
+}
+
+/// How the file is held, and its length.
+impl fmt::Debug for Storage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (held, bytes) = match self {
+            Self::Read(bytes) => ("Read", bytes.len()),
+            Self::Mapped(map) => ("Mapped", map.len()),
+        };
+        write!(formatter, "{held}({bytes} bytes)")
+    }
 }
 
 impl Storage {

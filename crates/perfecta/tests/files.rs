@@ -2,9 +2,11 @@
 
 #![cfg(feature = "build")]
 
-use perfecta::build::{self, BuildError, KeyError};
+use perfecta::build::{self, BuildError, KeyError, KeySet, Plan, Repair};
 use perfecta::{FormatError, LoadErrorKind, Pack, Table};
 use perfecta_core::format::pack::PackWriter;
+use perfecta_core::graph::Scratch;
+use perfecta_core::search::search;
 
 fn built(num_keys: u32) -> Table {
     let keys = (0..num_keys).map(|key| key * 16 + 0x40_1000).collect();
@@ -110,6 +112,38 @@ fn a_pack_is_read_and_mapped_alike() {
     let pack = Pack::map(&path).expect("the index is sound");
     assert!(matches!(pack.get("set-49"), Err(FormatError::SectionChecksum { .. })));
     assert!(matches!(pack.get("set-48"), Ok(Some(_))));
+}
+
+/// A program that prints what it holds (`dbg!`, a panic's message) prints no file.
+#[test]
+fn what_holds_a_file_shows_its_sizes_and_not_its_bytes() {
+    let check = |value: &dyn std::fmt::Debug, wanted: &str| {
+        let shown = format!("{value:?}");
+        assert!(
+            shown.contains(wanted) && shown.len() < 1000,
+            "{} bytes: {shown:.1000}",
+            shown.len()
+        );
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("tables.pack");
+    let built = build::table_from_u32((0..50_000).map(|key| key * 5).collect()).expect("solved");
+    let mut writer = PackWriter::default();
+    writer.append(b"fives", built.table.as_bytes(), [0; 32]).expect("a name");
+    let bytes = [&PackWriter::header(), built.table.as_bytes(), &writer.finish()].concat();
+    std::fs::write(&path, bytes).expect("written");
+    check(&built, "num_keys: 50000");
+    check(&built.table, "Read(");
+    let keys = KeySet::from_u32((0..50_000).collect(), Repair::default()).expect("in order");
+    let plan = Plan::default();
+    let solved = search(&keys, &plan, &mut Scratch::default(), &|| true).expect("a sound plan");
+    check(&solved.table, "assigned_bytes: ");
+    for pack in [Pack::load(&path), Pack::map(&path)] {
+        let pack = pack.expect("a sound file");
+        check(&pack, "tables: 1");
+        check(&pack.view(), "tables: 1");
+        check(&pack.view().get(b"fives"), "\"fives\"");
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@
 #[cfg(feature = "alloc")]
 mod writer;
 
+use core::fmt;
+
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -82,15 +84,24 @@ const _: () = assert!(size_of::<IndexEntry>() == PART_BYTES);
 const TRAILER_CRC_AT: usize = 52;
 
 /// A pack in memory, its index checked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct PackView<'a> {
     bytes: &'a [u8],
     entries: &'a [IndexEntry],
     names: &'a [u8],
 }
 
+/// Sizes alone: a pack holds the tables of thousands of files.
+impl fmt::Debug for PackView<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("PackView");
+        shown.field("bytes", &self.bytes.len()).field("tables", &self.entries.len());
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// One table of a pack.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct PackEntry<'a> {
     /// The table's name.
     pub name: &'a [u8],
@@ -100,6 +111,16 @@ pub struct PackEntry<'a> {
     pub keys_blake3: &'a [u8; 32],
     image_offset: u64,
     image_crc: u32,
+}
+
+/// The table's name and sizes, without its file.
+impl fmt::Debug for PackEntry<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("PackEntry");
+        shown.field("name", &format_args!("\"{}\"", self.name.escape_ascii()));
+        shown.field("image_offset", &self.image_offset).field("image_bytes", &self.image.len());
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl<'a> PackEntry<'a> {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use core::fmt;
 
 use super::batch::HashedKey;
 use super::{Elements, PADDING_BYTES, Parameters, TableView};
@@ -9,11 +10,20 @@ use crate::interrupt::{Interrupted, KeepGoing, spans};
 use crate::key::{Key, KeySet, Keys};
 
 /// A table in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Table {
     parameters: Parameters,
     /// Elements as little-endian words, then padding.
     assigned: Box<[u8]>,
+}
+
+/// The parameters; of the array, its length.
+impl fmt::Debug for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Table");
+        shown.field("parameters", &self.parameters).field("assigned_bytes", &self.assigned.len());
+        shown.finish()
+    }
 }
 
 /// A table that does not give a key its rank: a bug here, or damage since.
