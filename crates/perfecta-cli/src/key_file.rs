@@ -1,38 +1,111 @@
 //! Key files for commands that look at one without a job.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
+use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeyError, KeySet};
-use perfecta_jobs::ExitClass;
+use perfecta_io::{IoError, IoErrorKind, Operation};
+use perfecta_jobs::{ExitClass, ItemError, KeyEncoding, Limits};
 
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
+use crate::machine;
 
 /// The key set of a file.
 ///
 /// # Errors
 /// [`Failure`] if the file cannot be read, or holds none.
 pub(crate) fn load(path: &Path, options: &InputOptions) -> Result<KeySet, Failure> {
-    options.parse(path, &read(path)?).map_err(|error| invalid(path, &error))
+    let (mut file, file_bytes) = open(path)?;
+    check_length(path, file_bytes, options)?;
+    options.parse(path, &read(path, &mut file)?).map_err(|error| invalid(path, &error))
 }
 
-/// All bytes of a regular file.
+/// All bytes of a file of keys, or of one that begins with one of `magics`.
 ///
 /// # Errors
-/// [`Failure`] if it is none, or cannot be read.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+/// [`Failure`] if it is no regular file, is too large, or cannot be read.
+pub(crate) fn read_any(
+    path: &Path,
+    magics: &[[u8; 8]],
+    options: &InputOptions,
+) -> Result<Vec<u8>, Failure> {
+    let (mut file, file_bytes) = open(path)?;
+    let mut head = Vec::new();
+    let mut begun = || {
+        file.by_ref().take(8).read_to_end(&mut head)?;
+        file.rewind()
+    };
+    begun().map_err(|error| Failure::io("read", path, &error))?;
+    if magics.iter().any(|magic| head == magic) {
+        check_memory(path, file_bytes)?;
+    } else {
+        check_length(path, file_bytes, options)?;
+    }
+    read(path, &mut file)
+}
+
+/// A regular file, and its length.
+fn open(path: &Path) -> Result<(File, u64), Failure> {
     // A FIFO would be waited for without end, a device never ends.
     let metadata = fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
     if !metadata.is_file() {
         let message = format!("{}: not a regular file", path.display());
         return Err(Failure::new(ExitClass::Io, message).with_remedy("name a single file"));
     }
-    fs::read(path).map_err(|error| Failure::io("read", path, &error))
+    let file = File::open(path).map_err(|error| Failure::io("read", path, &error))?;
+    Ok((file, metadata.len()))
+}
+
+/// Refuses, by its length alone, what a job would refuse: nothing of it is read.
+fn check_length(path: &Path, file_bytes: u64, options: &InputOptions) -> Result<(), Failure> {
+    let bytes_max = Limits::default().input_bytes_max;
+    if file_bytes > bytes_max {
+        let kind = IoErrorKind::TooLarge { bytes: file_bytes, bytes_max };
+        return Err(refused(&ItemError::Input(IoError::new(Operation::Read, path, kind)), None));
+    }
+    let options = options.checked();
+    let keys = file_bytes as usize / options.width.of(path).bytes();
+    let is_each_counted = options.encoding == KeyEncoding::Binary && !options.repair.dedupe;
+    if is_each_counted && keys > Geometry::KEYS_MAX {
+        return Err(invalid(path, &KeyError::TooMany { keys, max: Geometry::KEYS_MAX }));
+    }
+    // The file, its keys, and what is hashed of them: of a text, two bytes may be a key.
+    let copies = match options.encoding {
+        KeyEncoding::Binary => 3,
+        KeyEncoding::Text => 7,
+    };
+    check_memory(path, copies * file_bytes)
+}
+
+fn check_memory(path: &Path, needed: u64) -> Result<(), Failure> {
+    let limit = machine::memory_bytes();
+    if needed <= limit {
+        return Ok(());
+    }
+    let failure = refused(&ItemError::Memory { needed, limit }, Some(path));
+    Err(failure.with_remedy("do it where there is more memory, or split the set"))
+}
+
+fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| Failure::io("read", path, &error))?;
+    Ok(bytes)
 }
 
 /// A file that holds no key set.
 pub(crate) fn invalid(path: &Path, error: &KeyError) -> Failure {
-    let message = format!("{}: {error}", path.display());
-    Failure::new(ExitClass::InvalidKeys, message).with_remedy(error.remedy())
+    refused(&ItemError::Keys(error.clone()), Some(path))
+}
+
+/// What a job would say of a file, which is named here if the error does not name it.
+fn refused(error: &ItemError, path: Option<&Path>) -> Failure {
+    let message = path.map_or(error.to_string(), |path| format!("{}: {error}", path.display()));
+    let failure = Failure::new(error.exit_class(), message);
+    match error.remedy() {
+        Some(remedy) => failure.with_remedy(remedy),
+        None => failure,
+    }
 }

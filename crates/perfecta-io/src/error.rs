@@ -213,7 +213,7 @@ impl IoError {
         match &self.kind {
             IoErrorKind::System(errno) => remedy_for_errno(*errno),
             IoErrorKind::NotAFile(_) => Some("give regular files only"),
-            IoErrorKind::TooLarge { .. } => Some("raise the limit if the file is what you mean"),
+            IoErrorKind::TooLarge { .. } => Some("check that the file is what you mean"),
             IoErrorKind::Changed => Some("run again when nobody writes the file"),
             IoErrorKind::TooManyEntries(_) | IoErrorKind::TooDeep(_) => {
                 Some("check the directory, or give a smaller one")

@@ -264,6 +264,9 @@ impl ItemError {
             Self::Input(IoError { kind: IoErrorKind::NotAFile("directory"), .. }) => {
                 Some("name a key file; `bulk-create` takes all files of a directory")
             }
+            Self::Input(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
+                Some("split the set: no table can hold so many keys")
+            }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::Keys(error) => Some(error.remedy()),
             Self::Name { .. } => Some("shorten the file's name"),

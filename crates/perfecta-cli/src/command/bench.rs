@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::job_options::InputOptions;
 use crate::progress::thousands;
 use crate::terminal::Terminal;
-use crate::{json, key_file, options};
+use crate::{json, key_file, machine, options};
 
 /// Make the same number of attempts with each hash family and count what comes of them.
 ///
@@ -77,6 +77,7 @@ impl Bench {
         Plan {
             family: FamilyChoice::Named(family),
             fixed_attempts: Some(self.attempts.max(1)),
+            memory_bytes_max: machine::memory_bytes(),
             ..Plan::default()
         }
     }

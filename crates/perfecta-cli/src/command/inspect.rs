@@ -37,7 +37,7 @@ impl Inspect {
     /// # Errors
     /// [`Failure`] if the file cannot be read, or is damaged.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let bytes = key_file::read(&self.file)?;
+        let bytes = key_file::read_any(&self.file, &[format::MAGIC, pack::MAGIC], &self.input)?;
         let facts = if bytes.starts_with(&format::MAGIC) {
             let view = format::decode(&bytes).map_err(|error| self.damaged(&error))?;
             table_facts(view.parameters(), bytes.len())
