@@ -35,7 +35,8 @@ pub(crate) struct DisplayOptions {
 pub(crate) struct DirectOptions {
     #[command(flatten)]
     pub(crate) work: WorkOptions,
-    /// Write what every worker did, and when, to FILE, for chrome://tracing or ui.perfetto.dev
+    /// Write what every worker did, and when, to FILE, for chrome://tracing or ui.perfetto.dev;
+    /// an earlier trace there is replaced, anything else is not
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
@@ -70,7 +71,7 @@ impl<'a> JobRun<'a> {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Finished, Failure> {
         let signals = Signals::catch()?;
         let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
-        let trace = self.trace.map(TraceFile::create).transpose()?;
+        let trace = self.trace.map(|file| TraceFile::create(file, &self.job.inputs)).transpose()?;
         let mut reporter = Reporter::new(terminal, self.display);
         let notices = machine.notices().iter().map(String::as_str);
         notices.chain(self.notice).for_each(|notice| reporter.notice(notice));

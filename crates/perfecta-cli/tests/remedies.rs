@@ -24,6 +24,12 @@ fn sparse(place: &Place, name: &str, bytes: u64) {
     fs::File::create(place.path(name)).unwrap().set_len(bytes).unwrap();
 }
 
+fn with_keys() -> Place {
+    let place = Place::new();
+    place.write_keys("my.keys", &[3, 70, 900, 901, 1000]);
+    place
+}
+
 #[test]
 fn a_file_of_more_keys_than_a_table_holds_is_refused_unread_by_whoever_looks_at_it() {
     let place = Place::new();
@@ -45,4 +51,39 @@ fn a_file_that_memory_does_not_hold_is_not_looked_into() {
     let run = place.run_within("ulimit -v 2000000;", &["inspect", "large.keys"]);
     assert_eq!(run.code, 6, "{}", run.err);
     assert!(run.err.contains("bytes of memory, the limit is"), "{}", run.err);
+}
+
+#[test]
+fn a_trace_takes_the_place_of_an_earlier_trace_and_of_nothing_else() {
+    let place = with_keys();
+    let create = |trace| ["create", "my.keys", "--no-output", "--trace", trace];
+    let keys = fs::read(place.path("my.keys")).unwrap();
+    check(&place, &create("my.keys"), 7, &["my.keys: it is a key file", "help: name a file"]);
+    assert_eq!(fs::read(place.path("my.keys")).unwrap(), keys);
+    place.write("notes", b"[1, 2, 3]");
+    check(&place, &create("notes"), 7, &["notes: it is there and is no trace of ours"]);
+    assert_eq!(fs::read(place.path("notes")).unwrap(), b"[1, 2, 3]");
+    for _ in 0..2 {
+        place.ok(&create("trace.json"));
+        let trace = fs::read(place.path("trace.json")).unwrap();
+        assert!(serde_json::from_slice::<serde_json::Value>(&trace).unwrap().is_array());
+    }
+    place.write_keys("keys/a.keys", &[1, 2]);
+    let among = ["bulk-create", "keys", "--no-output", "--trace", "keys/trace.json"];
+    check(&place, &among, 7, &["it lies among the key files"]);
+    assert!(!place.path("keys/trace.json").exists());
+    check(&place, &create("."), 8, &["help: a directory is where a file belongs"]);
+}
+
+#[test]
+fn keygen_replaces_no_file_that_is_another_one() {
+    let place = Place::new();
+    place.write("d/u32/linear-5.keys", b"mine");
+    let keygen = ["keygen", "d", "--shape", "linear", "--keys", "5", "--key-size", "32"];
+    check(&place, &keygen, 7, &["linear-5.keys: it is there and is another file", "--force"]);
+    assert_eq!(fs::read(place.path("d/u32/linear-5.keys")).unwrap(), b"mine");
+    let forced = [&keygen[..], &["--force"]].concat();
+    assert_eq!(place.ok(&forced).out, "1 file, 5 keys in d\n");
+    place.ok(&keygen);
+    assert_eq!(fs::read(place.path("d/u32/linear-5.keys")).unwrap().len(), 20);
 }

@@ -234,7 +234,7 @@ impl IoError {
 /// What a user can do about an error number of the operating system, if that is known.
 #[must_use]
 pub fn remedy_for_errno(errno: i32) -> Option<&'static str> {
-    const REMEDIES: [(Errno, &str); 14] = [
+    const REMEDIES: [(Errno, &str); 15] = [
         (Errno::NOSPC, "free space on the output's file system, or choose another"),
         (Errno::IO, "check the disk, the kernel's log names the device; then run again"),
         (Errno::DQUOT, "free some of your quota, or choose another file system"),
@@ -242,6 +242,7 @@ pub fn remedy_for_errno(errno: i32) -> Option<&'static str> {
         (Errno::PERM, "check owner and attributes of the file"),
         (Errno::NOENT, "check the path"),
         (Errno::NOTDIR, "a file is where a directory belongs: name another directory"),
+        (Errno::ISDIR, "a directory is where a file belongs: name a file"),
         (Errno::MFILE, "raise the limit of open files (ulimit -n), or use fewer threads"),
         (Errno::NFILE, "the whole system has too many files open; close some programs"),
         (Errno::ROFS, "the file system is mounted read-only; choose another output directory"),

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use perfecta_core::key::{KeyWidth, Shape, generate};
+use perfecta_jobs::ExitClass;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::options;
 use crate::terminal::Terminal;
+use crate::text::counted;
 
 /// Write key files made from a seed.
 ///
 /// Without --shape and --keys, an assortment: every shape in several sizes, 32 and 64 bits wide.
-/// The same arguments give the same files everywhere.
+/// The same arguments give the same files everywhere. A file that is there and is another one is
+/// not replaced, unless --force is given.
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
     /// Directory to write into; it is made if it is not there
@@ -31,6 +34,9 @@ pub(crate) struct Keygen {
     /// Seed of the generator
     #[arg(long, default_value = "1", value_parser = options::parse_number)]
     seed: u64,
+    /// Replace files that are there and are others
+    #[arg(long)]
+    force: bool,
 }
 
 const ASSORTED_SIZES: [u64; 5] = [8, 186, 1_640, 31_016, 65_536];
@@ -39,8 +45,7 @@ impl Keygen {
     /// Writes the files.
     ///
     /// # Errors
-    /// [`Failure`] if the request cannot be met or a file not be written. A file that is there is
-    /// replaced.
+    /// [`Failure`] if the request cannot be met, a file not be written, or another one is in its place.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let shapes = self.shape.map_or(Shape::ALL.to_vec(), |shape| vec![shape]);
         let sizes = self.keys.map_or(ASSORTED_SIZES.to_vec(), |keys| vec![keys]);
@@ -60,7 +65,8 @@ impl Keygen {
             }
         }
         let directory = self.directory.display();
-        terminal.say(&format!("{num_files} files, {num_keys_all} keys in {directory}"))?;
+        let (files, keys) = (counted(num_files, "file"), counted(num_keys_all, "key"));
+        terminal.say(&format!("{files}, {keys} in {directory}"))?;
         Ok(Exit::SUCCESS)
     }
 
@@ -81,8 +87,28 @@ impl Keygen {
             KeyWidth::Bits32 => keys.iter().flat_map(|&key| (key as u32).to_le_bytes()).collect(),
             KeyWidth::Bits64 => keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
         };
-        fs::write(&path, bytes).map_err(|error| Failure::io("write", &path, &error))
+        if self.force || !is_there(&path) {
+            return fs::write(&path, bytes).map_err(|error| Failure::io("write", &path, &error));
+        }
+        if holds(&path, &bytes) {
+            return Ok(());
+        }
+        let message = format!("{}: it is there and is another file", path.display());
+        Err(Failure::new(ExitClass::Conflict, message)
+            .with_remedy("name another directory, or give --force to replace such files"))
     }
+}
+
+/// Whether something is there, also a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether it is a regular file of just these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let is_as_long =
+        |metadata: fs::Metadata| metadata.is_file() && metadata.len() == bytes.len() as u64;
+    fs::metadata(path).is_ok_and(is_as_long) && fs::read(path).is_ok_and(|found| found == bytes)
 }
 
 /// Keys of 64 bits have their own extension, which `--key-size auto` tells apart.
