@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
+use perfecta_core::family::Family;
 use perfecta_core::key::{KeyError, KeySet, Repair};
 use perfecta_core::search::{FamilyChoice, Plan};
-use perfecta_core::seeds::{SEEDS_MAX, SeedSource};
+use perfecta_core::seeds::SeedSource;
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{
     Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
@@ -16,6 +17,7 @@ use perfecta_jobs::{
 
 use crate::failure::Failure;
 use crate::job_run::DisplayOptions;
+use crate::options::FixedSeeds;
 use crate::work_options::{ShareOptions, WorkOptions};
 use crate::{machine, options};
 
@@ -40,7 +42,9 @@ pub(crate) struct JobOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Key files")]
 pub(crate) struct InputOptions {
-    /// Bits of a key: 32, 64, or auto to read them off the name (`a.keys64`, `a.64.keys`, `u64.keys`: 64)
+    /// Bits of a key: 32, 64, or auto to read them off the file's name: 64 where the extension, or the
+    /// name without it, is 64 or ends in it after a letter or a dot (`a.keys64`, `a.64.keys`, `a64.keys`,
+    /// `64.keys`), 32 elsewhere (`a-64.keys`, `a_64.keys`)
     #[arg(long, default_value = "32", value_name = "32|64|auto", value_parser = parse_width_rule)]
     key_size: WidthRule,
     /// Key files are text: one decimal or 0x number a line, # begins a comment
@@ -76,9 +80,10 @@ struct SearchOptions {
     /// Double the table so often before the first attempt
     #[arg(long, value_name = "N", default_value_t = 0)]
     initial_grows: u8,
-    /// Fixed seed words, comma-separated; 0 leaves a word to the generator
+    /// Fixed seed words, comma-separated, at most as many as the family takes; 0 leaves a word to
+    /// the generator
     #[arg(long, value_name = "S1,S2,...", value_parser = options::parse_seeds)]
-    seeds: Option<Seeds>,
+    seeds: Option<FixedSeeds>,
     /// Seed of the generator that draws the seeds
     #[arg(long, value_name = "N", value_parser = options::parse_number)]
     rng_seed: Option<u64>,
@@ -86,9 +91,6 @@ struct SearchOptions {
     #[arg(long, value_name = "N", default_value = "0", value_parser = options::parse_number)]
     rng_subsequence: u64,
 }
-
-/// Eight words; a name of its own, or clap would take the array for eight values.
-type Seeds = [u32; SEEDS_MAX];
 
 /// What is written, and how.
 #[derive(Debug, Args)]
@@ -208,14 +210,15 @@ impl InputOptions {
 }
 
 impl SearchOptions {
-    fn checked(&self, memory_bytes_max: u64) -> Plan {
+    fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Failure> {
+        self.check_seeds()?;
         let seeds = SeedSource::default();
-        Plan {
+        Ok(Plan {
             family: self.hash,
             seeds: SeedSource {
                 rng_seed: self.rng_seed.unwrap_or(seeds.rng_seed),
                 rng_subsequence: self.rng_subsequence,
-                fixed: self.seeds.unwrap_or(seeds.fixed),
+                fixed: self.seeds.map_or(seeds.fixed, |given| given.words),
                 ..seeds
             },
             fixed_attempts: self.fixed_attempts,
@@ -224,7 +227,22 @@ impl SearchOptions {
             grows_max: self.max_grows,
             grows_initial: self.initial_grows,
             memory_bytes_max,
+        })
+    }
+
+    /// Words beyond those that the family takes would be left out without a word.
+    fn check_seeds(&self) -> Result<(), Failure> {
+        let family = match self.hash {
+            FamilyChoice::Auto => Family::Folded,
+            FamilyChoice::Named(family) => family,
+        };
+        let (given, taken) = (self.seeds.map_or(0, |seeds| seeds.given), family.num_seeds());
+        if given <= usize::from(taken) {
+            return Ok(());
         }
+        let message = format!("--seeds: {family} takes {taken} seeds, these are {given}");
+        Err(Failure::usage(message)
+            .with_remedy("leave the others out; `perfecta hashes` lists what each family takes"))
     }
 }
 
@@ -306,7 +324,7 @@ impl JobOptions {
         Ok(Job {
             inputs,
             keys: self.input.checked(),
-            search: self.search.checked(limits.memory_bytes_max),
+            search: self.search.checked(limits.memory_bytes_max)?,
             output: self.output.checked(directory)?,
             ramp: self.share.ramp(work.map(WorkOptions::threads)),
             share,

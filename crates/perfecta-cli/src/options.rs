@@ -51,21 +51,30 @@ pub(crate) fn parse_number(value: &str) -> Result<u64, String> {
         .map_err(|_| "not a whole number (decimal, 0x, 0o or 0b; at most 64 bits)".to_owned())
 }
 
+/// Seed words that the user fixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FixedSeeds {
+    /// The words; zero leaves one to the generator, as do those that were not given.
+    pub(crate) words: [u32; SEEDS_MAX],
+    /// How many were given.
+    pub(crate) given: usize,
+}
+
 /// Up to eight 32-bit words, comma-separated; zero leaves a word to the generator.
 ///
 /// # Errors
 /// A sentence.
-pub(crate) fn parse_seeds(value: &str) -> Result<[u32; SEEDS_MAX], String> {
-    let mut seeds = [0; SEEDS_MAX];
-    let words: Vec<&str> = value.split(',').collect();
-    if words.len() > SEEDS_MAX {
-        return Err(format!("at most {SEEDS_MAX} seeds, these are {}", words.len()));
+pub(crate) fn parse_seeds(value: &str) -> Result<FixedSeeds, String> {
+    let mut words = [0; SEEDS_MAX];
+    let given = value.split(',').count();
+    if given > SEEDS_MAX {
+        return Err(format!("no family takes more than {SEEDS_MAX} seeds, these are {given}"));
     }
-    for (seed, word) in seeds.iter_mut().zip(words) {
+    for (seed, word) in words.iter_mut().zip(value.split(',')) {
         let number = parse_number(word.trim())?;
         *seed = u32::try_from(number).map_err(|_| format!("{word} is more than 32 bits"))?;
     }
-    Ok(seeds)
+    Ok(FixedSeeds { words, given })
 }
 
 /// Bytes, with an optional K, M, G or T (powers of 1,024).
@@ -160,7 +169,8 @@ mod tests {
 
     #[test]
     fn seeds_are_up_to_eight_words_of_32_bits() {
-        assert_eq!(parse_seeds("1,0x10, 3"), Ok([1, 16, 3, 0, 0, 0, 0, 0]));
+        let words = [1, 16, 3, 0, 0, 0, 0, 0];
+        assert_eq!(parse_seeds("1,0x10, 3"), Ok(FixedSeeds { words, given: 3 }));
         assert!(parse_seeds("4294967296").is_err());
         assert!(parse_seeds("1,2,3,4,5,6,7,8,9").is_err());
         assert!(parse_seeds("1,,2").is_err());

@@ -87,3 +87,25 @@ fn keygen_replaces_no_file_that_is_another_one() {
     place.ok(&keygen);
     assert_eq!(fs::read(place.path("d/u32/linear-5.keys")).unwrap().len(), 20);
 }
+
+#[test]
+fn seeds_that_the_family_does_not_take_are_refused_with_how_many_it_takes() {
+    let place = with_keys();
+    let create =
+        |hash, seeds| ["create", "my.keys", "--no-output", "--hash", hash, "--seeds", seeds];
+    check(&place, &create("Crc32", "1,2,3"), 2, &["Crc32 takes 2 seeds, these are 3"]);
+    check(&place, &create("auto", "1,2,3,0"), 2, &["Folded takes 3 seeds, these are 4"]);
+    place.ok(&create("Crc32", "0,7"));
+}
+
+#[test]
+fn fixed_seeds_that_find_nothing_lead_to_other_seeds() {
+    let place = Place::new();
+    let keys: Vec<u32> = (0..200).map(|key| key * 16).collect();
+    place.write_keys("my.keys", &keys);
+    let create = ["create", "my.keys", "--no-output", "--hash", "AddSubXor", "--seeds", "1,2,3,4"];
+    let words =
+        ["no table after 1 attempt: ", "give other seeds, or 0 for a seed that is to be drawn"];
+    let run = check(&place, &create, 6, &words);
+    assert!(!run.err.contains("raise the limit"), "{}", run.err);
+}

@@ -122,7 +122,7 @@ pub enum ItemError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The search ended without a table.
-    #[error("no table after {attempts} attempts: {}", limit_words(*.limit))]
+    #[error("no table after {}: {}", attempts_words(*.attempts), limit_words(*.limit))]
     Unsolved {
         /// What ended it.
         limit: Limit,
@@ -130,7 +130,7 @@ pub enum ItemError {
         attempts: u64,
     },
     /// The search took too long.
-    #[error("no table after {attempts} attempts in {} s", .limit.as_secs_f64())]
+    #[error("no table after {} in {} s", attempts_words(*.attempts), .limit.as_secs_f64())]
     TimedOut {
         /// The limit.
         limit: Duration,
@@ -221,6 +221,11 @@ pub enum ItemError {
     Panicked(String),
 }
 
+fn attempts_words(attempts: u64) -> String {
+    let plural = if attempts == 1 { "" } else { "s" };
+    format!("{attempts} attempt{plural}")
+}
+
 const fn limit_words(limit: Limit) -> &'static str {
     match limit {
         Limit::Attempts => "the limit of attempts is reached",
@@ -276,6 +281,9 @@ impl ItemError {
                 Some("raise the memory limit, or split the set")
             }
             Self::Plan(PlanError::TooLarge { .. }) => Some("ask for fewer doublings at first"),
+            Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
+                Some("give other seeds, or 0 for a seed that is to be drawn anew for each attempt")
+            }
             Self::Unsolved { .. } | Self::TimedOut { .. } => {
                 Some("raise the limit, let the table grow, or choose --hash auto")
             }
