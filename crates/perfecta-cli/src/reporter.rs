@@ -22,6 +22,32 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    /// What is said where not all was done and that is no table's fault: time was over, or somebody
+    /// asked for the end. `left` says what there is of `subject`.
+    pub(crate) fn early_end(&self, subject: &str, left: &str) -> Option<Failure> {
+        const CANCELLED: u8 = ExitClass::Cancelled.code();
+        const EXPIRED: u8 = ExitClass::Expired.code();
+        let (reason, remedy) = match self.exit {
+            Exit::Work(ExitClass::Expired) | Exit::Told(EXPIRED) => {
+                ("not done in time", Some("give it more time (--deadline)"))
+            }
+            Exit::Work(ExitClass::Cancelled) | Exit::Told(CANCELLED) => ("cancelled", None),
+            Exit::Terminated => ("cancelled by SIGTERM", None),
+            Exit::HungUp => ("cancelled by SIGHUP", None),
+            Exit::Usage
+            | Exit::NoServer
+            | Exit::VersionMismatch
+            | Exit::Silent
+            | Exit::Told(_)
+            | Exit::Work(_) => return None,
+        };
+        let failure = Failure::new(self.exit, format!("{subject}{reason}: {left}"));
+        Some(match remedy {
+            Some(remedy) => failure.with_remedy(remedy),
+            None => failure,
+        })
+    }
+
     /// The program's end after its result was `said`: a reader that has gone away takes nothing
     /// from what came of the tables.
     ///

@@ -16,13 +16,17 @@ pub(crate) fn table_facts(terminal: &Terminal, table: &TableLine) -> Result<(), 
     say("status", &table.status)?;
     say("keys", &thousands(table.keys))?;
     if let Some(search) = &table.search {
-        let words = search.seeds.iter().map(|seed| format!("{seed:#010x}"));
         say("edge capacity", &thousands(u64::from(search.edge_capacity)))?;
         say("vertices", &thousands(u64::from(search.vertices)))?;
         say("hash", &search.hash)?;
-        say("seeds", &words.collect::<Vec<_>>().join(", "))?;
+        // A search that was cancelled may have a winner, and there is no table of it.
+        let winner = search.winning_attempt.filter(|_| table.status != "cancelled");
+        if winner.is_some() {
+            let words = search.seeds.iter().map(|seed| format!("{seed:#010x}"));
+            say("seeds", &words.collect::<Vec<_>>().join(", "))?;
+        }
         say("attempts", &thousands(search.attempts))?;
-        if let Some(winner) = search.winning_attempt {
+        if let Some(winner) = winner {
             say("winning attempt", &thousands(winner))?;
         }
         say("vertex collisions", &thousands(search.vertex_collisions))?;

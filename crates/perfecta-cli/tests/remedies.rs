@@ -109,3 +109,19 @@ fn fixed_seeds_that_find_nothing_lead_to_other_seeds() {
     let run = check(&place, &create, 6, &words);
     assert!(!run.err.contains("raise the limit"), "{}", run.err);
 }
+
+#[test]
+fn a_table_that_is_not_done_in_time_says_so_and_that_nothing_was_written() {
+    let place = with_keys();
+    let endless = ["--hash", "Multiply", "--fixed-attempts", "1000000000000"];
+    let create = [&["create", "my.keys", "out", "--deadline", "0.3"], &endless[..]].concat();
+    let words = ["my.keys: not done in time: there is no table, nothing was written", "--deadline"];
+    let run = check(&place, &create, 15, &words);
+    assert!(run.out.contains("cancelled"), "{}", run.out);
+    for line in ["winning attempt", "seeds"] {
+        assert!(!run.out.contains(line), "{}", run.out);
+    }
+    assert!(!place.path("out/my").exists());
+    let bulk = [&["bulk-create", ".", "--no-output", "--deadline", "0.3"], &endless[..]].concat();
+    check(&place, &bulk, 15, &["not done in time: 1 table not done", "--deadline"]);
+}

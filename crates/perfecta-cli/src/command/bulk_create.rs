@@ -13,6 +13,7 @@ use crate::progress::thousands;
 use crate::reporter::Finished;
 use crate::selection::SelectionOptions;
 use crate::terminal::Terminal;
+use crate::text::counted;
 use crate::work_options::WorkOptions;
 use crate::{json, text};
 
@@ -67,10 +68,10 @@ impl BulkCreate {
                 terminal.note(&format!("{}: {error}", path.display()));
             }
             terminal.say(&format!(
-                "{} tables, {} keys; about {} files, {} bytes",
-                thousands(u64::from(plan.tables)),
-                thousands(plan.keys),
-                thousands(plan.files),
+                "{}, {}; about {}, {} bytes",
+                counted(u64::from(plan.tables), "table"),
+                counted(plan.keys, "key"),
+                counted(plan.files, "file"),
                 thousands(plan.bytes)
             ))?;
         }
@@ -94,6 +95,10 @@ impl BulkRequest {
     /// # Errors
     /// [`Failure`] if standard output takes nothing.
     pub(crate) fn tell(&self, terminal: &Terminal, finished: &Finished) -> Result<Exit, Failure> {
+        let undone = counted(u64::from(finished.summary.cancelled), "table");
+        let early_end =
+            finished.early_end("", &format!("{undone} not done; what is published stays"));
+        early_end.iter().for_each(|failure| terminal.complain(failure));
         if self.options.display.json {
             return Ok(finished.exit);
         }

@@ -60,6 +60,9 @@ impl CreateRequest {
     /// # Errors
     /// [`Failure`] if standard output takes nothing.
     pub(crate) fn tell(&self, terminal: &Terminal, finished: &Finished) -> Result<Exit, Failure> {
+        let subject = format!("{}: ", self.keys.display());
+        let early_end = finished.early_end(&subject, "there is no table, nothing was written");
+        early_end.iter().for_each(|failure| terminal.complain(failure));
         match &finished.only_table {
             Some(table) if !self.options.display.json && table.error.is_none() => {
                 finished.after(text::table_facts(terminal, table))
