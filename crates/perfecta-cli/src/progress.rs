@@ -7,6 +7,9 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use perfecta_server::ProgressLine;
 
+use crate::terminal::printable;
+use crate::text::counted;
+
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressChoice {
@@ -33,9 +36,11 @@ impl Display {
     pub(crate) fn show(&self, progress: impl FnOnce() -> ProgressLine) {
         let Some(bar) = &self.bar else { return };
         let progress = progress();
+        let columns = columns();
+        bar.set_style(style(columns));
         bar.set_length(progress.keys_total);
         bar.set_position(progress.keys_done);
-        bar.set_message(message(&progress));
+        bar.set_message(message(&progress, columns - bar_columns(columns)));
     }
 
     /// Prints a line above the bar.
@@ -56,39 +61,136 @@ impl Display {
 
 /// One line, cut where the terminal ends: a line that wraps cannot be drawn over.
 fn bar() -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("[{bar:10}] {wide_msg}").expect("the template is valid");
     let target = indicatif::ProgressDrawTarget::stderr_with_hz(10);
     // A bar of length 0 would be full.
     let bar = ProgressBar::with_draw_target(Some(1), target)
-        .with_style(style.progress_chars("=> "))
+        .with_style(style(columns()))
         .with_message("looking for what there is to do");
     bar.tick();
     bar
 }
 
-/// What matters most comes first, because narrow terminals cut the rest:
+/// Terminals of fewer columns have none for the bar.
+const COLUMNS_FOR_BAR: usize = 60;
+
+fn style(columns: usize) -> ProgressStyle {
+    let template = if bar_columns(columns) > 0 { "[{bar:10}] {wide_msg}" } else { "{wide_msg}" };
+    ProgressStyle::with_template(template).expect("the template is valid").progress_chars("=> ")
+}
+
+/// What the bar takes of a line, brackets and the space after it included.
+const fn bar_columns(columns: usize) -> usize {
+    if columns >= COLUMNS_FOR_BAR { 13 } else { 0 }
+}
+
+/// The terminal's width, as it is now.
+fn columns() -> usize {
+    const COLUMNS_UNKNOWN: usize = 80;
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        Ok(_) | Err(_) => COLUMNS_UNKNOWN,
+    }
+}
+
+/// The most that `columns` hold of
 /// `9,312/13,637 tables  ETA 0:12  3 failed  2.1 M keys/s  hard: nvwgf2umx.keys 41,000 attempts`.
-fn message(progress: &ProgressLine) -> String {
-    let mut parts = vec![format!(
-        "{}/{} tables",
-        thousands(u64::from(progress.settled())),
-        thousands(u64::from(progress.tables))
-    )];
-    if let Some(seconds) = progress.seconds_left() {
-        parts.push(format!("ETA {}", clock(Duration::from_secs_f64(seconds))));
+///
+/// Left out first is what moves least or can be guessed: the rate, the middle of the file's name,
+/// words, the time to go where a hard search has it wait, at last the name.
+fn message(progress: &ProgressLine, columns: usize) -> String {
+    let parts = Parts::of(progress);
+    let fits = |text: &String| text.chars().count() <= columns;
+    let long = [parts.with_rate(), parts.without_rate()].into_iter().find(fits);
+    let name_cut = |form: &dyn Fn(&str) -> String, least: usize| {
+        let name = parts.hardest.as_ref().map(|(name, _)| name.as_str())?;
+        let room =
+            (columns + 1).checked_sub(form("-").chars().count()).filter(|&room| room >= least)?;
+        Some(form(&without_middle(name, room)))
+    };
+    long.or_else(|| name_cut(&|name| parts.named(name), 12))
+        .or_else(|| name_cut(&|name| parts.short(name), 6))
+        .or_else(|| Some(parts.short("")).filter(fits))
+        .unwrap_or(parts.counts)
+}
+
+/// What can be said of a run.
+struct Parts {
+    counts: String,
+    time_left: Option<String>,
+    failed: Option<String>,
+    rate: Option<String>,
+    /// The file of the longest search, and its attempts.
+    hardest: Option<(String, String)>,
+}
+
+impl Parts {
+    fn of(progress: &ProgressLine) -> Self {
+        let count = |number: u32| thousands(u64::from(number));
+        let rate = |seconds: f64| format!("{} keys/s", rate(progress.keys_done as f64 / seconds));
+        Self {
+            counts: format!("{}/{}", count(progress.settled()), count(progress.tables)),
+            time_left: progress
+                .seconds_left()
+                .map(|seconds| format!("ETA {}", clock(Duration::from_secs_f64(seconds)))),
+            failed: (progress.failed > 0).then(|| format!("{} failed", count(progress.failed))),
+            rate: Some(progress.wall_seconds).filter(|&seconds| seconds > 0.0).map(rate),
+            hardest: progress.hardest.as_ref().map(|hardest| {
+                let name = hardest.keys_file.file_name().unwrap_or_default().to_string_lossy();
+                (printable(&name), counted(hardest.attempts, "attempt"))
+            }),
+        }
     }
-    if progress.failed > 0 {
-        parts.push(format!("{} failed", thousands(u64::from(progress.failed))));
+
+    fn with_rate(&self) -> String {
+        let hardest =
+            self.hardest.as_ref().map(|(name, attempts)| format!("hard: {name} {attempts}"));
+        let parts = [
+            Some(self.tables()),
+            self.time_left.clone(),
+            self.failed.clone(),
+            self.rate.clone(),
+            hardest,
+        ];
+        joined(parts)
     }
-    if progress.wall_seconds > 0.0 {
-        parts.push(format!("{} keys/s", rate(progress.keys_done as f64 / progress.wall_seconds)));
+
+    fn without_rate(&self) -> String {
+        let name = self.hardest.as_ref().map_or("", |(name, _)| name);
+        self.named(name)
     }
-    if let Some(hardest) = &progress.hardest {
-        let name = hardest.keys_file.file_name().unwrap_or_default().to_string_lossy();
-        parts.push(format!("hard: {name} {} attempts", thousands(hardest.attempts)));
+
+    /// With the hardest file called `name`.
+    fn named(&self, name: &str) -> String {
+        let hardest = self.hardest.as_ref().map(|(_, attempts)| format!("hard: {name} {attempts}"));
+        joined([Some(self.tables()), self.time_left.clone(), self.failed.clone(), hardest])
     }
-    parts.join("  ")
+
+    /// As few words as can be, the hardest file called `name`.
+    fn short(&self, name: &str) -> String {
+        let hardest = self.hardest.as_ref().map(|(_, attempts)| format!("{name} {attempts}"));
+        let hardest = hardest.map(|hardest| hardest.trim_start().to_owned());
+        let time_left = self.time_left.clone().filter(|_| hardest.is_none());
+        joined([Some(self.counts.clone()), time_left, self.failed.clone(), hardest])
+    }
+
+    fn tables(&self) -> String {
+        format!("{} tables", self.counts)
+    }
+}
+
+fn joined<const PARTS: usize>(parts: [Option<String>; PARTS]) -> String {
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// At most `room` letters of a name: its beginning and its end.
+fn without_middle(name: &str, room: usize) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= room {
+        return name.to_owned();
+    }
+    let kept = room.saturating_sub(1);
+    let (head, tail) = (kept / 2, kept - kept / 2);
+    letters[..head].iter().chain(&['…']).chain(&letters[letters.len() - tail..]).collect()
 }
 
 /// `12345678` as `12,345,678`.
@@ -123,6 +225,7 @@ fn clock(left: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use perfecta_server::HardestLine;
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
@@ -132,15 +235,62 @@ mod tests {
         assert_eq!(thousands(1_000_000), "1,000,000");
     }
 
-    #[test]
-    fn a_narrow_terminal_shows_tables_and_time_to_go() {
-        let progress = ProgressLine {
-            keys_done: 5,
-            keys_total: 10,
-            wall_seconds: 3.0,
+    fn at_work() -> ProgressLine {
+        ProgressLine {
+            tables: 13_637,
+            ok: 9_309,
+            failed: 3,
+            keys_done: 5_000_000,
+            keys_total: 10_000_000,
+            wall_seconds: 12.0,
             ..ProgressLine::default()
+        }
+    }
+
+    fn with_a_hard_search() -> ProgressLine {
+        let keys_file = "keys/windows/nvwgf2umx-31016.keys".into();
+        let hardest = HardestLine { keys_file, attempts: 41_000 };
+        ProgressLine { hardest: Some(hardest), ..at_work() }
+    }
+
+    #[test]
+    fn a_narrow_terminal_leaves_out_what_moves_least() {
+        let check = |progress: &ProgressLine, columns: usize, expected: &str| {
+            assert_eq!(message(progress, columns), expected, "{columns} columns");
         };
-        assert_eq!(message(&progress), "0/0 tables  ETA 0:03  2 keys/s");
+        let (plain, hard) = (at_work(), with_a_hard_search());
+        check(&plain, 80, "9,312/13,637 tables  ETA 0:12  3 failed  416.7 k keys/s");
+        check(&plain, 40, "9,312/13,637 tables  ETA 0:12  3 failed");
+        check(&plain, 36, "9,312/13,637  ETA 0:12  3 failed");
+        check(
+            &hard,
+            107,
+            "9,312/13,637 tables  ETA 0:12  3 failed  416.7 k keys/s  hard: nvwgf2umx-31016.keys 41,000 attempts",
+        );
+        check(
+            &hard,
+            90,
+            "9,312/13,637 tables  ETA 0:12  3 failed  hard: nvwgf2umx-31016.keys 41,000 attempts",
+        );
+        check(
+            &hard,
+            76,
+            "9,312/13,637 tables  ETA 0:12  3 failed  hard: nvwgf2…6.keys 41,000 attempts",
+        );
+        check(&hard, 67, "9,312/13,637  3 failed  nvwgf2umx-31016.keys 41,000 attempts");
+        check(&hard, 50, "9,312/13,637  3 failed  nvwg….keys 41,000 attempts");
+        check(&hard, 40, "9,312/13,637  3 failed  41,000 attempts");
+        check(&hard, 12, "9,312/13,637");
+    }
+
+    #[test]
+    fn a_line_is_never_longer_than_the_terminal_that_has_room_for_counts() {
+        for columns in 12..130 {
+            for progress in [at_work(), with_a_hard_search()] {
+                let line = message(&progress, columns);
+                assert!(line.chars().count() <= columns, "{columns} columns: {line}");
+            }
+        }
     }
 
     #[test]

@@ -146,10 +146,10 @@ impl<'a> Reporter<'a> {
         }
         let names_file = error.message.contains(&format!(" {keys_file}: "));
         let subject = if names_file { String::new() } else { format!("{keys_file}: ") };
-        let remedy = error.remedy.as_ref().filter(|_| error.remedy != self.remedy);
-        let help = remedy.map(|remedy| format!("\n  help: {remedy}"));
-        let message = &error.message;
-        self.display.note(&format!("error: {subject}{message}{}", help.unwrap_or_default()));
+        self.display.note(&format!("error: {subject}{}", error.message));
+        if let Some(remedy) = error.remedy.as_ref().filter(|_| error.remedy != self.remedy) {
+            self.display.note(&format!("  help: {remedy}"));
+        }
         self.remedy.clone_from(&error.remedy);
     }
 

@@ -29,7 +29,7 @@ impl Terminal {
         let mut out = io::stderr().lock();
         let _ = writeln!(out, "error: {}", printable(&failure.to_string()));
         if let Some(remedy) = failure.remedy() {
-            let _ = writeln!(out, "  help: {remedy}");
+            let _ = writeln!(out, "  help: {}", printable(remedy));
         }
     }
 
@@ -39,11 +39,12 @@ impl Terminal {
     }
 }
 
-/// Names of files are shown, never obeyed: what a terminal would take for a command is escaped.
-fn printable(text: &str) -> String {
+/// Names of files are shown, never obeyed: what a terminal would take for a command is escaped, and
+/// what would make two lines of one.
+pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() && letter != '\n' {
+        if letter.is_control() {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);

@@ -125,3 +125,19 @@ fn a_table_that_is_not_done_in_time_says_so_and_that_nothing_was_written() {
     let bulk = [&["bulk-create", ".", "--no-output", "--deadline", "0.3"], &endless[..]].concat();
     check(&place, &bulk, 15, &["not done in time: 1 table not done", "--deadline"]);
 }
+
+/// An error is one line, whatever a file is called.
+#[test]
+fn a_name_with_a_line_end_makes_no_line_of_its_own() {
+    let place = Place::new();
+    place.write("a\nerror: b.keys", b"xyz");
+    let run = check(
+        &place,
+        &["create", "a\nerror: b.keys", "--no-output"],
+        5,
+        &["a\\nerror: b.keys: 3 bytes"],
+    );
+    assert_eq!(run.err.lines().count(), 2, "{}", run.err);
+    let run = check(&place, &["inspect", "a\nerror: b.keys"], 5, &["a\\nerror: b.keys: 3 bytes"]);
+    assert_eq!(run.err.lines().count(), 2, "{}", run.err);
+}

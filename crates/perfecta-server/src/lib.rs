@@ -55,5 +55,6 @@ pub use self::spec::{
 };
 pub use self::state::{StateDirectory, StateError, own_session, private_file};
 pub use self::wire::{
-    Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, ProgressLine, RequestState, RequestStatus,
+    Accepted, HardestLine, Items, PROTOCOL, PROTOCOL_HEADER, Ping, ProgressLine, RequestState,
+    RequestStatus,
 };
