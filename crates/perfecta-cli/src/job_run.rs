@@ -117,7 +117,12 @@ pub(crate) fn machine_failure(error: &MachineError) -> Failure {
 }
 
 pub(crate) fn job_failure(error: &JobError) -> Failure {
-    let failure = Failure::new(error.exit_class(), error.to_string());
+    let exit = match error {
+        // As for a node of --numa that is not there.
+        JobError::NoSuchNode { .. } => Exit::Usage,
+        error => error.exit_class().into(),
+    };
+    let failure = Failure::new(exit, error.to_string());
     match error.remedy() {
         Some(remedy) => failure.with_remedy(remedy),
         None => failure,

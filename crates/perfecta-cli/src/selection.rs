@@ -12,7 +12,8 @@ use crate::job_options::InputOptions;
 /// Which files are key files.
 #[derive(Debug, Args)]
 pub(crate) struct SelectionOptions {
-    /// Take only files of this name; can be given again [default: *.keys]
+    /// Take only files of this name; can be given again [default: *.keys, and with --key-size 64 or
+    /// auto *.keys64 too]
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
     /// Leave out files of this name; can be given again
@@ -48,7 +49,11 @@ impl SelectionOptions {
         } else {
             NameFilter::new(&self.include, &self.exclude)
         };
-        filter.map_err(|error| Failure::usage(error.to_string()))
+        filter.map_err(|error| {
+            Failure::usage(error.to_string()).with_remedy(
+                "write a pattern such as '*.keys', 'a?.keys' or 'x86/**', in quotes; \\[ stands for a [",
+            )
+        })
     }
 }
 

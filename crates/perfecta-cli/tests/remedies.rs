@@ -126,6 +126,41 @@ fn a_table_that_is_not_done_in_time_says_so_and_that_nothing_was_written() {
     check(&place, &bulk, 15, &["not done in time: 1 table not done", "--deadline"]);
 }
 
+#[test]
+fn errors_name_what_helps() {
+    let place = with_keys();
+    let text = |bytes: &[u8], words: &[&str]| {
+        place.write("text", bytes);
+        check(&place, &["create", "text", "--text", "--no-output"], 5, words);
+    };
+    text(b"4294967296\n", &["give --key-size 64"]);
+    text(b"\xef\xbb\xbf1\n", &["byte order mark of UTF-8", "without a byte order mark"]);
+    text(b"\xff\xfe1\0\n\0", &["UTF-16"]);
+    text(b"1\r2\r", &["carriage returns", "help: end each line"]);
+    let bulk = |more: &[&str], code, words: &[&str]| {
+        check(&place, &[&["bulk-create"], more, &["--no-output"]].concat(), code, words);
+    };
+    bulk(&[".", "--exclude", "*"], 4, &["--exclude"]);
+    bulk(&[".", "--include", "[a"], 2, &["help: write a pattern"]);
+    place.write("twice", b"my.keys\nmy.keys\n");
+    let twice = ["bulk-create", "--files-from", "twice", "out"];
+    check(&place, &twice, 3, &["help: list a key file once"]);
+    place.write("zeros", b"my.keys\0");
+    bulk(&["--files-from", "zeros"], 8, &["help: no name holds a zero byte"]);
+    bulk(&["--files-from", "."], 8, &["help: a directory is where a file belongs"]);
+    bulk(&[".", "--node-policy", "node:400"], 2, &["there is no node 400"]);
+    let deep = "d/".repeat(2_500);
+    check(&place, &["create", "my.keys", &deep], 8, &["or the whole path"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_a_link_to_nowhere_is_named_as_one() {
+    let place = with_keys();
+    std::os::unix::fs::symlink("nowhere", place.path("out")).unwrap();
+    check(&place, &["create", "my.keys", "out"], 8, &["help: if a symbolic link is there"]);
+}
+
 /// An error is one line, whatever a file is called.
 #[test]
 fn a_name_with_a_line_end_makes_no_line_of_its_own() {

@@ -211,6 +211,9 @@ impl IoError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match &self.kind {
+            IoErrorKind::System(_) if has_zero_byte(&self.path) => Some(
+                "no name holds a zero byte: a list has one name a line (find -print, not -print0)",
+            ),
             IoErrorKind::System(errno) => remedy_for_errno(*errno),
             IoErrorKind::NotAFile(_) => Some("give regular files only"),
             IoErrorKind::TooLarge { .. } => Some("check that the file is what you mean"),
@@ -231,6 +234,11 @@ impl IoError {
     }
 }
 
+/// Whether the system can have no such path, which it says with a number that means many things.
+fn has_zero_byte(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().contains(&0)
+}
+
 /// What a user can do about an error number of the operating system, if that is known.
 #[must_use]
 pub fn remedy_for_errno(errno: i32) -> Option<&'static str> {
@@ -246,7 +254,7 @@ pub fn remedy_for_errno(errno: i32) -> Option<&'static str> {
         (Errno::MFILE, "raise the limit of open files (ulimit -n), or use fewer threads"),
         (Errno::NFILE, "the whole system has too many files open; close some programs"),
         (Errno::ROFS, "the file system is mounted read-only; choose another output directory"),
-        (Errno::NAMETOOLONG, "shorten the file's name"),
+        (Errno::NAMETOOLONG, "shorten the name (255 bytes at most) or the whole path (4,095)"),
         (Errno::LOOP, "the symbolic link leads to itself; remove it"),
         (Errno::FBIG, "raise the limit of file sizes (ulimit -f)"),
         (Errno::NOMEM, "free memory, or give a smaller file"),

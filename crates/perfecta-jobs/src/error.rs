@@ -287,7 +287,9 @@ impl ItemError {
             Self::Unsolved { .. } | Self::TimedOut { .. } => {
                 Some("raise the limit, let the table grow, or choose --hash auto")
             }
-            Self::Clash { .. } => Some("rename one of the files, or build them apart"),
+            Self::Clash { .. } => {
+                Some("list a key file once; of two files rename one, or build them apart")
+            }
             Self::Nested { .. } => {
                 Some("rename the file or the directory of the other, or build them apart")
             }
@@ -404,12 +406,16 @@ impl JobError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::NothingMatched { .. } => {
-                Some("check the directory, or name other patterns with --include")
+                Some("check the directory, what --include takes and what --exclude leaves out")
             }
             Self::NothingPublished { .. } => Some("name the output directory of a run"),
             Self::Input(error) if error.is_not_a_directory() => {
                 Some("name a directory; `create` takes a single key file")
             }
+            // It is made if nothing is there.
+            Self::Output(error) if error.is_absent() => Some(
+                "if a symbolic link is there that leads nowhere, remove it or make what it names",
+            ),
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::OutputInInput { .. } => Some("choose an output directory outside the input"),
             Self::Foreign { .. } => Some("choose another output directory, or give --force"),

@@ -191,7 +191,7 @@ impl KeyError {
                 "sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
             }
             Self::Duplicate { .. } => "remove one, or give --dedupe to keep the first",
-            Self::Text(_) => "write one decimal or 0x key a line",
+            Self::Text(error) => error.remedy(),
         }
     }
 

@@ -20,6 +20,18 @@ pub enum TextErrorKind {
     /// Neither decimal nor `0x` and hexadecimal digits.
     #[error("is neither a decimal nor a 0x number")]
     NotANumber,
+    /// The mark stands before the first line, which may be a number.
+    #[error("begins with the byte order mark of UTF-8")]
+    ByteOrderMark,
+    /// Its mark stands before the first line.
+    #[error("is text in UTF-16")]
+    Utf16,
+    /// No text in ASCII or UTF-8 has them.
+    #[error("holds bytes that are zero, as packed keys do, and text in UTF-16")]
+    ZeroBytes,
+    /// Then it is several lines, or a comment hides numbers.
+    #[error("holds carriage returns (CR) that no newline (LF) follows")]
+    CarriageReturns,
     /// More than the key's width holds.
     #[error("is greater than the greatest key, {max:#x}")]
     TooGreat {
@@ -28,19 +40,39 @@ pub enum TextErrorKind {
     },
 }
 
+impl TextError {
+    /// What the user can do about it.
+    pub(super) const fn remedy(&self) -> &'static str {
+        const GREATEST_OF_32_BITS: u64 = u32::MAX as u64;
+        match self.kind {
+            TextErrorKind::NotANumber => "write one decimal or 0x key a line",
+            TextErrorKind::ByteOrderMark => "save the file without a byte order mark",
+            TextErrorKind::Utf16 => "save the file as ASCII or as UTF-8 without a byte order mark",
+            TextErrorKind::ZeroBytes => {
+                "leave out --text if the keys are packed; else save the file as ASCII or UTF-8"
+            }
+            TextErrorKind::CarriageReturns => "end each line with LF, or CR and LF",
+            TextErrorKind::TooGreat { max: GREATEST_OF_32_BITS } => {
+                "if the keys have 64 bits, give --key-size 64; else correct the line"
+            }
+            TextErrorKind::TooGreat { .. } => "a key has at most 64 bits: correct the line",
+        }
+    }
+}
+
 /// The numbers of `text`, each at most `max`, made keys by `key`.
 pub(super) fn parse<K>(text: &[u8], max: u64, key: impl Fn(u64) -> K) -> Result<Vec<K>, TextError> {
     let mut keys = Vec::new();
     let mut offset = 0;
     for (number, line) in lines(text).enumerate() {
+        let wrong = |kind| TextError { line: number + 1, offset, kind };
+        if has_inner_carriage_return(line) {
+            return Err(wrong(TextErrorKind::CarriageReturns));
+        }
         let content = content(line);
         if !content.is_empty() {
-            let value = parse_number(content, max).map_err(|kind| TextError {
-                line: number + 1,
-                offset,
-                kind,
-            })?;
-            keys.push(key(value));
+            let value = parse_number(content, max);
+            keys.push(key(value.map_err(|kind| wrong(cause(kind, line, number == 0)))?));
         }
         offset += line.len() + 1;
     }
@@ -60,6 +92,27 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A line without its comment.
 fn content(line: &[u8]) -> &[u8] {
     line.split(|&byte| byte == b'#').next().unwrap_or_default().trim_ascii()
+}
+
+/// Where CR alone ends lines, all of them are one to us, and what follows a comment would be lost.
+fn has_inner_carriage_return(line: &[u8]) -> bool {
+    line.trim_ascii_end().contains(&b'\r')
+}
+
+/// Why a line is no number, where that can be told of its bytes.
+fn cause(kind: TextErrorKind, line: &[u8], is_first: bool) -> TextErrorKind {
+    match kind {
+        TextErrorKind::NotANumber if is_first && line.starts_with(b"\xef\xbb\xbf") => {
+            TextErrorKind::ByteOrderMark
+        }
+        TextErrorKind::NotANumber
+            if is_first && (line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff")) =>
+        {
+            TextErrorKind::Utf16
+        }
+        TextErrorKind::NotANumber if line.contains(&0) => TextErrorKind::ZeroBytes,
+        kind => kind,
+    }
 }
 
 fn parse_number(digits: &[u8], max: u64) -> Result<u64, TextErrorKind> {
@@ -87,7 +140,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&[u64], (usize, TextErrorKind)>) {
-        let found = parse(text.as_bytes(), u64::from(u32::MAX), |key| key);
+        check_bytes(text.as_bytes(), expected);
+    }
+
+    fn check_bytes(text: &[u8], expected: Result<&[u64], (usize, TextErrorKind)>) {
+        let found = parse(text, u64::from(u32::MAX), |key| key);
         let found = found.as_deref().map_err(|error| (error.line, error.kind));
         assert_eq!(found, expected, "{text:?}");
     }
@@ -101,5 +158,27 @@ mod tests {
         check("1\n\n-3", Err((3, TextErrorKind::NotANumber)));
         check("0x", Err((1, TextErrorKind::NotANumber)));
         check("12a", Err((1, TextErrorKind::NotANumber)));
+    }
+
+    #[test]
+    fn a_text_of_another_encoding_or_other_line_ends_is_named_as_such() {
+        check("\u{feff}1\n2\n", Err((1, TextErrorKind::ByteOrderMark)));
+        check("1\n\u{feff}2\n", Err((2, TextErrorKind::NotANumber)));
+        check_bytes(b"\xff\xfe1\0\n\0", Err((1, TextErrorKind::Utf16)));
+        check_bytes(b"\xfe\xff\x001\0\n", Err((1, TextErrorKind::Utf16)));
+        check_bytes(b"1\0\n\0", Err((1, TextErrorKind::ZeroBytes)));
+        check_bytes(b"7\0\0\0", Err((1, TextErrorKind::ZeroBytes)));
+        check("1\r2\r3\r", Err((1, TextErrorKind::CarriageReturns)));
+        check("1\n# one\r2\r", Err((2, TextErrorKind::CarriageReturns)));
+        check("1\r\r\n2\r", Ok(&[1, 2]));
+    }
+
+    #[test]
+    fn a_number_of_more_than_32_bits_leads_to_the_option_for_64() {
+        let remedy = |text: &[u8], max| parse(text, max, |key| key).map_err(|error| error.remedy());
+        let narrow = remedy(b"4294967296", u64::from(u32::MAX)).unwrap_err();
+        assert!(narrow.contains("--key-size 64"), "{narrow}");
+        let wide = remedy(b"18446744073709551616", u64::MAX).unwrap_err();
+        assert!(!wide.contains("--key-size"), "{wide}");
     }
 }
