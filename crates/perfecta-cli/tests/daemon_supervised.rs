@@ -79,7 +79,7 @@ fn a_service_manager_reads_what_the_daemon_does() {
     let daemon = Daemon { child: serve.spawn().unwrap(), place };
     assert_eq!(manager.next_that_is("STATUS"), "STATUS=serves: 0 requests, 0 tables at work");
     daemon.ok(&[&["bulk-create", "--detach"], &daemon_harness::ENDLESS[..]].concat());
-    while manager.next_that_is("STATUS") != "STATUS=serves: 1 requests, 1 tables at work" {}
+    while manager.next_that_is("STATUS") != "STATUS=serves: 1 request, 1 table at work" {}
 }
 
 /// A shell that becomes a daemon which has `passed` as descriptor 3.

@@ -192,6 +192,7 @@ fn every_line_about_a_request_bears_its_id_and_none_a_key() {
     }
     assert_eq!(told("no table")[0]["class"], "invalid_keys");
     assert_eq!(told("ended")[0]["failed"], 1);
+    assert_eq!(told("ended")[0]["state"], "done");
     assert!(told("answered").iter().any(|line| line["status"] == 200 && line["method"] == "GET"));
     let without =
         lines.iter().find(|line| line.to_string().contains(&id) && line["request"].is_null());

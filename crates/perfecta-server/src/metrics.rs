@@ -22,7 +22,7 @@ use self::histogram::{Histogram, Shared};
 use crate::daemon::{MachineReport, PoolReport};
 use crate::problem::ProblemKind;
 use crate::report::ErrorLine;
-use crate::wire::{PROTOCOL, Ping, RequestState, RequestStatus};
+use crate::wire::{PROTOCOL, Ping, RequestStatus};
 
 type ByStatus = Family<[(&'static str, u16); 1], Counter>;
 type ByWord = Family<[(&'static str, String); 1], Counter>;
@@ -118,14 +118,8 @@ impl Counts {
 
     /// A request ended so.
     pub(crate) fn ended(&self, running: &Running, status: &RequestStatus, now: Duration) {
-        let state = match status.state {
-            RequestState::Done => "done",
-            RequestState::Cancelled => "cancelled",
-            RequestState::Expired => "expired",
-            RequestState::Failed => "failed",
-            RequestState::Queued | RequestState::Running => panic!("{} has not ended", status.id),
-        };
-        count(&self.ended, "state", state);
+        assert!(status.state.is_final(), "{} has not ended", status.id);
+        count(&self.ended, "state", status.state.name());
         self.request.observe(now.saturating_sub(running.accepted));
         if let Some(error) = &status.error {
             count(&self.errors, "class", error.class.clone());

@@ -42,6 +42,19 @@ pub enum RequestState {
 }
 
 impl RequestState {
+    /// The state as a word, the same in answers, metrics and the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Whether nothing will change any more.
     #[must_use]
     pub const fn is_final(self) -> bool {

@@ -28,6 +28,7 @@ use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
 use crate::terminal::Terminal;
+use crate::text::counted;
 
 /// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
 #[derive(Debug, Args)]
@@ -328,8 +329,7 @@ fn say_status(terminal: &Terminal, status: &RequestStatus, json: bool) -> Result
     if json {
         return terminal.say(&perfecta_server::line("request", status)).map(|()| Exit::SUCCESS);
     }
-    let state = serde_json::to_value(status.state).expect("a state is a word");
-    let mut line = format!("{} {}", status.id, state.as_str().unwrap_or_default());
+    let mut line = format!("{} {}", status.id, status.state.name());
     if let Some(progress) = &status.progress {
         let counts = [progress.settled(), progress.tables].map(|count| thousands(u64::from(count)));
         line += &format!(" {}/{} tables", counts[0], counts[1]);
@@ -349,14 +349,14 @@ fn say_ping(terminal: &Terminal, ping: &Ping, json: bool) -> Result<Exit, Failur
     }
     let state = if ping.is_draining { "ends" } else { "serves" };
     let line = format!(
-        "perfecta {} (protocol {}, {}) {state}: process {}, up {:.0} s, {} requests, {} items running, {} queued",
+        "perfecta {} (protocol {}, {}) {state}: process {}, up {:.0} s, {}, {} running, {} queued",
         ping.version,
         ping.protocol,
         ping.build,
         ping.process,
         ping.uptime_seconds,
-        ping.requests_outstanding,
-        ping.items_running,
+        counted(ping.requests_outstanding as u64, "request"),
+        counted(ping.items_running, "item"),
         ping.items_queued
     );
     terminal.say(&line).map(|()| Exit::SUCCESS)

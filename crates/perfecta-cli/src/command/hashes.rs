@@ -9,6 +9,9 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 /// List the hash families: id, name, seed words, and what they cannot do.
+///
+/// A family of 32 bits also serves keys of 64 bits of which at most 32 bits are set in any key: those
+/// are gathered before they are hashed. docs/families.md has all formulas.
 #[derive(Debug, Args)]
 pub(crate) struct Hashes {}
 
@@ -18,14 +21,15 @@ impl Hashes {
     /// # Errors
     /// [`Failure`] if standard output takes nothing.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        terminal.say("id  name                      seeds  keys  key 0")?;
+        terminal.say("id  name                      seeds  hashed bits  key 0")?;
         for family in Family::all() {
             let takes = |width, has_zero| family.check_suits(width, u64::MAX, has_zero).is_ok();
             let widths = if takes(KeyWidth::Bits64, false) { "32,64" } else { "32" };
             let zero = if takes(KeyWidth::Bits32, true) { "yes" } else { "no" };
             let (id, name, seeds) = (family.id(), family.name(), family.num_seeds());
-            terminal.say(&format!("{id:<3} {name:<25} {seeds:<6} {widths:<5} {zero}"))?;
+            terminal.say(&format!("{id:<3} {name:<25} {seeds:<6} {widths:<12} {zero}"))?;
         }
+        terminal.say("hashed bits 32: keys of 32 bits, and keys of 64 bits of which at most 32 bits are used")?;
         Ok(Exit::SUCCESS)
     }
 }

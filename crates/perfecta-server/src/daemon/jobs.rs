@@ -40,18 +40,18 @@ fn tell_table(request: &str, report: &ItemReport) {
 }
 
 fn tell_end(status: &RequestStatus) {
-    let (request, state) = (&status.id, status.state);
+    let (request, state) = (&status.id, status.state.name());
     match (&status.summary, &status.error) {
         (Some(summary), _) => {
             let SummaryLine { tables, ok, unchanged, failed, cancelled, .. } = *summary;
             let seconds = summary.wall_seconds;
-            info!(request, ?state, tables, ok, unchanged, failed, cancelled, seconds, "ended");
+            info!(request, state, tables, ok, unchanged, failed, cancelled, seconds, "ended");
         }
         (None, Some(error)) => {
             let class = &error.class;
-            warn!(request, ?state, class, "ended: {}", error.message);
+            warn!(request, state, class, "ended: {}", error.message);
         }
-        (None, None) => info!(request, ?state, "ended"),
+        (None, None) => info!(request, state, "ended"),
     }
 }
 

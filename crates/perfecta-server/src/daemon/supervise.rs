@@ -62,8 +62,13 @@ pub(super) async fn tell(control: &Control, supervisor: &dyn Supervisor) -> Infa
 fn status(control: &Control) -> String {
     let ping = control.ping();
     let verb = if ping.is_draining { "ends" } else { "serves" };
-    let (requests, running) = (ping.requests_outstanding, ping.items_running);
-    format!("{verb}: {requests} requests, {running} tables at work")
+    let requests = counted(ping.requests_outstanding as u64, "request");
+    format!("{verb}: {requests}, {} at work", counted(ping.items_running, "table"))
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Returns when nobody was connected, and nothing was to be done, for so long; with `None`, never.
