@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::fs;
+
+use perfecta_core::format::pack::PackView;
 use support::Place;
 
 #[test]
@@ -17,6 +20,33 @@ fn keys_are_made_built_published_and_verified() {
     assert!(again.out.contains("60 tables: 0 ok, 60 unchanged"), "{}", again.out);
     let verified = place.ok(&["verify", "tables", "--keys", "keys", "--key-size", "auto"]);
     assert!(verified.out.contains("60 tables: 60 ok"), "{}", verified.out);
+}
+
+/// The lines of the README that are for key files of one's own.
+#[test]
+fn the_lines_of_the_readme_do_what_they_say_one_after_the_other() {
+    let place = Place::new();
+    place.write_keys("my.keys", &[3, 70, 900]);
+    place.write_keys("my-keys/some-directory/a-file.keys", &[1, 2, 5]);
+    place.write_keys("my-keys/b.keys", &[7, 8]);
+    let readme = include_str!("../../../README.md");
+    let (_, from_install) = readme.split_once("--path crates/perfecta-cli\n").unwrap();
+    let (block, after) = from_install.split_once("```").unwrap();
+    let lines: Vec<_> = block.lines().filter_map(|line| line.strip_prefix("$ perfecta ")).collect();
+    assert_eq!(lines.len(), 3, "{block}");
+    for line in lines {
+        place.ok(&line.split(' ').collect::<Vec<_>>());
+    }
+    let (_, using) = after.split_once("## Using a table").unwrap();
+    for quoted in using.split("::map(\"").skip(1) {
+        let (file, _) = quoted.split_once('"').unwrap();
+        assert!(place.path(file).is_file(), "{file}");
+    }
+    let (_, named) = using.split_once("get(\"").unwrap();
+    let (name, _) = named.split_once('"').unwrap();
+    let pack = fs::read(place.path("tables/tables.packed/tables.phtpack")).unwrap();
+    let pack = PackView::decode(&pack).unwrap();
+    assert!(pack.get(name.as_bytes()).is_some(), "{name}");
 }
 
 #[test]
