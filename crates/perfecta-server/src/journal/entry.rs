@@ -1,7 +1,7 @@
 //! A line of the journal: a JSON object whose first field is the checksum of all that follows it.
 //!
 //! ```text
-//! {"crc":"1c291ca3","accepted":{"id":"5e1d-1","at_unix_ms":1,...,"spec":{...}}}
+//! {"crc":"........","accepted":{"id":"5e1d-1","at_unix_ms":1,...,"spec":{...}}}
 //! ```
 
 use std::borrow::Cow;

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use tempfile::TempDir;
 
+use super::entry::before;
 use super::file::{Bounds, JournalFile, Left, read};
 use super::*;
 use crate::access::Caller;
@@ -345,4 +346,16 @@ fn a_failed_sync_is_not_tried_again() {
     file.redirect(OpenOptions::new().append(true).open(path).unwrap());
     assert!(file.sync().is_err());
     assert!(open(directory.path()).0.sync().is_ok());
+}
+
+/// What the page says of a line is so: the sum is over all that follows its comma.
+#[test]
+fn the_sums_of_the_sample_in_the_documentation_are_those_of_its_lines() {
+    let page = include_str!("../../../../docs/daemon.md");
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("{\"crc\":")).collect();
+    assert_eq!(lines.len(), 6);
+    for line in lines {
+        let (_, fields) = line.split_once(',').unwrap();
+        assert_eq!(line, format!("{}{fields}", before(fields.as_bytes())));
+    }
 }
