@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use perfecta_core::family::Family;
-use perfecta_core::format::pack::{PackError, PackView, PackWriter};
+use perfecta_core::format::pack::{PackError, PackIndex, PackView, PackWriter};
 use perfecta_core::format::{self, FormatError};
 use perfecta_core::graph::Scratch;
 use perfecta_core::key::{KeySet, Repair};
@@ -304,6 +304,53 @@ fn damage_anywhere_in_a_pack_is_found() {
         assert!(PackView::decode(&pack[..length]).is_err(), "{length} bytes");
     }
     assert!(PackView::decode(&[&pack[..], &[0; 64]].concat()).is_err());
+}
+
+#[test]
+fn damage_of_a_pack_is_told_by_its_part_and_a_lost_end_as_such() {
+    let pack = small_pack();
+    let trailer = pack.len() - 64;
+    let index = u64::from_le_bytes(*pack[trailer..].first_chunk().expect("a trailer")) as usize;
+    let reason = |pack: &[u8]| {
+        let whole = PackView::decode(pack)
+            .and_then(|view| view.iter().try_for_each(|entry| entry.table().map(drop)));
+        whole.expect_err("it is damaged").to_string()
+    };
+    let check = |place: usize, part: &str| {
+        let mut damaged = pack.clone();
+        damaged[place] ^= 1;
+        let reason = reason(&damaged);
+        assert!(reason.starts_with(part), "byte {place}: {reason}");
+    };
+    check(20, "the header at byte 0x0 is damaged");
+    check(64, "the image of a table at byte 0x40 is damaged");
+    check(index, &format!("the index at byte {index:#x} is damaged"));
+    check(trailer, &format!("the trailer at byte {trailer:#x} is damaged"));
+    check(pack.len() - 1, "the file is cut off, or its end is damaged");
+    for length in [128, 192, index, index + 64, trailer, pack.len() - 1] {
+        let reason = reason(&pack[..length]);
+        assert!(reason.starts_with("the file is cut off"), "{length} bytes: {reason}");
+    }
+}
+
+#[test]
+fn the_index_of_a_pack_is_read_without_its_images() {
+    let pack = small_pack();
+    let (total, trailer) = (pack.len() as u64, &pack[pack.len() - PackIndex::TRAILER_BYTES..]);
+    let offset = PackIndex::offset(trailer, total).expect("a whole pack") as usize;
+    let index = PackIndex::decode(&pack[offset..], total).expect("a whole pack");
+    let view = PackView::decode(&pack).expect("a whole pack");
+    assert_eq!(index.iter().len(), 3);
+    for (table, entry) in index.iter().zip(view.iter()) {
+        assert_eq!((table.name, table.keys_blake3), (entry.name, entry.keys_blake3));
+        assert_eq!(table.place.offset, entry.image_offset());
+        assert_eq!(table.place.bytes, entry.image.len() as u64);
+        assert!(table.place.table(entry.image).is_ok());
+        assert!(table.place.table(&entry.image[..64]).is_err());
+    }
+    assert!(PackIndex::offset(trailer, total + 64).is_err());
+    assert!(PackIndex::decode(&pack[offset + 64..], total).is_err());
+    assert!(PackIndex::decode(&pack[offset - 64..], total).is_err());
 }
 
 /// What fuzzing begins with.

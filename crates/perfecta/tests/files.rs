@@ -110,7 +110,7 @@ fn a_pack_is_read_and_mapped_alike() {
     bytes[image_of_9 + 200] ^= 1;
     std::fs::write(&path, &bytes).expect("written");
     let pack = Pack::map(&path).expect("the index is sound");
-    assert!(matches!(pack.get("set-49"), Err(FormatError::SectionChecksum { .. })));
+    assert!(matches!(pack.get("set-49"), Err(FormatError::PartChecksum { .. })));
     assert!(matches!(pack.get("set-48"), Ok(Some(_))));
 }
 

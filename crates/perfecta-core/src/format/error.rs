@@ -26,7 +26,7 @@ pub enum FormatError {
         /// The file's.
         found: u32,
     },
-    /// The header or the section table is damaged.
+    /// The header of a table file, or its section table, is damaged.
     #[error("the header is damaged: its checksum is {found:#010x}, byte 24 says {expected:#010x}")]
     HeaderChecksum {
         /// What the header says.
@@ -34,7 +34,27 @@ pub enum FormatError {
         /// What its bytes come to.
         found: u32,
     },
-    /// A section, or the part of a pack of that kind, is damaged.
+    /// A pack does not end with a trailer.
+    #[error("the file is cut off, or its end is damaged: no trailer at byte {offset:#x}")]
+    NoEnd {
+        /// Where the trailer of a file of this length begins.
+        offset: u64,
+    },
+    /// A part of a pack is damaged: header, index, trailer, or the image of a table.
+    #[error(
+        "the {part} at byte {offset:#x} is damaged: its checksum is {found:#010x}, not {expected:#010x}"
+    )]
+    PartChecksum {
+        /// The part.
+        part: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// What the pack says.
+        expected: u32,
+        /// What its bytes come to.
+        found: u32,
+    },
+    /// A section is damaged.
     #[error(
         "the section of kind {kind} at byte {offset:#x} is damaged: its checksum is {found:#010x}, not {expected:#010x}"
     )]

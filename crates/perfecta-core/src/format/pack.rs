@@ -29,12 +29,6 @@ pub const MAGIC: [u8; 8] = *b"\x89PPK\r\n\x1a\n";
 pub const VERSION: u32 = 1;
 /// The longest name in bytes.
 pub const NAME_BYTES_MAX: usize = 4096;
-/// Kind of the index in [`FormatError::SectionChecksum`].
-pub(crate) const KIND_INDEX: u32 = 0x1_0001;
-/// Kind of an image in [`FormatError::SectionChecksum`].
-pub(crate) const KIND_IMAGE: u32 = 0x1_0002;
-/// Kind of the trailer in [`FormatError::SectionChecksum`].
-pub(crate) const KIND_TRAILER: u32 = 0x1_0003;
 
 /// The first 64 bytes of a pack.
 #[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -87,6 +81,12 @@ const TRAILER_CRC_AT: usize = 52;
 #[derive(Clone, Copy)]
 pub struct PackView<'a> {
     bytes: &'a [u8],
+    index: PackIndex<'a>,
+}
+
+/// The index of a pack, checked: which tables there are, and where. For who reads a pack part by part.
+#[derive(Clone, Copy)]
+pub struct PackIndex<'a> {
     entries: &'a [IndexEntry],
     names: &'a [u8],
 }
@@ -95,9 +95,38 @@ pub struct PackView<'a> {
 impl fmt::Debug for PackView<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("PackView");
-        shown.field("bytes", &self.bytes.len()).field("tables", &self.entries.len());
+        shown.field("bytes", &self.bytes.len()).field("tables", &self.index.entries.len());
         shown.finish_non_exhaustive()
     }
+}
+
+/// Their number alone.
+impl fmt::Debug for PackIndex<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("PackIndex");
+        shown.field("tables", &self.entries.len()).finish_non_exhaustive()
+    }
+}
+
+/// What the index says of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexedTable<'a> {
+    /// The table's name.
+    pub name: &'a [u8],
+    /// BLAKE3 of the key file that the table was made of.
+    pub keys_blake3: &'a [u8; 32],
+    /// Where its table file lies.
+    pub place: ImagePlace,
+}
+
+/// Where an image lies in a pack, before the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImagePlace {
+    /// Where it begins.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+    crc: u32,
 }
 
 /// One table of a pack.
@@ -109,8 +138,19 @@ pub struct PackEntry<'a> {
     pub image: &'a [u8],
     /// BLAKE3 of the key file that the table was made of.
     pub keys_blake3: &'a [u8; 32],
-    image_offset: u64,
-    image_crc: u32,
+    place: ImagePlace,
+}
+
+impl ImagePlace {
+    /// The table of `image`, the bytes that lie here, after a check of every one of them.
+    ///
+    /// # Errors
+    /// [`FormatError`]. Offsets count from the beginning of the image, but for the checksum over all
+    /// of it.
+    pub fn table<'i>(&self, image: &'i [u8]) -> Result<TableView<'i>, FormatError> {
+        check_part("image of a table", self.offset, self.crc, image)?;
+        super::decode(image)
+    }
 }
 
 /// The table's name and sizes, without its file.
@@ -118,7 +158,7 @@ impl fmt::Debug for PackEntry<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("PackEntry");
         shown.field("name", &format_args!("\"{}\"", self.name.escape_ascii()));
-        shown.field("image_offset", &self.image_offset).field("image_bytes", &self.image.len());
+        shown.field("image_offset", &self.place.offset).field("image_bytes", &self.image.len());
         shown.finish_non_exhaustive()
     }
 }
@@ -127,15 +167,9 @@ impl<'a> PackEntry<'a> {
     /// The table, after a check of every byte of its file.
     ///
     /// # Errors
-    /// [`FormatError`]. Offsets count from the beginning of the image, but for the checksum over all
-    /// of it.
+    /// As [`ImagePlace::table`].
     pub fn table(&self) -> Result<TableView<'a>, FormatError> {
-        let found = crc32fast::hash(self.image);
-        if found != self.image_crc {
-            let (kind, offset, expected) = (KIND_IMAGE, self.image_offset, self.image_crc);
-            return Err(FormatError::SectionChecksum { kind, offset, expected, found });
-        }
-        super::decode(self.image)
+        self.place.table(self.image)
     }
 
     /// The table, after a check of its header; see [`super::decode_trusting_sections`].
@@ -149,7 +183,7 @@ impl<'a> PackEntry<'a> {
     /// Where the image begins in the pack.
     #[must_use]
     pub const fn image_offset(&self) -> u64 {
-        self.image_offset
+        self.place.offset
     }
 }
 
@@ -160,28 +194,86 @@ impl<'a> PackView<'a> {
     /// # Errors
     /// [`FormatError`]: where the first thing is that is not as it must be.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let total_bytes = bytes.len() as u64;
         check_header(bytes)?;
-        let trailer = trailer_of(bytes)?;
-        let trailer_offset = bytes.len() - PART_BYTES;
+        let index_offset = PackIndex::offset(bytes, total_bytes)?;
+        let index_start = usize::try_from(index_offset).map_err(|_| FormatError::TooLarge)?;
+        let index = PackIndex::decode(&bytes[index_start..], total_bytes)?;
+        Ok(Self { bytes, index })
+    }
+
+    /// Number of tables.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.index.entries.len()
+    }
+
+    /// Whether there is no table.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.index.entries.is_empty()
+    }
+
+    /// The table of a name, by binary search.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<PackEntry<'a>> {
+        let entries = self.index.entries;
+        let place = entries.binary_search_by(|entry| self.index.name(entry).cmp(name));
+        place.ok().map(|place| self.entry(self.index.table(&entries[place])))
+    }
+
+    /// All tables, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = PackEntry<'a>> {
+        let view = *self;
+        self.index.iter().map(move |table| view.entry(table))
+    }
+
+    fn entry(&self, table: IndexedTable<'a>) -> PackEntry<'a> {
+        let IndexedTable { name, keys_blake3, place } = table;
+        let start = place.offset as usize;
+        let image = &self.bytes[start..start + place.bytes as usize];
+        PackEntry { name, image, keys_blake3, place }
+    }
+}
+
+impl<'a> PackIndex<'a> {
+    /// Bytes of the trailer, with which every pack ends.
+    pub const TRAILER_BYTES: usize = PART_BYTES;
+
+    /// Where the index begins in a pack of `total_bytes` whose last bytes, the trailer at least, are
+    /// `end`.
+    ///
+    /// # Errors
+    /// [`FormatError`]: also where the pack was cut off, which its end tells.
+    pub fn offset(end: &[u8], total_bytes: u64) -> Result<u64, FormatError> {
+        let trailer = trailer_of(end, total_bytes)?;
+        let trailer_offset = total_bytes - PART_BYTES as u64;
         let index_offset = trailer.index_offset.get();
         check_equal(
             "length of the index",
-            trailer_offset as u64 + 8,
-            (trailer_offset as u64).checked_sub(index_offset).ok_or(FormatError::TooLarge)?,
+            trailer_offset + 8,
+            trailer_offset.checked_sub(index_offset).ok_or(FormatError::TooLarge)?,
             trailer.index_bytes.get(),
         )?;
-        let index_start = usize::try_from(index_offset).map_err(|_| FormatError::TooLarge)?;
-        if index_start < PART_BYTES || !index_start.is_multiple_of(ALIGNMENT) {
-            let (field, offset) = ("offset of the index", trailer_offset as u64);
+        if index_offset < PART_BYTES as u64 || !index_offset.is_multiple_of(ALIGNMENT as u64) {
+            let (field, offset) = ("offset of the index", trailer_offset);
             let (expected, found) = (index_offset.next_multiple_of(64).max(64), index_offset);
             return Err(FormatError::Field { field, offset, expected, found });
         }
-        let index = &bytes[index_start..trailer_offset];
-        let (expected, found) = (trailer.index_crc.get(), crc32fast::hash(index));
-        if expected != found {
-            let (kind, offset) = (KIND_INDEX, index_offset);
-            return Err(FormatError::SectionChecksum { kind, offset, expected, found });
-        }
+        Ok(index_offset)
+    }
+
+    /// The index of a pack of `total_bytes`, of which `end` is all from [`Self::offset`] on.
+    ///
+    /// # Errors
+    /// [`FormatError`]: where the first thing is that is not as it must be.
+    pub fn decode(end: &'a [u8], total_bytes: u64) -> Result<Self, FormatError> {
+        let trailer = trailer_of(end, total_bytes)?;
+        let index_offset = Self::offset(end, total_bytes)?;
+        let found = total_bytes.checked_sub(end.len() as u64).ok_or(FormatError::TooLarge)?;
+        check_equal("offset of the index", total_bytes - PART_BYTES as u64, found, index_offset)?;
+        let index = &end[..end.len() - PART_BYTES];
+        check_part("index", index_offset, trailer.index_crc.get(), index)?;
         let count = trailer.num_entries.get() as usize;
         let truncated = |_| FormatError::Truncated {
             needed: count as u64 * PART_BYTES as u64,
@@ -189,34 +281,15 @@ impl<'a> PackView<'a> {
         };
         // The lengths say the same of the index, so that this can fail only where a writer erred.
         let (entries, names) = index_parts(index, count).map_err(truncated)?;
-        let view = Self { bytes, entries, names };
-        view.check_entries(index_start)?;
-        Ok(view)
-    }
-
-    /// Number of tables.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is no table.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The table of a name, by binary search.
-    #[must_use]
-    pub fn get(&self, name: &[u8]) -> Option<PackEntry<'a>> {
-        let place = self.entries.binary_search_by(|entry| self.name(entry).cmp(name));
-        place.ok().map(|place| self.entry(&self.entries[place]))
+        let index = Self { entries, names };
+        index.check_entries(index_offset)?;
+        Ok(index)
     }
 
     /// All tables, by name.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = PackEntry<'a>> {
-        let view = *self;
-        self.entries.iter().map(move |entry| view.entry(entry))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = IndexedTable<'a>> {
+        let index = *self;
+        self.entries.iter().map(move |entry| index.table(entry))
     }
 
     fn name(&self, entry: &IndexEntry) -> &'a [u8] {
@@ -224,24 +297,25 @@ impl<'a> PackView<'a> {
         &self.names[start..start + entry.name_bytes.get() as usize]
     }
 
-    fn entry(&self, entry: &'a IndexEntry) -> PackEntry<'a> {
-        let start = entry.image_offset.get() as usize;
-        PackEntry {
+    fn table(&self, entry: &'a IndexEntry) -> IndexedTable<'a> {
+        IndexedTable {
             name: self.name(entry),
-            image: &self.bytes[start..start + entry.image_bytes.get() as usize],
             keys_blake3: &entry.keys_blake3,
-            image_offset: entry.image_offset.get(),
-            image_crc: entry.image_crc.get(),
+            place: ImagePlace {
+                offset: entry.image_offset.get(),
+                bytes: entry.image_bytes.get(),
+                crc: entry.image_crc.get(),
+            },
         }
     }
 
     /// Names follow each other without gaps in strict order, and images lie before the index. That
     /// two names share an image is no error.
-    fn check_entries(&self, index_start: usize) -> Result<(), FormatError> {
+    fn check_entries(&self, index_offset: u64) -> Result<(), FormatError> {
         let mut names_end = 0;
         let mut previous: Option<&[u8]> = None;
         for (place, entry) in self.entries.iter().enumerate() {
-            let at = (index_start + place * PART_BYTES) as u64;
+            let at = index_offset + (place * PART_BYTES) as u64;
             check_equal("offset of a name", at, names_end, entry.name_offset.get().into())?;
             let name_bytes = u64::from(entry.name_bytes.get());
             let room = (self.names.len() as u64 - names_end).min(NAME_BYTES_MAX as u64);
@@ -259,14 +333,14 @@ impl<'a> PackView<'a> {
                 let (field, offset, expected) = ("offset of an image", at + 8, PART_BYTES as u64);
                 return Err(FormatError::Field { field, offset, expected, found: image_offset });
             }
-            check_limit("offset of an image", at + 8, index_start as u64, image_offset)?;
-            let room = index_start as u64 - image_offset;
+            check_limit("offset of an image", at + 8, index_offset, image_offset)?;
+            let room = index_offset - image_offset;
             check_limit("length of an image", at + 16, room, image_bytes)?;
             check_equal("reserved of an entry", at + 28, 0, entry.reserved.get().into())?;
         }
-        let names_start = index_start + self.entries.len() * PART_BYTES;
+        let names_start = index_offset + (self.entries.len() * PART_BYTES) as u64;
         let padding = &self.names[names_end as usize..];
-        check_limit("zero bytes after the names", names_start as u64, 63, padding.len() as u64)?;
+        check_limit("zero bytes after the names", names_start, 63, padding.len() as u64)?;
         super::check_zero(self.names, names_end as usize, self.names.len())
     }
 }
@@ -286,30 +360,43 @@ fn check_header(bytes: &[u8]) -> Result<(), FormatError> {
     if header.version.get() != VERSION {
         return Err(FormatError::Version { expected: VERSION, found: header.version.get() });
     }
-    let (expected, found) = (header.crc.get(), crc32fast::hash(&bytes[..PART_BYTES - 4]));
-    if expected != found {
-        return Err(FormatError::HeaderChecksum { expected, found });
-    }
+    check_part("header", 0, header.crc.get(), &bytes[..PART_BYTES - 4])?;
     check_equal("header length", 12, PART_BYTES as u64, header.header_bytes.get().into())?;
     super::check_zero(bytes, 16, PART_BYTES - 4)?;
     if bytes.len() < 2 * PART_BYTES { Err(truncated) } else { Ok(()) }
 }
 
-/// The trailer, of bytes that hold header and trailer at least.
-fn trailer_of(bytes: &[u8]) -> Result<&Trailer, FormatError> {
-    let offset = bytes.len() - PART_BYTES;
-    let truncated = FormatError::Truncated { needed: 128, found: bytes.len() as u64 };
-    let (_, trailer) = Trailer::ref_from_suffix(bytes).map_err(|_| truncated)?;
-    let expected = trailer.crc.get();
-    let found = crc32fast::hash(&bytes[offset..offset + TRAILER_CRC_AT]);
-    if trailer.magic != MAGIC || expected != found {
-        let kind = KIND_TRAILER;
-        return Err(FormatError::SectionChecksum { kind, offset: offset as u64, expected, found });
+/// The trailer of a pack of `total_bytes` that ends with `end`. Its magic comes first: who cut a file
+/// off left no checksum either.
+fn trailer_of(end: &[u8], total_bytes: u64) -> Result<&Trailer, FormatError> {
+    let truncated = FormatError::Truncated { needed: 2 * PART_BYTES as u64, found: total_bytes };
+    let (_, trailer) = Trailer::ref_from_suffix(end).map_err(|_| truncated)?;
+    if total_bytes < 2 * PART_BYTES as u64 {
+        return Err(truncated);
     }
-    let total_bytes = trailer.total_bytes.get();
-    check_equal("total length", offset as u64 + 16, bytes.len() as u64, total_bytes)?;
-    super::check_zero(bytes, offset + 32, offset + TRAILER_CRC_AT)?;
+    let offset = total_bytes - PART_BYTES as u64;
+    if trailer.magic != MAGIC {
+        return Err(FormatError::NoEnd { offset });
+    }
+    let bytes = trailer.as_bytes();
+    check_part("trailer", offset, trailer.crc.get(), &bytes[..TRAILER_CRC_AT])?;
+    check_equal("total length", offset + 16, total_bytes, trailer.total_bytes.get())?;
+    super::check_zero(bytes, 32, TRAILER_CRC_AT)?;
     Ok(trailer)
+}
+
+fn check_part(
+    part: &'static str,
+    offset: u64,
+    expected: u32,
+    bytes: &[u8],
+) -> Result<(), FormatError> {
+    let found = crc32fast::hash(bytes);
+    if found == expected {
+        Ok(())
+    } else {
+        Err(FormatError::PartChecksum { part, offset, expected, found })
+    }
 }
 
 fn check_limit(field: &'static str, offset: u64, max: u64, found: u64) -> Result<(), FormatError> {
