@@ -148,6 +148,13 @@ pub(crate) struct PackedEntry {
     pub(crate) keys_blake3: ContentHash,
 }
 
+impl PackedEntry {
+    /// The name in the pack.
+    pub(crate) fn name_bytes(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+}
+
 impl PackManifest {
     /// The manifest of a pack of so many bytes.
     pub(crate) fn new(
@@ -164,6 +171,11 @@ impl PackManifest {
             files: [PackFile { name: PACKED_FILE.into(), bytes, blake3 }],
             tables,
         }
+    }
+
+    /// Name of the pack.
+    pub(crate) fn file_name(&self) -> &str {
+        &self.files[0].name
     }
 
     /// Bytes of the pack.

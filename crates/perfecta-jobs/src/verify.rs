@@ -1,30 +1,31 @@
 //! Checks what was published: manifests, hashes, and the index of every key.
 //!
-//! Every directory with a manifest is an item, and so is every key file that has no such directory.
+//! Every table is an item, in a directory of its own or in a pack, and so is every key file that has
+//! none. A pack of which nothing is known is one item.
 //! Nothing is written.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+mod pack;
+mod plan;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
 use perfecta_emit::ContentHash;
-use perfecta_io::{Buffer, Engine, Entry, EntryKind, IoError, IoErrorKind, Lengths, Op, Symlinks};
+use perfecta_io::{Engine, Op, Symlinks};
 
+use self::pack::{PackedTable, damaged, read_part, unreadable};
+use self::plan::{Check, Plan, Subject, plan};
 use crate::call::{call, read_file};
-use crate::config::{Inputs, Job, KeyOptions, Limits};
+use crate::config::{Inputs, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
-use crate::inputs::{list_inputs, list_tree};
 use crate::ledger::{Ledger, Running, Status};
-use crate::manifest::{self, Manifest, PackManifest, PackedEntry};
-use crate::packed;
-use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
-use crate::render::{Renderer, check_image};
-use crate::runtime::{CancelFlag, Runtime};
-use crate::schedule::{self, Planned};
+use crate::manifest::{self, Manifest};
+use crate::places::MANIFEST;
+use crate::render::Renderer;
+use crate::runtime::Runtime;
 
 /// A request to check an output.
 #[derive(Debug, Clone)]
@@ -50,35 +51,6 @@ impl Verification {
             limits: Limits::default(),
         }
     }
-}
-
-/// A table to check: what is published at `path`, and the key file that belongs to it.
-struct Check {
-    path: PathBuf,
-    identifier: String,
-    keys_file: Option<PathBuf>,
-    subject: Subject,
-}
-
-/// What a check looks at.
-enum Subject {
-    /// A directory with a manifest, which it reads itself.
-    Directory,
-    /// One entry of a packed file that is, as a whole, what its manifest says.
-    Entry(PackedEntry),
-    /// A packed file that is not, and why.
-    DamagedPack(&'static str),
-}
-
-/// The checks by where their tables lie below the directory, in the order of bytes: to compare paths
-/// part by part takes long.
-type Checks = BTreeMap<OsString, Check>;
-
-/// What is published. A table may be there twice: in a directory and in a pack.
-#[derive(Default)]
-struct Published {
-    directories: Checks,
-    packed: Checks,
 }
 
 /// What the threads share.
@@ -114,12 +86,12 @@ pub fn verify(
     let (begun, cpu_begun) = (runtime.clock.now(), runtime.clock.cpu());
     let renderer = runtime.renderer.ok_or(JobError::Unsupported("verifying without a renderer"))?;
     let mut engine = runtime.engines.engine();
-    let checks = plan(verification, engine.as_mut(), &runtime.cancel)?;
+    let Plan { checks, bytes, files } = plan(verification, engine.as_mut(), &runtime.cancel)?;
     let mut ledger = Ledger::default();
     ledger.admit(u32::try_from(checks.len()).expect("the entries' limit keeps items countable"));
     observer.observe(&Event::Planned(&Progress { ledger: ledger.clone(), ..Progress::default() }));
-    let tally =
-        Tally { next: 0, ledger, summary: Summary::default(), first_failure: None, observer };
+    let summary = Summary { bytes, files, ..Summary::default() };
+    let tally = Tally { next: 0, ledger, summary, first_failure: None, observer };
     let shared = Shared {
         verification,
         runtime,
@@ -149,154 +121,6 @@ pub fn verify(
         first_failure: first_failure.map(|(_, class)| class),
         ..summary
     })
-}
-
-/// The tables below the directory, and the key files that should have one.
-fn plan(
-    verification: &Verification,
-    engine: &mut dyn Engine,
-    cancel: &CancelFlag,
-) -> Result<Vec<Check>, JobError> {
-    let root = &verification.directory;
-    let limits = &verification.limits;
-    let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?.entries;
-    let mut tables = Published::default();
-    let manifests = entries.iter().filter(|entry| is_published(entry));
-    for below in manifests.map(|entry| entry.path.parent().unwrap_or(Path::new(""))) {
-        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
-        if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
-            plan_pack(&path, below, engine, cancel, &mut tables)?;
-        } else {
-            tables.directories.insert(below.into(), Check::new(path, Subject::Directory));
-        }
-    }
-    if let Some(keys) = &verification.keys {
-        let job = Job {
-            keys: verification.key_options,
-            limits: limits.clone(),
-            ..Job::new(keys.clone())
-        };
-        let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?.entries);
-        match tables.only() {
-            Some(only) => only.keys_file = own_key_file(items, root, engine)?,
-            None => tables.assign_key_files(items, root),
-        }
-    }
-    let Published { directories, packed } = tables;
-    if directories.is_empty() && packed.is_empty() {
-        return Err(JobError::NothingPublished { root: root.clone() });
-    }
-    Ok(directories.into_values().chain(packed.into_values()).collect())
-}
-
-impl Published {
-    /// The one table that there is, if the directory that is checked is its own.
-    fn only(&mut self) -> Option<&mut Check> {
-        let is_one_table = self.directories.len() == 1 && self.packed.is_empty();
-        self.directories.get_mut(OsStr::new("")).filter(|_| is_one_table)
-    }
-
-    /// Gives each table its key file; a key file without one is an item, too.
-    fn assign_key_files(&mut self, items: Vec<Planned>, root: &Path) {
-        for item in items {
-            let target = item.target();
-            let check = Check::new(root.join(&target), Subject::Directory);
-            let target = target.into_os_string();
-            if !self.packed.contains_key(&target) {
-                self.directories.entry(target.clone()).or_insert(check);
-            }
-            for tables in [&mut self.directories, &mut self.packed] {
-                if let Some(check) = tables.get_mut(&target) {
-                    check.keys_file = Some(item.keys_file.clone());
-                }
-            }
-        }
-    }
-}
-
-/// The key file of the one table in `root`: the only one, or that whose table would be published at
-/// a place of this name.
-fn own_key_file(
-    items: Vec<Planned>,
-    root: &Path,
-    engine: &mut dyn Engine,
-) -> Result<Option<PathBuf>, JobError> {
-    if let [only] = &items[..] {
-        return Ok(Some(only.keys_file.clone()));
-    }
-    let root = call(engine, Op::Resolve { path: root.to_owned() }).map_err(JobError::Output)?;
-    let root = root.into_path();
-    let fitting = items.into_iter().filter(|item| root.ends_with(item.target()));
-    let nearest = fitting.max_by_key(|item| item.target().components().count());
-    Ok(nearest.map(|item| item.keys_file))
-}
-
-/// Whether an entry says that a table was published beside it: a manifest, or a table file that has
-/// lost its own.
-fn is_published(entry: &Entry) -> bool {
-    let is_stage = |part: &OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
-    let is_table = entry.path.extension().is_some_and(|extension| extension == "pht");
-    matches!(entry.kind, EntryKind::File { .. } | EntryKind::Unmeasured)
-        && (is_table || entry.path.file_name().is_some_and(|name| name == MANIFEST))
-        && !entry.path.iter().any(is_stage)
-}
-
-/// The pack in the directory `path`, and every table in it.
-fn plan_pack(
-    path: &Path,
-    below: &Path,
-    engine: &mut dyn Engine,
-    cancel: &CancelFlag,
-    tables: &mut Published,
-) -> Result<(), JobError> {
-    let manifest = read_file(engine, path.join(MANIFEST), u64::MAX, Symlinks::Refuse);
-    let bytes = manifest.map_err(JobError::Input)?;
-    let file = path.join(PACKED_FILE);
-    let Some(manifest) = PackManifest::parse(&bytes) else {
-        let reason = "it is torn, or of another version";
-        let check = Check::new(path.join(MANIFEST), Subject::DamagedPack(reason));
-        tables.directories.insert(below.into(), check);
-        return Ok(());
-    };
-    // One that is gone or short has not these bytes either; its entries say what cannot be read.
-    let hash = packed::hash_file(engine, &file, manifest.bytes(), cancel).unwrap_or(None);
-    cancel.check()?;
-    if hash.as_ref() != Some(manifest.blake3()) {
-        let reason = "it has not the bytes that the manifest says";
-        let check = Check::new(file.clone(), Subject::DamagedPack(reason));
-        tables.directories.insert(below.into(), check);
-    }
-    // The names in a pack are those below the output directory, in which the pack lies.
-    let parent = below.parent().unwrap_or(Path::new(""));
-    for entry in manifest.tables {
-        let name = parent.join(&entry.name);
-        let mut check = Check::new(file.clone(), Subject::Entry(entry));
-        check.identifier = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        tables.packed.insert(name.into_os_string(), check);
-    }
-    Ok(())
-}
-
-impl Check {
-    fn new(path: PathBuf, subject: Subject) -> Self {
-        let identifier = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path, identifier, keys_file: None, subject }
-    }
-
-    fn damaged(&self, file: &str, reason: &str) -> ItemError {
-        let path = if file.is_empty() { self.path.clone() } else { self.path.join(file) };
-        ItemError::Damaged { file: path.display().to_string(), reason: reason.to_owned() }
-    }
-
-    /// Why the directory cannot be read: nothing but regular files was ever published in one.
-    fn unreadable(&self, error: IoError) -> ItemError {
-        let reason = match error.kind {
-            IoErrorKind::NotAFile(kind) => format!("it is a {kind}, and nobody here made it"),
-            _ if error.is_not_a_directory() => "it is a symbolic link or a file".to_owned(),
-            _ => return ItemError::Output(error),
-        };
-        ItemError::Damaged { file: error.path.display().to_string(), reason }
-    }
 }
 
 impl Shared<'_> {
@@ -355,21 +179,31 @@ impl Shared<'_> {
     ) -> Result<(), ItemError> {
         match &check.subject {
             Subject::Directory => self.check_directory(check, engine, report),
-            Subject::Entry(entry) => {
-                report.keys = entry.num_keys;
-                let keys = self.read_keys(check, &entry.keys_blake3, engine)?;
-                let op = Op::ReadRange {
-                    path: check.path.clone(),
-                    offset: entry.offset,
-                    bytes: entry.bytes as usize,
-                    buffer: Buffer::default(),
-                };
-                let bytes = call(engine, op).map_err(ItemError::Output)?.into_bytes();
-                report.bytes = entry.bytes;
-                check_image(&check.path.display().to_string(), &bytes, keys.as_ref())
-            }
-            Subject::DamagedPack(reason) => Err(check.damaged("", reason)),
+            Subject::Packed(table) => self.check_packed(check, table, engine, report),
+            Subject::Failed(error) => Err(error.clone()),
         }
+    }
+
+    fn check_packed(
+        &self,
+        check: &Check,
+        table: &PackedTable,
+        engine: &mut dyn Engine,
+        report: &mut ItemReport,
+    ) -> Result<(), ItemError> {
+        let PackedTable { place, keys_blake3, num_keys, .. } = table;
+        report.keys = *num_keys;
+        report.bytes = place.bytes;
+        let keys = self.read_keys(check, keys_blake3, engine)?;
+        let bytes_max = self.verification.limits.memory_bytes_max;
+        let image = read_part(engine, &check.path, place.offset, place.bytes, bytes_max)?;
+        let view = place.table(&image);
+        let view = view.map_err(|error| damaged(&check.path, &error.to_string()))?;
+        table.check_num_keys(view.parameters().num_keys, &check.path)?;
+        if let Some(keys) = keys {
+            view.verify(&keys)?;
+        }
+        Ok(())
     }
 
     fn check_directory(
@@ -384,19 +218,20 @@ impl Shared<'_> {
         };
         let files = call(engine, op).map_err(|error| {
             if error.path == check.path && error.is_absent() {
-                return check.damaged("", "no table of the key file is there");
+                return damaged(&check.path, "no table of the key file is there");
             }
-            check.unreadable(error)
+            unreadable(error)
         })?;
         let files = files.into_files();
         report.files = files.len() as u32;
         report.bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
         let manifest = files.iter().find(|file| file.name == MANIFEST);
-        let manifest = manifest.ok_or_else(|| check.damaged(MANIFEST, "it is missing"))?;
+        let manifest_path = check.path.join(MANIFEST);
+        let manifest = manifest.ok_or_else(|| damaged(&manifest_path, "it is missing"))?;
         let manifest = Manifest::from_json(&manifest.bytes)
-            .map_err(|error| check.damaged(MANIFEST, &error.to_string()))?;
+            .map_err(|error| damaged(&manifest_path, &error.to_string()))?;
         manifest::check(&manifest, &files)
-            .map_err(|(file, reason)| check.damaged(&file, &reason))?;
+            .map_err(|(file, reason)| damaged(&check.path.join(file), &reason))?;
         report.identifier.clone_from(&manifest.identifier);
         report.keys = u64::from(manifest.table.num_keys);
         let keys = self.read_keys(check, &manifest.key_file.blake3, engine)?;
@@ -419,10 +254,7 @@ impl Shared<'_> {
         let bytes = read_file(engine, path.clone(), bytes_max, Symlinks::Follow)
             .map_err(ItemError::Input)?;
         if ContentHash::of(&bytes) != *keys_blake3 {
-            return Err(ItemError::Damaged {
-                file: path.display().to_string(),
-                reason: "it is not the key file that the table was made of".to_owned(),
-            });
+            return Err(damaged(path, "it is not the key file that the table was made of"));
         }
         let keys = self.verification.key_options.parse(path, &bytes)?;
         Ok(Some(keys))

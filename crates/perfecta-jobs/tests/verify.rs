@@ -5,12 +5,18 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{PlainRenderer, job, keys, run_all, three_good};
 use perfecta_jobs::{CancelFlag, Event, Inputs, Layout, Runtime, Summary, Verification, verify};
+use serde_json::Value;
+use tempfile::TempDir;
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
+
+fn runtime() -> Runtime<'static> {
+    Runtime::new(Some(&PLAIN), CancelFlag::default())
+}
 
 fn check(verification: &Verification) -> (Summary, BTreeMap<String, String>) {
     let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
@@ -74,41 +80,144 @@ fn whole_tables_pass_and_each_kind_of_damage_is_named() {
     assert!(failures["unbuilt"].contains("no table of the key file"), "{failures:?}");
 }
 
-#[test]
-fn a_pack_is_checked_as_a_whole_and_table_by_table() {
-    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    three_good(input.path());
-    let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
-    let mut job = job(input.path(), out.path());
-    job.output.as_mut().unwrap().layout = Layout::Packed;
-    run_all(&job, &runtime);
-    let verification =
-        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
-    let check = || {
-        let mut failures = BTreeMap::new();
-        let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {
-            if let Event::Settled { report, .. } = event
-                && let Some(error) = &report.error
-            {
-                failures.insert(report.identifier.clone(), error.to_string());
-            }
-        });
-        (summary.unwrap(), failures)
-    };
-    let (summary, failures) = check();
-    assert_eq!((summary.ok, summary.keys), (3, 3305), "{failures:?}");
+/// Three tables in a pack, checked against their keys.
+struct Packed {
+    input: TempDir,
+    out: TempDir,
+}
 
-    // The tables lie largest first: before the index (three entries, names) and the trailer ends
-    // the small one.
-    let pack = out.path().join("tables.packed/tables.phtpack");
-    let mut bytes = std::fs::read(&pack).unwrap();
-    let place = bytes.len() - (3 + 1 + 1) * 64 - 1;
-    bytes[place] ^= 0xff;
-    std::fs::write(&pack, bytes).unwrap();
-    let (_, failures) = check();
-    assert_eq!(Vec::from_iter(failures.keys()), ["small", "tables.phtpack"], "{failures:?}");
-    std::fs::write(out.path().join("tables.packed/manifest.json"), b"{").unwrap();
-    assert_eq!(check().0.failed, 4);
+impl Packed {
+    fn new() -> Self {
+        let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        three_good(input.path());
+        let packed = Self { input, out };
+        packed.build();
+        packed
+    }
+
+    fn build(&self) {
+        let mut job = job(self.input.path(), self.out.path());
+        job.output.as_mut().unwrap().layout = Layout::Packed;
+        run_all(&job, &runtime());
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.out.path().join("tables.packed").join(name)
+    }
+
+    fn manifest(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.file("manifest.json")).unwrap()).unwrap()
+    }
+
+    fn check(&self) -> (Summary, BTreeMap<String, String>) {
+        let keys = Some(Inputs::tree(self.input.path()));
+        let with_keys = check(&Verification { keys, ..Verification::new(self.out.path()) });
+        let alone = check(&Verification::new(self.out.path()));
+        assert_eq!(alone.1.keys().collect::<Vec<_>>(), with_keys.1.keys().collect::<Vec<_>>());
+        with_keys
+    }
+
+    /// All of its tables, each of them once, fail with one reason.
+    fn all_fail(&self, reason: &str) {
+        let (summary, failures) = self.check();
+        assert_eq!((summary.tables, summary.failed), (3, 3), "{reason}: {failures:?}");
+        let named: Vec<_> = failures.keys().map(String::as_str).collect();
+        assert_eq!(named, ["large", "middle", "small"]);
+        assert!(failures.values().all(|told| told.contains(reason)), "{reason}: {failures:?}");
+    }
+}
+
+#[test]
+fn a_pack_is_checked_as_a_whole_and_each_of_its_tables_is_told_once() {
+    let packed = Packed::new();
+    let (summary, failures) = packed.check();
+    assert_eq!((summary.ok, summary.keys), (3, 3305), "{failures:?}");
+    let files = ["manifest.json", "tables.phtpack"].map(|name| packed.file(name));
+    let bytes: u64 = files.iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert_eq!((summary.files, summary.bytes), (2, bytes));
+
+    let whole = std::fs::read(packed.file("tables.phtpack")).unwrap();
+    let check = |place: usize, reason: &str| {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        std::fs::write(packed.file("tables.phtpack"), bytes).unwrap();
+        packed.all_fail(reason);
+    };
+    check(100, "tables.phtpack: its hash is not that of the manifest");
+    check(whole.len() - 64 - 1, "tables.phtpack: the index at byte");
+    check(whole.len() - 64, "tables.phtpack: the trailer at byte");
+    std::fs::write(packed.file("tables.phtpack"), &whole[..whole.len() - 1]).unwrap();
+    packed.all_fail("tables.phtpack: the file is cut off");
+    std::fs::write(packed.file("tables.phtpack"), b"").unwrap();
+    packed.all_fail("tables.phtpack: the file is cut off");
+    std::fs::remove_file(packed.file("tables.phtpack")).unwrap();
+    packed.all_fail("tables.phtpack: it is missing");
+}
+
+#[test]
+fn what_a_packs_manifest_says_is_held_against_the_pack_before_it_is_used() {
+    let packed = Packed::new();
+    let whole = packed.manifest();
+    let check = |change: &dyn Fn(&mut Value), reason: &str| {
+        let mut manifest = whole.clone();
+        change(&mut manifest);
+        std::fs::write(packed.file("manifest.json"), manifest.to_string()).unwrap();
+        packed.all_fail(&format!("manifest.json: {reason}"));
+    };
+    for bytes in [1_u64 << 63, 1 << 40, (1 << 63) - 1, 0, 64] {
+        check(&|it| it["tables"][0]["bytes"] = bytes.into(), "tables[0].bytes is");
+        check(&|it| it["tables"][1]["offset"] = bytes.into(), "tables[1].offset is");
+    }
+    check(&|it| it["tables"][1]["name"] = "moddle".into(), "tables[1].name is moddle, ");
+    let other = "00".repeat(32);
+    check(&|it| it["tables"][2]["keys_blake3"] = other.clone().into(), "tables[2].keys_blake3 is");
+    check(&|it| it["files"][0]["name"] = "other".into(), "files[0].name is other");
+    let tables = |it: &mut Value| it["tables"].as_array_mut().unwrap().clone();
+    check(&|it| it["tables"] = tables(it)[..2].into(), "the number of tables is 2");
+    check(
+        &|it| it["tables"] = [&tables(it)[..], &tables(it)].concat().into(),
+        "the number of tables is 6",
+    );
+    check(&|it| it["tables"].as_array_mut().unwrap().swap(0, 1), "tables[0].name is middle");
+    check(&|it| it["tables"][1] = it["tables"][0].clone(), "tables[1].name is below/large");
+
+    let mut manifest = whole.clone();
+    manifest["files"][0]["bytes"] = (1_u64 << 40).into();
+    std::fs::write(packed.file("manifest.json"), manifest.to_string()).unwrap();
+    packed.all_fail("tables.phtpack: it has");
+    let mut manifest = whole.clone();
+    manifest["tables"][1]["keys"] = 301.into();
+    std::fs::write(packed.file("manifest.json"), manifest.to_string()).unwrap();
+    let (summary, failures) = packed.check();
+    assert_eq!((summary.ok, summary.failed), (2, 1));
+    let reason = "manifest.json: tables[1].keys is 301, tables.phtpack says 300";
+    assert!(failures["middle"].contains(reason), "{failures:?}");
+}
+
+#[test]
+fn a_pack_without_its_manifest_is_damaged_and_not_overlooked() {
+    let packed = Packed::new();
+    run_all(&job(packed.input.path(), packed.out.path()), &runtime());
+    let check = |tables: u32, failed: &[&str], reason: &str| {
+        let (summary, failures) = check(&Verification::new(packed.out.path()));
+        assert_eq!((summary.tables, summary.failed), (tables, failed.len() as u32));
+        assert_eq!(failures.keys().map(String::as_str).collect::<Vec<_>>(), failed);
+        assert!(failures.values().all(|told| told.contains(reason)), "{failures:?}");
+    };
+    let manifest = packed.file("manifest.json");
+    let names = ["large", "middle", "small"];
+    std::fs::write(&manifest, b"{").unwrap();
+    check(6, &names, "tables.packed/manifest.json: it is torn");
+    std::fs::remove_file(&manifest).unwrap();
+    check(6, &names, "tables.packed/manifest.json: it is missing");
+    std::fs::create_dir(&manifest).unwrap();
+    check(6, &names, "tables.packed/manifest.json: it is a directory");
+    std::fs::remove_dir(&manifest).unwrap();
+    std::os::unix::fs::symlink("tables.phtpack", &manifest).unwrap();
+    check(6, &names, "tables.packed/manifest.json: it is a symbolic link");
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(packed.file("tables.phtpack"), b"torn").unwrap();
+    check(4, &["tables.packed"], "tables.packed/manifest.json: it is missing");
 }
 
 #[test]

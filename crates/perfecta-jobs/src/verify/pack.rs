@@ -1,0 +1,258 @@
+//! A pack as a whole: whether its bytes, its own index and its manifest say the same.
+//!
+//! Only then are its tables looked at, at the places that the index gives: what a manifest says is
+//! nowhere allocated or read before it was held against the file. A pack with a fault is no table's
+//! fault more than another's, so all of them fail with it.
+
+use std::path::{Path, PathBuf};
+
+use perfecta_core::format::FormatError;
+use perfecta_core::format::pack::{ImagePlace, PackIndex};
+use perfecta_emit::ContentHash;
+use perfecta_io::{
+    Buffer, Engine, EntryKind, IoError, IoErrorKind, Op, Operation, Payload, Symlinks,
+};
+
+use crate::call::{call, read_file};
+use crate::error::ItemError;
+use crate::manifest::{PackManifest, PackedEntry};
+use crate::packed;
+use crate::places::{MANIFEST, PACKED_FILE};
+use crate::runtime::CancelFlag;
+
+/// A pack that was looked at.
+pub(super) struct Pack {
+    /// Its tables, or the first fault of all of it.
+    pub(super) tables: Result<Vec<PackedTable>, Fault>,
+    /// Bytes of its files, as far as they are there.
+    pub(super) bytes: u64,
+    /// How many of its files are there.
+    pub(super) files: u32,
+}
+
+/// A table of a pack that is, as a whole, what index and manifest say.
+#[derive(Clone)]
+pub(super) struct PackedTable {
+    pub(super) name: Vec<u8>,
+    pub(super) place: ImagePlace,
+    pub(super) keys_blake3: ContentHash,
+    /// Where the manifest lists it.
+    position: usize,
+    /// Keys, as the manifest says.
+    pub(super) num_keys: u64,
+}
+
+/// Why no table of a pack can be relied on.
+pub(super) struct Fault {
+    pub(super) error: ItemError,
+    /// The names of its tables, as far as they can be known.
+    pub(super) names: Vec<Vec<u8>>,
+}
+
+/// What a pack's index says of a table.
+struct Indexed {
+    name: Vec<u8>,
+    place: ImagePlace,
+    keys_blake3: ContentHash,
+}
+
+/// The files of a pack, and how much of them may be in memory.
+struct Reader<'a> {
+    manifest: PathBuf,
+    file: PathBuf,
+    bytes_max: u64,
+    engine: &'a mut dyn Engine,
+    cancel: &'a CancelFlag,
+}
+
+/// Looks at the pack in `directory`, of which at most `bytes_max` are taken into memory at once.
+pub(super) fn look(
+    directory: &Path,
+    bytes_max: u64,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Pack {
+    let (manifest, file) = (directory.join(MANIFEST), directory.join(PACKED_FILE));
+    let mut reader = Reader { manifest, file, bytes_max, engine, cancel };
+    let manifest = reader.read_manifest();
+    let file_bytes = reader.file_bytes();
+    let index = file_bytes.clone().and_then(|bytes| reader.read_index(bytes));
+    let sizes =
+        [manifest.as_ref().map(|(_, bytes)| *bytes).ok(), file_bytes.as_ref().copied().ok()];
+    let files = sizes.iter().flatten().count() as u32;
+    let bytes = sizes.iter().flatten().sum();
+    let names = match (&index, &manifest) {
+        (Ok(index), _) => index.iter().map(|table| table.name.clone()).collect(),
+        (Err(_), Ok((manifest, _))) => {
+            manifest.tables.iter().map(|entry| entry.name_bytes().to_vec()).collect()
+        }
+        (Err(_), Err(_)) => Vec::new(),
+    };
+    let agreed = manifest.and_then(|(manifest, _)| {
+        let index = index?;
+        reader.check_bytes(&manifest, file_bytes?)?;
+        reader.agree(&manifest, index)
+    });
+    Pack { tables: agreed.map_err(|error| Fault { error, names }), bytes, files }
+}
+
+impl Reader<'_> {
+    /// The manifest, and its length.
+    fn read_manifest(&mut self) -> Result<(PackManifest, u64), ItemError> {
+        let read = read_file(self.engine, self.manifest.clone(), self.bytes_max, Symlinks::Refuse);
+        let bytes = read.map_err(unreadable)?;
+        let manifest = PackManifest::parse(&bytes)
+            .ok_or_else(|| damaged(&self.manifest, "it is torn, or of another version"))?;
+        Ok((manifest, bytes.len() as u64))
+    }
+
+    fn file_bytes(&mut self) -> Result<u64, ItemError> {
+        let inspected = call(self.engine, Op::Inspect { path: self.file.clone() });
+        match inspected.map_or_else(EntryKind::Unreadable, Payload::into_kind) {
+            EntryKind::File { bytes } => Ok(bytes),
+            EntryKind::Unreadable(error) => Err(unreadable(error)),
+            EntryKind::Unmeasured
+            | EntryKind::Directory
+            | EntryKind::Special(_)
+            | EntryKind::BrokenLink => Err(damaged(&self.file, "it is no regular file")),
+        }
+    }
+
+    /// What the pack's own index says, in the order in which the images lie.
+    fn read_index(&mut self, total_bytes: u64) -> Result<Vec<Indexed>, ItemError> {
+        let trailer_bytes = total_bytes.min(PackIndex::TRAILER_BYTES as u64);
+        let trailer = self.read(total_bytes - trailer_bytes, trailer_bytes)?;
+        let offset = PackIndex::offset(&trailer, total_bytes);
+        let offset = offset.map_err(|error| self.damaged_file(error))?;
+        let end = self.read(offset, total_bytes - offset)?;
+        let index = PackIndex::decode(&end, total_bytes);
+        let index = index.map_err(|error| self.damaged_file(error))?;
+        let mut tables: Vec<_> = index
+            .iter()
+            .map(|table| Indexed {
+                name: table.name.to_vec(),
+                place: table.place,
+                keys_blake3: ContentHash::from_bytes(*table.keys_blake3),
+            })
+            .collect();
+        tables.sort_by_key(|table| table.place.offset);
+        Ok(tables)
+    }
+
+    fn read(&mut self, offset: u64, bytes: u64) -> Result<Buffer, ItemError> {
+        read_part(self.engine, &self.file, offset, bytes, self.bytes_max)
+    }
+
+    /// Whether the file is the one that the manifest was written for.
+    fn check_bytes(&mut self, manifest: &PackManifest, found: u64) -> Result<(), ItemError> {
+        if manifest.file_name() != PACKED_FILE {
+            return Err(self.differs("files[0].name", manifest.file_name(), PACKED_FILE));
+        }
+        if manifest.bytes() != found {
+            let reason = format!("it has {found} bytes, the manifest says {}", manifest.bytes());
+            return Err(damaged(&self.file, &reason));
+        }
+        let hash = packed::hash_file(self.engine, &self.file, found, self.cancel);
+        if hash.map_err(ItemError::Output)?.as_ref() != Some(manifest.blake3()) {
+            return Err(damaged(&self.file, "its hash is not that of the manifest"));
+        }
+        Ok(())
+    }
+
+    /// The tables, if the manifest lists exactly those of the index, and as they lie there.
+    fn agree(
+        &self,
+        manifest: &PackManifest,
+        index: Vec<Indexed>,
+    ) -> Result<Vec<PackedTable>, ItemError> {
+        if manifest.tables.len() != index.len() {
+            return Err(self.differs("the number of tables", manifest.tables.len(), index.len()));
+        }
+        let pairs = manifest.tables.iter().zip(index).enumerate();
+        pairs.map(|(position, (entry, indexed))| self.agree_on(position, entry, indexed)).collect()
+    }
+
+    fn agree_on(
+        &self,
+        position: usize,
+        entry: &PackedEntry,
+        indexed: Indexed,
+    ) -> Result<PackedTable, ItemError> {
+        let Indexed { name, place, keys_blake3 } = indexed;
+        let field = |field| format!("tables[{position}].{field}");
+        if *entry.name_bytes() != *name {
+            let (says, found) = (entry.name_bytes().escape_ascii(), name.escape_ascii());
+            return Err(self.differs(&field("name"), says, found));
+        }
+        if entry.offset != place.offset {
+            return Err(self.differs(&field("offset"), entry.offset, place.offset));
+        }
+        if entry.bytes != place.bytes {
+            return Err(self.differs(&field("bytes"), entry.bytes, place.bytes));
+        }
+        if entry.keys_blake3 != keys_blake3 {
+            return Err(self.differs(&field("keys_blake3"), entry.keys_blake3, keys_blake3));
+        }
+        Ok(PackedTable { name, place, keys_blake3, position, num_keys: entry.num_keys })
+    }
+
+    fn differs(
+        &self,
+        field: &str,
+        says: impl std::fmt::Display,
+        found: impl std::fmt::Display,
+    ) -> ItemError {
+        damaged(&self.manifest, &format!("{field} is {says}, {PACKED_FILE} says {found}"))
+    }
+
+    fn damaged_file(&self, error: FormatError) -> ItemError {
+        damaged(&self.file, &error.to_string())
+    }
+}
+
+impl PackedTable {
+    /// Whether the table at its place, of `num_keys`, is the one that the manifest lists.
+    ///
+    /// # Errors
+    /// [`ItemError::Damaged`], of the manifest beside `file`.
+    pub(super) fn check_num_keys(&self, num_keys: u32, file: &Path) -> Result<(), ItemError> {
+        if self.num_keys == u64::from(num_keys) {
+            return Ok(());
+        }
+        let Self { position, num_keys: says, .. } = self;
+        let reason = format!("tables[{position}].keys is {says}, {PACKED_FILE} says {num_keys}");
+        Err(damaged(&file.with_file_name(MANIFEST), &reason))
+    }
+}
+
+/// A part of a file, unless it is more than may be in memory.
+pub(super) fn read_part(
+    engine: &mut dyn Engine,
+    path: &Path,
+    offset: u64,
+    bytes: u64,
+    bytes_max: u64,
+) -> Result<Buffer, ItemError> {
+    let too_large = IoErrorKind::TooLarge { bytes, bytes_max };
+    let length = usize::try_from(bytes).ok().filter(|_| bytes <= bytes_max);
+    let length = length.ok_or_else(|| IoError::new(Operation::Read, path, too_large));
+    let length = length.map_err(ItemError::Output)?;
+    let op =
+        Op::ReadRange { path: path.to_owned(), offset, bytes: length, buffer: Buffer::default() };
+    call(engine, op).map(Payload::into_bytes).map_err(ItemError::Output)
+}
+
+/// Why a file of a published output cannot be read: nothing but regular files was ever published.
+pub(super) fn unreadable(error: IoError) -> ItemError {
+    let reason = match error.kind {
+        _ if error.is_absent() => "it is missing".to_owned(),
+        IoErrorKind::NotAFile(kind) => format!("it is a {kind}, and nobody here made it"),
+        _ if error.is_not_a_directory() => "it is a symbolic link or a file".to_owned(),
+        _ => return ItemError::Output(error),
+    };
+    damaged(&error.path, &reason)
+}
+
+pub(super) fn damaged(file: &Path, reason: &str) -> ItemError {
+    ItemError::Damaged { file: file.display().to_string(), reason: reason.to_owned() }
+}

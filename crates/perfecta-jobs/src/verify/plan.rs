@@ -1,0 +1,195 @@
+//! What there is to check: the tables that are published, and the key files that should have one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use perfecta_io::{Engine, Entry, EntryKind, Lengths, Op};
+
+use super::Verification;
+use super::pack::{self, Fault, PackedTable};
+use crate::call::call;
+use crate::config::Job;
+use crate::error::{ItemError, JobError};
+use crate::inputs::{list_inputs, list_tree};
+use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
+use crate::runtime::CancelFlag;
+use crate::schedule::{self, Planned};
+
+/// All checks of a verification.
+pub(super) struct Plan {
+    pub(super) checks: Vec<Check>,
+    /// Bytes of packs that are no table's.
+    pub(super) bytes: u64,
+    /// Files of packs, which are no single table's.
+    pub(super) files: u64,
+}
+
+/// A table to check: what is published at `path`, and the key file that belongs to it.
+pub(super) struct Check {
+    pub(super) path: PathBuf,
+    pub(super) identifier: String,
+    pub(super) keys_file: Option<PathBuf>,
+    pub(super) subject: Subject,
+}
+
+/// What a check looks at.
+pub(super) enum Subject {
+    /// A directory of a table, which it reads itself.
+    Directory,
+    /// A table of the packed file at its path.
+    Packed(PackedTable),
+    /// A table of a pack that cannot be relied on, or all of that.
+    Failed(ItemError),
+}
+
+/// What is published, by where it lies below the directory, in the order of bytes: to compare paths
+/// part by part takes long. A table may be there twice: in a directory and in a pack.
+type Published = BTreeMap<Vec<u8>, Vec<Check>>;
+
+/// The tables below the directory, and the key files that should have one.
+///
+/// # Errors
+/// [`JobError`] if there are none, or they cannot be listed.
+pub(super) fn plan(
+    verification: &Verification,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Result<Plan, JobError> {
+    let root = &verification.directory;
+    let limits = &verification.limits;
+    let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?.entries;
+    let published = entries.iter().filter(|entry| is_published(entry));
+    let directories: BTreeSet<&Path> =
+        published.map(|entry| entry.path.parent().unwrap_or(Path::new(""))).collect();
+    let mut plan = Plan { checks: Vec::new(), bytes: 0, files: 0 };
+    let mut tables = Published::new();
+    for below in directories {
+        cancel.check()?;
+        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
+        if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
+            let pack = pack::look(&path, limits.memory_bytes_max, engine, cancel);
+            plan.take_in(pack, &path, below, &mut tables);
+        } else {
+            publish(&mut tables, below, Check::new(path, Subject::Directory));
+        }
+    }
+    cancel.check()?;
+    if let Some(keys) = &verification.keys {
+        let job = Job {
+            keys: verification.key_options,
+            limits: limits.clone(),
+            ..Job::new(keys.clone())
+        };
+        let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?.entries);
+        match only(&mut tables) {
+            Some(only) => only.keys_file = own_key_file(items, root, engine)?,
+            None => assign_key_files(&mut tables, items, root),
+        }
+    }
+    if tables.is_empty() {
+        return Err(JobError::NothingPublished { root: root.clone() });
+    }
+    plan.checks = tables.into_values().flatten().collect();
+    Ok(plan)
+}
+
+/// Whether an entry says that something was published beside it: a manifest, or a table file or a pack
+/// that has lost its own.
+fn is_published(entry: &Entry) -> bool {
+    let is_stage = |part: &OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
+    let is_table = entry.path.extension().is_some_and(|extension| extension == "pht");
+    let is_named = |name: &OsStr| name == MANIFEST || name == PACKED_FILE;
+    matches!(entry.kind, EntryKind::File { .. } | EntryKind::Unmeasured)
+        && (is_table || entry.path.file_name().is_some_and(is_named))
+        && !entry.path.iter().any(is_stage)
+}
+
+fn publish(tables: &mut Published, target: &Path, check: Check) {
+    let target = target.as_os_str().as_encoded_bytes().to_vec();
+    tables.entry(target).or_default().push(check);
+}
+
+impl Plan {
+    /// Every table of the pack in the directory `path`; the pack itself where its tables are not known.
+    fn take_in(&mut self, pack: pack::Pack, path: &Path, below: &Path, tables: &mut Published) {
+        let file = path.join(PACKED_FILE);
+        self.files += u64::from(pack.files);
+        self.bytes += pack.bytes;
+        // The names in a pack are those below the output directory, in which the pack lies.
+        let parent = below.parent().unwrap_or(Path::new("")).as_os_str().as_encoded_bytes();
+        let parent = if parent.is_empty() { Vec::new() } else { [parent, b"/"].concat() };
+        let mut publish_packed = |name: &[u8], subject| {
+            let check = Check::packed(file.clone(), name, subject);
+            tables.entry([&parent, name].concat()).or_default().push(check);
+        };
+        match pack.tables {
+            Ok(packed) => {
+                for table in packed {
+                    // Its check counts them.
+                    self.bytes -= table.place.bytes;
+                    let name = table.name.clone();
+                    publish_packed(&name, Subject::Packed(table));
+                }
+            }
+            Err(Fault { error, names }) if names.is_empty() => {
+                publish(tables, below, Check::new(path.to_owned(), Subject::Failed(error)));
+            }
+            Err(Fault { error, names }) => {
+                for name in names {
+                    publish_packed(&name, Subject::Failed(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Check {
+    fn new(path: PathBuf, subject: Subject) -> Self {
+        let identifier = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path, identifier, keys_file: None, subject }
+    }
+
+    /// A check of the table of this name in the pack `file`.
+    fn packed(file: PathBuf, name: &[u8], subject: Subject) -> Self {
+        let start = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+        let identifier = String::from_utf8_lossy(&name[start..]).into_owned();
+        Self { path: file, identifier, keys_file: None, subject }
+    }
+}
+
+/// The one table that there is, if the directory that is checked is its own.
+fn only(tables: &mut Published) -> Option<&mut Check> {
+    let is_one = tables.len() == 1;
+    let [only] = &mut tables.get_mut(&[][..])?[..] else { return None };
+    (is_one && matches!(only.subject, Subject::Directory)).then_some(only)
+}
+
+/// Gives each table its key file; a key file without one is an item, too.
+fn assign_key_files(tables: &mut Published, items: Vec<Planned>, root: &Path) {
+    for item in items {
+        let target = item.target();
+        let place = target.as_os_str().as_encoded_bytes().to_vec();
+        let absent = || vec![Check::new(root.join(&target), Subject::Directory)];
+        for check in tables.entry(place).or_insert_with(absent) {
+            check.keys_file = Some(item.keys_file.clone());
+        }
+    }
+}
+
+/// The key file of the one table in `root`: the only one, or that whose table would be published at
+/// a place of this name.
+fn own_key_file(
+    items: Vec<Planned>,
+    root: &Path,
+    engine: &mut dyn Engine,
+) -> Result<Option<PathBuf>, JobError> {
+    if let [only] = &items[..] {
+        return Ok(Some(only.keys_file.clone()));
+    }
+    let root = call(engine, Op::Resolve { path: root.to_owned() }).map_err(JobError::Output)?;
+    let root = root.into_path();
+    let fitting = items.into_iter().filter(|item| root.ends_with(item.target()));
+    let nearest = fitting.max_by_key(|item| item.target().components().count());
+    Ok(nearest.map(|item| item.keys_file))
+}
