@@ -255,3 +255,18 @@ fn a_table_that_is_published_twice_is_checked_twice() {
     std::fs::write(input.path().join("middle.keys"), keys(4, 4)).unwrap();
     assert_eq!(check(&with_keys).0.failed, 4);
 }
+
+/// The other tests name their directories from the root on: they do not notice which one is worked in.
+#[test]
+fn the_working_directory_is_checked_as_by_its_name() {
+    let packed = Packed::new();
+    run_all(&job(packed.input.path(), packed.out.path()), &runtime());
+    for (directory, tables) in [("tables.packed", 3), ("small", 1), ("below", 1), ("", 6)] {
+        std::env::set_current_dir(packed.out.path().join(directory)).unwrap();
+        for path in [".", "./"] {
+            let (summary, failures) = check(&Verification::new(path));
+            assert_eq!((summary.ok, summary.tables), (tables, tables), "{directory}: {failures:?}");
+        }
+    }
+    std::env::set_current_dir("/").unwrap();
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, Entry, EntryKind, Lengths, Op};
+use perfecta_io::{Engine, Entry, EntryKind, Lengths, Op, Payload};
 
 use super::Verification;
 use super::pack::{self, Fault, PackedTable};
@@ -67,6 +67,7 @@ pub(super) fn plan(
     for below in directories {
         cancel.check()?;
         let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
+        let path = named(path, engine)?;
         if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
             let pack = pack::look(&path, limits.memory_bytes_max, engine, cancel);
             plan.take_in(pack, &path, below, &mut tables);
@@ -92,6 +93,14 @@ pub(super) fn plan(
     }
     plan.checks = tables.into_values().flatten().collect();
     Ok(plan)
+}
+
+/// The same directory by a path that ends with its name: `.` has none.
+fn named(path: PathBuf, engine: &mut dyn Engine) -> Result<PathBuf, JobError> {
+    if path.file_name().is_some() {
+        return Ok(path);
+    }
+    call(engine, Op::Resolve { path }).map(Payload::into_path).map_err(JobError::Output)
 }
 
 /// Whether an entry says that something was published beside it: a manifest, or a table file or a pack
