@@ -19,7 +19,7 @@ use crate::hashing::ContentHash;
 use crate::identifier::Identifier;
 use crate::original_name::OriginalName;
 
-mod hex;
+pub mod hex;
 
 pub use self::hex::{Hex64, NoHex};
 
@@ -209,16 +209,34 @@ fn is_plain_file_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_allowed)
 }
 
+impl ManifestFile {
+    /// Whether a file of its kind is called so, of the table `identifier`.
+    #[must_use]
+    pub fn is_named_by_its_kind(&self, identifier: &str) -> bool {
+        let suffix = self.name.strip_prefix(identifier);
+        let mut kinds = ArtifactKind::ALL.iter().filter(|kind| kind.name() == self.kind);
+        kinds.any(|kind| kind.generator().files.iter().any(|file| suffix == Some(file.suffix)))
+    }
+}
+
 impl KeyFile {
+    /// The file name's bytes; `None` if its two forms do not say the same.
+    #[must_use]
+    pub fn name_bytes(&self) -> Option<Vec<u8>> {
+        match &self.name_hex {
+            None => Some(self.name.clone().into_bytes()),
+            Some(hex) => hex::bytes(hex).filter(|bytes| hex::is_needed(bytes, &self.name)),
+        }
+    }
+
     /// Describes the key file of this name, whose contents were hashed while they were read.
     #[must_use]
     pub fn new(name: &OriginalName, bytes: u64, blake3: ContentHash, table: &Parameters) -> Self {
         let lossy = String::from_utf8_lossy(name.as_bytes()).into_owned();
         let is_whole = lossy.as_bytes() == name.as_bytes();
-        let hex = || name.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             name: lossy,
-            name_hex: (!is_whole).then(hex),
+            name_hex: (!is_whole).then(|| hex::text(name.as_bytes())),
             bytes,
             blake3,
             num_keys: table.num_keys,
@@ -325,8 +343,30 @@ mod tests {
             let read = Manifest::from_json(manifest.to_json().as_bytes()).unwrap();
             assert_eq!(read, manifest);
             assert_eq!(read.key_file.name_hex.is_some(), name.starts_with(b"\xff"));
+            assert_eq!(read.key_file.name_bytes().as_deref(), Some(name));
         }
-        assert_eq!(manifest(b"\xff\xfe").key_file.name_hex.as_deref(), Some("fffe"));
+        let mut key_file = manifest(b"\xff\xfe").key_file;
+        assert_eq!(key_file.name_hex.as_deref(), Some("fffe"));
+        for (name, hex) in [("b", "fffe"), ("a", "61"), ("\u{fffd}", "f"), ("\u{fffd}", "+f")] {
+            key_file.name = name.to_owned();
+            key_file.name_hex = Some(hex.to_owned());
+            assert_eq!(key_file.name_bytes(), None, "{name} {hex}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_by_table_and_kind() {
+        let check = |name: &str, kind: &str, expected: bool| {
+            let (name, kind) = (name.to_owned(), kind.to_owned());
+            let file = ManifestFile { name, kind, bytes: 0, blake3: ContentHash::of(b"") };
+            assert_eq!(file.is_named_by_its_kind("a"), expected, "{file:?}");
+        };
+        for (name, kind) in [("a.pht", "pht"), ("a.h", "c"), ("a_data.c", "c"), ("a.rs", "rust")] {
+            check(name, kind, true);
+        }
+        for (name, kind) in [("a.pht", "c"), ("b.h", "c"), ("ab.rs", "rust"), ("a.go", "go")] {
+            check(name, kind, false);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The artifacts that perfecta knows, as a renderer of jobs.
 
+use std::path::Path;
+
 use perfecta_core::family::Family;
 use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
@@ -90,14 +92,16 @@ impl Renderer for Artifacts {
     }
 
     fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
-        let suffix = format!(".{}", ArtifactKind::Pht.name());
-        for file in files {
-            let name = file.name.to_string_lossy();
-            if name.ends_with(&suffix) {
-                check_image(&name, &file.bytes, keys)?;
-            }
+        for file in files.iter().filter(|file| is_table_file(file)) {
+            check_image(&file.name.to_string_lossy(), &file.bytes, keys)?;
         }
         Ok(())
+    }
+
+    fn parameters(&self, files: &[FileContent]) -> Option<Parameters> {
+        let file = files.iter().find(|file| is_table_file(file))?;
+        let view = format::decode_trusting_sections(&file.bytes).ok()?;
+        Some(*view.parameters())
     }
 
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
@@ -109,6 +113,11 @@ impl Renderer for Artifacts {
         let bundle = Bundle::new(description, self.kinds.clone());
         Estimate { files: bundle.artifacts().count() as u64, bytes: bundle.size_bytes() }
     }
+}
+
+fn is_table_file(file: &FileContent) -> bool {
+    let extension = Path::new(&file.name).extension();
+    extension.is_some_and(|extension| extension == ArtifactKind::Pht.name())
 }
 
 /// Parameters of the table that a search in the default family is expected to give, as far as sizes

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
-use perfecta_core::key::KeyWidth;
-use perfecta_core::table::Table;
-use perfecta_emit::ContentHash;
+use perfecta_core::key::{KeySet, KeyWidth};
+use perfecta_core::table::{Parameters, Table};
 pub(crate) use perfecta_emit::Manifest;
-use perfecta_emit::manifest::{Hex64, KeyFile, ManifestFile, SearchRecord};
+use perfecta_emit::manifest::{Hex64, KeyFile, ManifestFile, SearchRecord, TableParameters};
+use perfecta_emit::{ContentHash, Identifier};
 use perfecta_io::FileContent;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::places::{MANIFEST, PACKED_FILE};
 use crate::render::{Facts, RenderedFile};
@@ -110,6 +112,78 @@ pub(crate) fn first_unlisted(manifest: &Manifest, found: &[FileContent]) -> Opti
     };
     let unlisted = found.iter().find(|file| !is_listed(file))?;
     Some(unlisted.name.to_string_lossy().into_owned())
+}
+
+/// Whether a manifest says the same throughout, and of the table what `found` says, which is the
+/// table beside it. `directory` is the name of the one in which it lies.
+///
+/// # Errors
+/// The first field that contradicts another, and what both say.
+pub(crate) fn agree(
+    manifest: &Manifest,
+    directory: &str,
+    found: Option<&Parameters>,
+) -> Result<(), String> {
+    let Manifest { identifier, key_file, table, files, .. } = manifest;
+    differ("identifier", identifier, "its directory", directory)?;
+    let name = key_file.name_bytes().ok_or("key_file.name and key_file.name_hex do not agree")?;
+    let of_name = Identifier::of_file_name(&name);
+    differ("identifier", identifier, "key_file.name", of_name.as_str())?;
+    differ("key_file.num_keys", key_file.num_keys, "table.num_keys", table.num_keys)?;
+    differ("key_file.key_bits", key_file.key_bits, "table.key_bits", table.key_bits)?;
+    for (place, file) in files.iter().enumerate() {
+        if !file.is_named_by_its_kind(identifier) {
+            return Err(format!("files[{place}] is {} of kind {}", file.name, file.kind));
+        }
+        if files[..place].iter().any(|before| before.name == file.name) {
+            return Err(format!("files[{place}] is {} again", file.name));
+        }
+    }
+    match found.map(TableParameters::new) {
+        Some(found) if found != *table => Err(first_difference(table, &found)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether a manifest says of its key file what that is.
+///
+/// # Errors
+/// The first field that does not, and what both say.
+pub(crate) fn agree_with_keys(
+    manifest: &Manifest,
+    keys: &KeySet,
+    file_bytes: u64,
+) -> Result<(), String> {
+    let Manifest { key_file, table, .. } = manifest;
+    let differ_from_keys = |field, says: u64, found| differ(field, says, "the key file", found);
+    differ_from_keys("key_file.bytes", key_file.bytes, file_bytes)?;
+    differ_from_keys("table.num_keys", table.num_keys.into(), keys.len() as u64)?;
+    differ_from_keys("table.key_bits", table.key_bits.into(), keys.width().bits().into())?;
+    differ("table.first_key", table.first_key, "the key file", Hex64(keys.first()))?;
+    differ("table.last_key", table.last_key, "the key file", Hex64(keys.last()))
+}
+
+fn differ<T: PartialEq<U> + Display, U: Display>(
+    field: &str,
+    says: T,
+    other: &str,
+    found: U,
+) -> Result<(), String> {
+    if says == found { Ok(()) } else { Err(format!("{field} is {says}, {other} says {found}")) }
+}
+
+/// The first field of a table that is another in the table file; they are not equal.
+fn first_difference(says: &TableParameters, found: &TableParameters) -> String {
+    let fields = |table| {
+        let json = serde_json::to_value(table).expect("texts and numbers can be written");
+        BTreeMap::from_iter(json.as_object().expect("a table has fields").clone())
+    };
+    let (says, found) = (fields(says), fields(found));
+    let mut names = says.keys().chain(found.keys());
+    let name = names.find(|name| says.get(*name) != found.get(*name)).expect("they differ");
+    let shown = |field: Option<&Value>| field.map_or("nothing".to_owned(), Value::to_string);
+    let [says, found] = [says.get(name), found.get(name)].map(shown);
+    format!("table.{name} is {says}, the table file says {found}")
 }
 
 /// The manifest of a packed output.

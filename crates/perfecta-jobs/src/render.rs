@@ -4,7 +4,7 @@ use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::Verdict;
-use perfecta_core::table::Table;
+use perfecta_core::table::{Parameters, Table};
 use perfecta_emit::{Identifier, OriginalName};
 use perfecta_io::FileContent;
 
@@ -36,6 +36,13 @@ pub trait Renderer: Send + Sync {
     /// [`ItemError::Verify`] or [`ItemError::Damaged`].
     fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError>;
 
+    /// The parameters of the table in `files`, if one of them holds them in a form that is read here: then
+    /// a manifest beside it must say the same.
+    fn parameters(&self, files: &[FileContent]) -> Option<Parameters> {
+        let _ = files;
+        None
+    }
+
     /// About what the artifacts of a set of so many keys come to, for `--dry-run`.
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate;
 }
@@ -56,6 +63,10 @@ impl<R: Renderer + ?Sized> Renderer for &R {
 
     fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
         (**self).check(files, keys)
+    }
+
+    fn parameters(&self, files: &[FileContent]) -> Option<Parameters> {
+        (**self).parameters(files)
     }
 
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {

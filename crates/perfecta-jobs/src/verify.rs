@@ -200,7 +200,7 @@ impl Shared<'_> {
         let view = place.table(&image);
         let view = view.map_err(|error| damaged(&check.path, &error.to_string()))?;
         table.check_num_keys(view.parameters().num_keys, &check.path)?;
-        if let Some(keys) = keys {
+        if let Some((keys, _)) = keys {
             view.verify(&keys)?;
         }
         Ok(())
@@ -232,19 +232,25 @@ impl Shared<'_> {
             .map_err(|error| damaged(&manifest_path, &error.to_string()))?;
         manifest::check(&manifest, &files)
             .map_err(|(file, reason)| damaged(&check.path.join(file), &reason))?;
-        report.identifier.clone_from(&manifest.identifier);
+        let contradicted = |reason: String| damaged(&manifest_path, &reason);
+        let parameters = self.renderer.parameters(&files);
+        manifest::agree(&manifest, &check.identifier, parameters.as_ref()).map_err(contradicted)?;
         report.keys = u64::from(manifest.table.num_keys);
-        let keys = self.read_keys(check, &manifest.key_file.blake3, engine)?;
-        self.renderer.check(&files, keys.as_ref())
+        let Some((keys, file_bytes)) = self.read_keys(check, &manifest.key_file.blake3, engine)?
+        else {
+            return self.renderer.check(&files, None);
+        };
+        manifest::agree_with_keys(&manifest, &keys, file_bytes).map_err(contradicted)?;
+        self.renderer.check(&files, Some(&keys))
     }
 
-    /// The keys that a table was made of, if key files were given.
+    /// The keys that a table was made of, and the bytes of their file, if key files were given.
     fn read_keys(
         &self,
         check: &Check,
         keys_blake3: &ContentHash,
         engine: &mut dyn Engine,
-    ) -> Result<Option<KeySet>, ItemError> {
+    ) -> Result<Option<(KeySet, u64)>, ItemError> {
         let Some(path) = &check.keys_file else {
             // What is said of a table is said of its keys, too.
             let are_wanted = self.verification.keys.is_some();
@@ -257,6 +263,6 @@ impl Shared<'_> {
             return Err(damaged(path, "it is not the key file that the table was made of"));
         }
         let keys = self.verification.key_options.parse(path, &bytes)?;
-        Ok(Some(keys))
+        Ok(Some((keys, bytes.len() as u64)))
     }
 }

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::{PlainRenderer, job, keys, run_all, three_good};
-use perfecta_jobs::{CancelFlag, Event, Inputs, Layout, Runtime, Summary, Verification, verify};
+use perfecta_jobs::{
+    Artifacts, CancelFlag, Event, Inputs, Layout, Renderer, Runtime, SelfTest, Summary,
+    Verification, verify,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,7 +22,14 @@ fn runtime() -> Runtime<'static> {
 }
 
 fn check(verification: &Verification) -> (Summary, BTreeMap<String, String>) {
-    let runtime = Runtime::new(Some(&PLAIN), CancelFlag::default());
+    check_by(&PLAIN, verification)
+}
+
+fn check_by(
+    renderer: &dyn Renderer,
+    verification: &Verification,
+) -> (Summary, BTreeMap<String, String>) {
+    let runtime = Runtime::new(Some(renderer), CancelFlag::default());
     let mut failures = BTreeMap::new();
     let summary = verify(verification, &runtime, &mut |event: &Event<'_>| {
         if let Event::Settled { report, .. } = event
@@ -254,6 +264,112 @@ fn a_table_that_is_published_twice_is_checked_twice() {
     assert_eq!(check(&alone).0.failed, 2);
     std::fs::write(input.path().join("middle.keys"), keys(4, 4)).unwrap();
     assert_eq!(check(&with_keys).0.failed, 4);
+}
+
+/// One table of five keys, `small`, with artifacts of these kinds.
+struct Directory {
+    input: TempDir,
+    out: TempDir,
+    artifacts: Artifacts,
+}
+
+impl Directory {
+    fn new(kinds: &str) -> Self {
+        let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(input.path().join("small.keys"), keys(5, 77)).unwrap();
+        let artifacts = Artifacts::new(kinds.parse().unwrap(), SelfTest::FromFile);
+        let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+        run_all(&job(input.path(), out.path()), &runtime);
+        Self { input, out, artifacts }
+    }
+
+    fn with_keys(&self) -> Verification {
+        let keys = Some(Inputs::tree(self.input.path()));
+        Verification { keys, ..Verification::new(self.out.path()) }
+    }
+
+    /// Makes a change to the manifest, and expects that it is told so.
+    fn check(&self, verification: &Verification, change: impl Fn(&mut Value), reason: &str) {
+        let path = self.out.path().join("small/manifest.json");
+        let whole = std::fs::read(&path).unwrap();
+        let mut manifest: Value = serde_json::from_slice(&whole).unwrap();
+        change(&mut manifest);
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        let (summary, failures) = check_by(&self.artifacts, verification);
+        assert_eq!((summary.failed, summary.exit_class().code()), (1, 9), "{reason}");
+        let told = &failures["small"];
+        assert!(told.contains(&format!("small/manifest.json: {reason}")), "{reason}: {told}");
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(check_by(&self.artifacts, verification).0.ok, 1);
+    }
+}
+
+#[test]
+fn what_a_manifest_says_of_its_table_is_held_against_the_table_file() {
+    let directory = Directory::new("all");
+    let alone = Verification::new(directory.out.path());
+    let check = |field: &str, value: Value| {
+        let change = |it: &mut Value| it["table"][field] = value.clone();
+        directory.check(&alone, change, &format!("table.{field} is "));
+    };
+    let family = |it: &mut Value| {
+        it["table"]["family"] = "MultiplyRotateR".into();
+        it["table"]["seeds"] = vec![0x4fb8_349a_u32, 0x64e0_e8dd, 0x106].into();
+    };
+    directory.check(&alone, family, "table.family is \"MultiplyRotateR\", the table file says");
+    check("seeds", vec![1, 2, 3].into());
+    check("first_key", "0x0000000000000001".into());
+    check("last_key", "0x0000000000000fff".into());
+    for (key_file, table) in [(4, 4), (5, 6), (6, 5)] {
+        let change = |it: &mut Value| {
+            it["table"]["num_keys"] = table.into();
+            it["key_file"]["num_keys"] = key_file.into();
+        };
+        let field = if key_file == table { "table.num_keys is 4, the table" } else { "key_file." };
+        directory.check(&alone, change, field);
+    }
+    let geometry = |it: &mut Value| {
+        it["table"]["edge_capacity"] = 16.into();
+        it["table"]["vertices"] = 32.into();
+    };
+    directory.check(&alone, geometry, "table.edge_capacity is 16, the table file says 8");
+}
+
+#[test]
+fn what_a_manifest_says_of_names_and_keys_is_held_against_these() {
+    for kinds in ["all", "c,rust"] {
+        let directory = Directory::new(kinds);
+        let (alone, with_keys) = (Verification::new(directory.out.path()), directory.with_keys());
+        let check = |change: fn(&mut Value), reason: &str| {
+            directory.check(&alone, change, reason);
+            directory.check(&with_keys, change, reason);
+        };
+        check(
+            |it| it["identifier"] = "tall".into(),
+            "identifier is tall, its directory says small",
+        );
+        check(
+            |it| it["key_file"]["name"] = "tall.keys".into(),
+            "identifier is small, key_file.name",
+        );
+        check(|it| it["key_file"]["name_hex"] = "ff".into(), "key_file.name and key_file.name_hex");
+        check(|it| it["key_file"]["key_bits"] = 64.into(), "key_file.key_bits is 64, ");
+        check(|it| it["files"][0]["kind"] = "rust".into(), "files[0] is small.");
+        let twice = |it: &mut Value| {
+            let first = it["files"][0].clone();
+            it["files"].as_array_mut().unwrap().push(first);
+        };
+        check(twice, "files[");
+
+        let check = |change: fn(&mut Value), reason: &str| {
+            directory.check(&with_keys, change, reason);
+        };
+        check(
+            |it| it["key_file"]["bytes"] = 24.into(),
+            "key_file.bytes is 24, the key file says 20",
+        );
+        check(|it| it["table"]["last_key"] = "0x0000000000000182".into(), "table.last_key is ");
+    }
 }
 
 /// The other tests name their directories from the root on: they do not notice which one is worked in.

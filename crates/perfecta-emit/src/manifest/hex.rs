@@ -1,4 +1,5 @@
-//! Numbers of 64 bits in JSON: as text, because many readers keep 53 bits of a number only.
+//! What JSON cannot hold as it is, as hex text: numbers of 64 bits, of which many readers keep 53, and names
+//! that are not UTF-8.
 
 use std::fmt;
 
@@ -36,4 +37,27 @@ impl TryFrom<String> for Hex64 {
         }
         u64::from_str_radix(digits, 16).map(Self).map_err(|_| NoHex)
     }
+}
+
+/// Bytes, each as two digits.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of [`text`].
+#[must_use]
+pub fn bytes(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.iter().map(byte).collect()
+}
+
+/// Whether `shown` is what is left of a name of these `bytes` as text, and less than all of it.
+#[must_use]
+pub fn is_needed(bytes: &[u8], shown: &str) -> bool {
+    shown.as_bytes() != bytes && String::from_utf8_lossy(bytes) == shown
 }
