@@ -4,6 +4,7 @@
 //! them), and nothing in it depends on when, where or by whom it was made. It is written last, so
 //! that a directory that holds one is complete.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use perfecta_core::family::Family;
@@ -222,11 +223,8 @@ impl ManifestFile {
 impl KeyFile {
     /// The file name's bytes; `None` if its two forms do not say the same.
     #[must_use]
-    pub fn name_bytes(&self) -> Option<Vec<u8>> {
-        match &self.name_hex {
-            None => Some(self.name.clone().into_bytes()),
-            Some(hex) => hex::bytes(hex).filter(|bytes| hex::is_needed(bytes, &self.name)),
-        }
+    pub fn name_bytes(&self) -> Option<Cow<'_, [u8]>> {
+        hex::name_bytes(&self.name, self.name_hex.as_deref())
     }
 
     /// Describes the key file of this name, whose contents were hashed while they were read.

@@ -8,7 +8,7 @@ use std::path::Path;
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::table::{Parameters, Table};
 pub(crate) use perfecta_emit::Manifest;
-use perfecta_emit::manifest::{Hex64, KeyFile, ManifestFile, SearchRecord, TableParameters};
+use perfecta_emit::manifest::{Hex64, KeyFile, ManifestFile, SearchRecord, TableParameters, hex};
 use perfecta_emit::{ContentHash, Identifier};
 use perfecta_io::FileContent;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub(crate) fn render(
         rng_seed: Hex64(rng_seed),
         attempt: win.attempt,
         grows: facts.verdict.stage.grows,
-        options: BTreeMap::from([(OPTIONS.to_owned(), hex(&origin.options_blake3))]),
+        options: BTreeMap::from([(OPTIONS.to_owned(), hex_of(&origin.options_blake3))]),
     };
     let mut manifest = Manifest::new(facts.identifier, key_file, parameters, search);
     manifest.files.extend(artifacts.iter().map(|artifact| ManifestFile {
@@ -209,8 +209,11 @@ struct PackFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PackedEntry {
     /// Where its directory would be: the key file's directory below the input's root, and the
-    /// identifier, with `/` between.
-    pub(crate) name: String,
+    /// identifier, with `/` between; bytes that are not UTF-8 are replaced.
+    name: String,
+    /// The name's bytes in hex, if `name` is not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name_hex: Option<String>,
     /// Where its entry begins.
     pub(crate) offset: u64,
     /// Bytes of the entry, padding included.
@@ -223,9 +226,28 @@ pub(crate) struct PackedEntry {
 }
 
 impl PackedEntry {
-    /// The name in the pack.
-    pub(crate) fn name_bytes(&self) -> &[u8] {
-        self.name.as_bytes()
+    /// The entry of a table of this name.
+    pub(crate) fn new(
+        name: &[u8],
+        offset: u64,
+        bytes: u64,
+        num_keys: u64,
+        keys_blake3: Digest,
+    ) -> Self {
+        let shown = String::from_utf8_lossy(name).into_owned();
+        let name_hex = hex::is_needed(name, &shown).then(|| hex::text(name));
+        let keys_blake3 = ContentHash::from_bytes(keys_blake3);
+        Self { name: shown, name_hex, offset, bytes, num_keys, keys_blake3 }
+    }
+
+    /// The name in the pack; `None` if its two forms do not say the same.
+    pub(crate) fn name_bytes(&self) -> Option<Cow<'_, [u8]>> {
+        hex::name_bytes(&self.name, self.name_hex.as_deref())
+    }
+
+    /// The name, as it is shown to people.
+    pub(crate) fn shown(&self) -> &str {
+        &self.name
     }
 }
 
@@ -277,7 +299,7 @@ impl PackManifest {
     }
 }
 
-fn hex(digest: &Digest) -> String {
+fn hex_of(digest: &Digest) -> String {
     blake3::Hash::from_bytes(*digest).to_hex().to_string()
 }
 
@@ -287,9 +309,7 @@ mod tests {
 
     #[test]
     fn the_manifest_of_a_pack_says_what_it_is_and_is_read_whatever_the_order_of_its_fields() {
-        let name = "below/a".to_owned();
-        let keys_blake3 = ContentHash::from_bytes([3; 32]);
-        let entry = PackedEntry { name, offset: 64, bytes: 384, num_keys: 40, keys_blake3 };
+        let entry = PackedEntry::new(b"below/a", 64, 384, 40, [3; 32]);
         let manifest = PackManifest::new([1; 32], vec![entry], 1024, [2; 32]);
         let text = String::from_utf8(manifest.render().bytes).unwrap();
         let [options, pack, keys] = ["01", "02", "03"].map(|byte| byte.repeat(32));
@@ -325,5 +345,22 @@ mod tests {
         let later = text.replace("\"schema\": 1", "\"schema\": 2");
         assert_eq!(PackManifest::parse(later.as_bytes()), None);
         assert_eq!(PackManifest::parse(&text.as_bytes()[..text.len() / 2]), None);
+    }
+    #[test]
+    fn a_name_of_any_bytes_is_kept_and_one_that_is_text_is_kept_as_it_is() {
+        let check = |name: &[u8], shown: &str, hex: Option<&str>| {
+            let entry = PackedEntry::new(name, 64, 384, 40, [3; 32]);
+            let json = serde_json::to_value(&entry).unwrap();
+            assert_eq!((json["name"].as_str(), json["name_hex"].as_str()), (Some(shown), hex));
+            let read: PackedEntry = serde_json::from_value(json).unwrap();
+            assert_eq!(read.name_bytes().as_deref(), Some(name));
+        };
+        check(b"below/a", "below/a", None);
+        check("\u{fffd}/a".as_bytes(), "\u{fffd}/a", None);
+        check(b"\xff\xfe/a", "\u{fffd}\u{fffd}/a", Some("fffe2f61"));
+        check(b"\xff\xfd/a", "\u{fffd}\u{fffd}/a", Some("fffd2f61"));
+        let mut entry = PackedEntry::new(b"\xff/a", 64, 384, 40, [3; 32]);
+        entry.name = "b/a".to_owned();
+        assert_eq!(entry.name_bytes(), None);
     }
 }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::key::KeySet;
-use perfecta_emit::ContentHash;
 
 use crate::error::{ItemError, RenderError};
 use crate::manifest::{Digest, PackedEntry};
@@ -137,13 +136,8 @@ impl PackWindow {
             }
         };
         assert_eq!(offset, self.end + self.bytes.len() as u64, "an image lies where it is written");
-        let packed = PackedEntry {
-            name: String::from_utf8_lossy(&name).into_owned(),
-            offset,
-            bytes: entry.len() as u64,
-            num_keys: keys.len() as u64,
-            keys_blake3: ContentHash::from_bytes(keys_blake3),
-        };
+        let (bytes, num_keys) = (entry.len() as u64, keys.len() as u64);
+        let packed = PackedEntry::new(&name, offset, bytes, num_keys, keys_blake3);
         self.bytes.extend_from_slice(&entry);
         self.tables.push((packed, keys));
     }

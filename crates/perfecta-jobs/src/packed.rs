@@ -110,7 +110,9 @@ fn is_made_of(
     item: &Planned,
     entry: &PackedEntry,
 ) -> bool {
-    if work.cancel.is_cancelled() || item.target().to_string_lossy() != entry.name {
+    let target = item.target();
+    let is_named = entry.name_bytes().as_deref() == Some(target.as_os_str().as_encoded_bytes());
+    if work.cancel.is_cancelled() || !is_named {
         return false;
     }
     let path = &item.keys_file;

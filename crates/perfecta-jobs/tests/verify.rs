@@ -5,12 +5,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use common::{PlainRenderer, job, keys, run_all, three_good};
 use perfecta_jobs::{
     Artifacts, CancelFlag, Event, Inputs, Layout, Renderer, Runtime, SelfTest, Summary,
-    Verification, verify,
+    Verification, run, verify,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -385,4 +387,27 @@ fn the_working_directory_is_checked_as_by_its_name() {
         }
     }
     std::env::set_current_dir("/").unwrap();
+}
+
+#[test]
+fn names_that_are_no_text_are_told_apart_in_a_pack() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (number, name) in [b"\xff\xfe", b"\xff\xfd"].into_iter().enumerate() {
+        let directory = input.path().join(OsStr::from_bytes(name));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("same.keys"), keys(5 + number as u32, 77)).unwrap();
+    }
+    let packed = Packed { input, out };
+    let mut job = job(packed.input.path(), packed.out.path());
+    job.output.as_mut().unwrap().layout = Layout::Packed;
+    let run = || run(&job, &runtime(), &mut |_: &Event<'_>| {}).unwrap();
+    assert_eq!(run().ok, 2);
+    let (summary, failures) = packed.check();
+    assert_eq!((summary.ok, summary.keys), (2, 11), "{failures:?}");
+    assert_eq!(run().unchanged, 2);
+    let mut manifest = packed.manifest();
+    manifest["tables"][0]["name_hex"] = "ff".into();
+    std::fs::write(packed.file("manifest.json"), manifest.to_string()).unwrap();
+    let (summary, _) = packed.check();
+    assert_eq!((summary.tables, summary.failed), (2, 2));
 }

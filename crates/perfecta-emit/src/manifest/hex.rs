@@ -1,6 +1,7 @@
 //! What JSON cannot hold as it is, as hex text: numbers of 64 bits, of which many readers keep 53, and names
 //! that are not UTF-8.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -45,9 +46,16 @@ pub fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes of [`text`].
+/// The bytes of a name of which a manifest holds `shown`, and `hex` if that is not all of it; `None` if these do not
+/// say the same.
 #[must_use]
-pub fn bytes(text: &str) -> Option<Vec<u8>> {
+pub fn name_bytes<'a>(shown: &'a str, hex: Option<&str>) -> Option<Cow<'a, [u8]>> {
+    let Some(hex) = hex else { return Some(shown.as_bytes().into()) };
+    bytes(hex).filter(|bytes| is_needed(bytes, shown)).map(Cow::Owned)
+}
+
+/// The bytes of [`text`].
+fn bytes(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if !rest.is_empty() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;

@@ -4,6 +4,7 @@
 //! nowhere allocated or read before it was held against the file. A pack with a fault is no table's
 //! fault more than another's, so all of them fail with it.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use perfecta_core::format::FormatError;
@@ -84,7 +85,8 @@ pub(super) fn look(
     let names = match (&index, &manifest) {
         (Ok(index), _) => index.iter().map(|table| table.name.clone()).collect(),
         (Err(_), Ok((manifest, _))) => {
-            manifest.tables.iter().map(|entry| entry.name_bytes().to_vec()).collect()
+            let names = manifest.tables.iter().filter_map(PackedEntry::name_bytes);
+            names.map(Cow::into_owned).collect()
         }
         (Err(_), Err(_)) => Vec::new(),
     };
@@ -180,8 +182,12 @@ impl Reader<'_> {
     ) -> Result<PackedTable, ItemError> {
         let Indexed { name, place, keys_blake3 } = indexed;
         let field = |field| format!("tables[{position}].{field}");
-        if *entry.name_bytes() != *name {
-            let (says, found) = (entry.name_bytes().escape_ascii(), name.escape_ascii());
+        let says = entry.name_bytes().ok_or_else(|| {
+            let reason = format!("{} and name_hex do not agree", field("name"));
+            damaged(&self.manifest, &reason)
+        })?;
+        if *says != *name {
+            let (says, found) = (says.escape_ascii(), name.escape_ascii());
             return Err(self.differs(&field("name"), says, found));
         }
         if entry.offset != place.offset {

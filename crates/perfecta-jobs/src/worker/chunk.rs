@@ -87,7 +87,7 @@ impl ChunkInHand<'_> {
         }
         for (entry, keys) in &self.tables {
             let from = (entry.offset - self.offset) as usize;
-            check_image(&entry.name, &read[from..from + entry.bytes as usize], Some(keys))?;
+            check_image(entry.shown(), &read[from..from + entry.bytes as usize], Some(keys))?;
         }
         Ok(())
     }
