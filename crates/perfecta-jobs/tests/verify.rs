@@ -411,3 +411,37 @@ fn names_that_are_no_text_are_told_apart_in_a_pack() {
     let (summary, _) = packed.check();
     assert_eq!((summary.tables, summary.failed), (2, 2));
 }
+
+#[test]
+fn every_key_file_without_its_table_is_told_though_others_have_the_same_place() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let verification =
+        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let mut job = job(input.path(), out.path());
+        job.output.as_mut().unwrap().layout = layout;
+        run_all(&job, &runtime());
+        for (number, name) in ["-", "_", "a b", "a?b", "small-"].into_iter().enumerate() {
+            let file = input.path().join(format!("{name}.keys"));
+            std::fs::write(file, keys(20 + number as u32, 77)).unwrap();
+        }
+        let mut failed = Vec::new();
+        let summary = verify(&verification, &runtime(), &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event
+                && report.error.is_some()
+            {
+                failed.push(report.keys_file.file_name().unwrap().to_owned());
+            }
+        });
+        failed.sort();
+        assert_eq!(failed, ["-.keys", "_.keys", "a b.keys", "a?b.keys", "small-.keys"]);
+        assert_eq!((summary.as_ref().unwrap().ok, summary.unwrap().tables), (3, 8));
+        for name in ["-", "_", "a b", "a?b", "small-"] {
+            std::fs::remove_file(input.path().join(format!("{name}.keys"))).unwrap();
+        }
+        for name in ["small", "middle", "below"] {
+            let _ = std::fs::remove_dir_all(out.path().join(name));
+        }
+    }
+}

@@ -26,6 +26,7 @@ pub(super) struct Plan {
 }
 
 /// A table to check: what is published at `path`, and the key file that belongs to it.
+#[derive(Clone)]
 pub(super) struct Check {
     pub(super) path: PathBuf,
     pub(super) identifier: String,
@@ -34,6 +35,7 @@ pub(super) struct Check {
 }
 
 /// What a check looks at.
+#[derive(Clone)]
 pub(super) enum Subject {
     /// A directory of a table, which it reads itself.
     Directory,
@@ -159,6 +161,11 @@ impl Check {
         Self { path, identifier, keys_file: None, subject }
     }
 
+    /// The same check, with another key file.
+    fn of_key_file(&self, keys_file: PathBuf) -> Self {
+        Self { keys_file: Some(keys_file), ..self.clone() }
+    }
+
     /// A check of the table of this name in the pack `file`.
     fn packed(file: PathBuf, name: &[u8], subject: Subject) -> Self {
         let start = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
@@ -174,15 +181,24 @@ fn only(tables: &mut Published) -> Option<&mut Check> {
     (is_one && matches!(only.subject, Subject::Directory)).then_some(only)
 }
 
-/// Gives each table its key file; a key file without one is an item, too.
+/// Gives each table its key file; a key file without one is an item, too. Where several have one place, no job
+/// would build any of them: each is held against what is there, and one at most is the table's own.
 fn assign_key_files(tables: &mut Published, items: Vec<Planned>, root: &Path) {
+    let mut contested = Vec::new();
     for item in items {
         let target = item.target();
         let place = target.as_os_str().as_encoded_bytes().to_vec();
         let absent = || vec![Check::new(root.join(&target), Subject::Directory)];
-        for check in tables.entry(place).or_insert_with(absent) {
-            check.keys_file = Some(item.keys_file.clone());
+        for check in tables.entry(place.clone()).or_insert_with(absent) {
+            if check.keys_file.is_none() {
+                check.keys_file = Some(item.keys_file.clone());
+            } else {
+                contested.push((place.clone(), check.of_key_file(item.keys_file.clone())));
+            }
         }
+    }
+    for (place, check) in contested {
+        tables.entry(place).or_default().push(check);
     }
 }
 
