@@ -445,3 +445,26 @@ fn every_key_file_without_its_table_is_told_though_others_have_the_same_place() 
         }
     }
 }
+
+#[test]
+fn source_code_without_its_manifest_is_a_table_if_it_is_ours() {
+    for kinds in ["c", "rust"] {
+        let directory = Directory::new(kinds);
+        let verification = Verification::new(directory.out.path());
+        let of_table = Verification::new(directory.out.path().join("small"));
+        std::fs::create_dir(directory.out.path().join("other")).unwrap();
+        for name in ["other/other.h", "other/other.rs", "other/other_data.c"] {
+            let text = "// Written by hand, and longer than the head of what perfecta generates.\n";
+            std::fs::write(directory.out.path().join(name), text).unwrap();
+        }
+        std::fs::write(directory.out.path().join("other/other.h"), "").unwrap();
+        assert_eq!(check_by(&directory.artifacts, &verification).0.tables, 1);
+        std::fs::remove_file(directory.out.path().join("small/manifest.json")).unwrap();
+        for verification in [&verification, &of_table] {
+            let (summary, failures) = check_by(&directory.artifacts, verification);
+            assert_eq!((summary.tables, summary.failed), (1, 1), "{kinds}");
+            let reason = "small/manifest.json: it is missing";
+            assert!(failures["small"].contains(reason), "{failures:?}");
+        }
+    }
+}
