@@ -54,6 +54,13 @@ impl Failure {
         self
     }
 
+    /// The same, with another exit code.
+    #[must_use]
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// How the program ends.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit

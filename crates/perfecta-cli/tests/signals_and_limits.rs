@@ -6,7 +6,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use support::{Place, Run, heeding_hang_up};
 
@@ -20,7 +20,7 @@ fn in_shell(place: &Place, before: &str, arguments: &str, after: &str) -> Run {
 }
 
 /// Signals a run when all of its tables but one, which is never found, are published.
-fn check_cancelled(signal: &str, code: i32) {
+fn check_cancelled(signal: &str, code: i32, durable: &[&str]) {
     let place = Place::new();
     let hopeless: Vec<u32> = (1..200).map(|key| key << 20).collect();
     place.write_keys("keys/hopeless.keys", &hopeless);
@@ -29,7 +29,7 @@ fn check_cancelled(signal: &str, code: i32) {
     }
     let arguments = ["bulk-create", "keys", "out", "--hash", "Multiply", "--jobs", "2", "--json"];
     let mut command = place.command(&arguments);
-    command.args(["--max-attempts", "0xffff_ffff_ffff"]);
+    command.args(["--max-attempts", "0xffff_ffff_ffff"]).args(durable);
     let mut command = heeding_hang_up(&command);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -51,9 +51,40 @@ fn check_cancelled(signal: &str, code: i32) {
 
 #[test]
 fn the_exit_code_says_which_signal_cancelled_and_the_summary_what_is_there() {
-    check_cancelled("INT", 130);
-    check_cancelled("TERM", 143);
-    check_cancelled("HUP", 129);
+    check_cancelled("INT", 130, &[]);
+    check_cancelled("TERM", 143, &[]);
+    check_cancelled("HUP", 129, &[]);
+    check_cancelled("TERM", 143, &["--durable"]);
+}
+
+/// Waits until the signals of a run are caught: a thread of that name waits for them.
+fn wait_for_signals(child: &Child) {
+    let tasks = format!("/proc/{}/task", child.id());
+    let is_thread_of_signals = |thread: std::io::Result<std::fs::DirEntry>| {
+        let comm = thread.map(|thread| std::fs::read_to_string(thread.path().join("comm")));
+        matches!(comm, Ok(Ok(comm)) if comm == "signals\n")
+    };
+    while !std::fs::read_dir(&tasks).unwrap().any(is_thread_of_signals) {}
+}
+
+#[test]
+fn the_exit_code_says_so_too_before_the_first_table_is_begun() {
+    const FILES: usize = 4000;
+    let place = Place::new();
+    place.write_keys("keys/0.keys", &[1, 2]);
+    for number in 1..FILES {
+        let (first, next) = (place.path("keys/0.keys"), format!("keys/{number}.keys"));
+        std::fs::hard_link(first, place.path(&next)).unwrap();
+    }
+    for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+        let command = place.command(&["bulk-create", "keys", "out"]);
+        let mut command = heeding_hang_up(&command);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for_signals(&child);
+        let kill = ["-s", signal, &child.id().to_string()];
+        assert!(Command::new("kill").args(kill).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "SIG{signal}");
+    }
 }
 
 #[test]
@@ -68,13 +99,9 @@ fn a_run_that_was_told_to_ignore_the_end_of_its_terminal_does() {
         &["create", "keys/a.keys", "--no-output", "--fixed-attempts", "1000000000000"],
     );
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // The thread that waits for signals begins when all are caught.
+    wait_for_signals(&child);
     let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
     let read = |path: &str| std::fs::read_to_string(process.join(path)).unwrap_or_default();
-    let is_thread_of_signals = |thread: std::io::Result<std::fs::DirEntry>| {
-        read(&format!("task/{}/comm", thread.unwrap().file_name().display())) == "signals\n"
-    };
-    while !std::fs::read_dir(process.join("task")).unwrap().any(is_thread_of_signals) {}
     let status = read("status");
     let mask_of = |name: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
