@@ -120,7 +120,7 @@ struct OutputOptions {
 enum LayoutChoice {
     /// One directory for each table
     Dirs,
-    /// One file for all tables
+    /// One file for all tables of these key files; one that is there is replaced as a whole
     Packed,
 }
 

@@ -5,6 +5,7 @@
 //! rename. A run that is interrupted leaves what was there before, and starts over: packing all of
 //! `sys32` takes about as long as finding out what of it could be kept.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,24 @@ pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, Jo
 }
 
 impl Found {
+    /// Tables of the pack that is there which none of these items will be.
+    pub(crate) fn num_lost(&self, items: &[Planned]) -> usize {
+        let Self::Ours(Some(manifest)) = self else { return 0 };
+        let targets: Vec<PathBuf> = items.iter().map(Planned::target).collect();
+        let names = || targets.iter().map(|target| target.as_os_str().as_encoded_bytes());
+        let is_named =
+            |(entry, name): (&PackedEntry, &[u8])| entry.name_bytes().as_deref() == Some(name);
+        if manifest.tables.len() == items.len() && manifest.tables.iter().zip(names()).all(is_named)
+        {
+            return 0;
+        }
+        let names: HashSet<&[u8]> = names().collect();
+        let is_lost = |entry: &&PackedEntry| {
+            entry.name_bytes().is_none_or(|name| !names.contains(name.as_ref()))
+        };
+        manifest.tables.iter().filter(is_lost).count()
+    }
+
     /// The manifest if it is one of these items, in this order, built with these options: then what is
     /// there may be exactly what would be built.
     pub(crate) fn take_earlier(

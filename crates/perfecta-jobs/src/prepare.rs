@@ -43,6 +43,8 @@ struct Ground {
     filesystem: Option<Arc<Held>>,
     pack: Option<PackClosing>,
     earlier_pack: Option<PackManifest>,
+    /// Tables of it that will be in the pack no more.
+    num_lost: usize,
 }
 
 /// Prepares a job: its items may begin afterwards, or it has ended.
@@ -79,7 +81,7 @@ pub(crate) fn prepare<'a>(
             return on_end(Err(error));
         }
     };
-    let Ground { stage, filesystem, pack, earlier_pack } = ground;
+    let Ground { stage, filesystem, pack, earlier_pack, num_lost } = ground;
     let window = pack.as_ref().map(|_| PackWindow::new(items.len() as u32));
     let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
     let work = Arc::new(Work {
@@ -98,6 +100,13 @@ pub(crate) fn prepare<'a>(
     let state = JobState::new(Arc::clone(&work), window, num_nodes);
     let wall = session.now() - begun;
     work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
+    if num_lost > 0 {
+        let notice = format!(
+            "{num_lost} of the tables that are in the pack by now will not be in it: it is written anew, with \
+             the tables of these key files alone"
+        );
+        work.observer.lock().observe(&Event::Notice(&notice));
+    }
     let closing = Closing { stage, pack, cpu_begun, on_end };
     session.with_dispatcher(|dispatcher| dispatcher.activate(state, closing));
 }
@@ -152,6 +161,7 @@ fn lay_on_stage(
             let widths = blake3::hash(&widths.collect::<Vec<u8>>());
             let options_blake3 = options_digest(job, &format!("packed {widths}"));
             let mut found = packed::look(engine, output)?;
+            let num_lost = found.num_lost(items);
             let earlier_pack = found.take_earlier(items, &options_blake3);
             let pack = PackClosing {
                 output: output.clone(),
@@ -160,7 +170,7 @@ fn lay_on_stage(
                 filesystem: filesystem.clone(),
                 staged: packed::open(engine, stage)?,
             };
-            Ok(Ground { filesystem, pack: Some(pack), earlier_pack, ..Ground::default() })
+            Ok(Ground { filesystem, pack: Some(pack), earlier_pack, num_lost, stage: None })
         }
     }
 }

@@ -73,6 +73,29 @@ fn a_pack_that_is_there_is_not_written_again_and_what_is_not_ours_is_left() {
 }
 
 #[test]
+fn tables_that_a_pack_will_hold_no_more_are_told_of() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let notices = || {
+        let mut notices = Vec::new();
+        run(&packed(input.path(), out.path()), &runtime(), &mut |event: &Event<'_>| {
+            if let Event::Notice(notice) = event {
+                notices.push((*notice).to_owned());
+            }
+        })
+        .unwrap();
+        notices
+    };
+    assert_eq!((notices(), notices()), (Vec::new(), Vec::new()));
+    std::fs::write(input.path().join("new.keys"), keys(9, 77)).unwrap();
+    assert_eq!(notices(), Vec::<String>::new());
+    std::fs::rename(input.path().join("small.keys"), input.path().join("other.keys")).unwrap();
+    std::fs::remove_file(input.path().join("middle.keys")).unwrap();
+    let notices = notices();
+    assert!(notices.len() == 1 && notices[0].starts_with("2 of the tables"), "{notices:?}");
+}
+
+#[test]
 fn whichever_key_file_changed_a_pack_is_compared_whole_by_any_number_of_threads() {
     /// More than are compared at once, and one that is read in parts.
     const FILES: u32 = 150;

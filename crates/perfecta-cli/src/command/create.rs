@@ -14,7 +14,8 @@ use crate::terminal::Terminal;
 use crate::text;
 use crate::work_options::WorkOptions;
 
-/// Build one table from one key file, and publish it as DIRECTORY/NAME/.
+/// Build one table from one key file, and publish it as DIRECTORY/NAME/, or packed as
+/// DIRECTORY/tables.packed/.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     #[command(flatten)]

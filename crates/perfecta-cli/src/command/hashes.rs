@@ -10,8 +10,8 @@ use crate::terminal::Terminal;
 
 /// List the hash families: id, name, seed words, and what they cannot do.
 ///
-/// A family of 32 bits also serves keys of 64 bits of which at most 32 bits are set in any key: those
-/// are gathered before they are hashed. docs/families.md has all formulas.
+/// A family that hashes 32 bits also serves keys of 64 bits that use at most 32 bits, all keys together:
+/// these are gathered before they are hashed. docs/families.md has all formulas.
 #[derive(Debug, Args)]
 pub(crate) struct Hashes {}
 
@@ -29,7 +29,9 @@ impl Hashes {
             let (id, name, seeds) = (family.id(), family.name(), family.num_seeds());
             terminal.say(&format!("{id:<3} {name:<25} {seeds:<6} {widths:<12} {zero}"))?;
         }
-        terminal.say("hashed bits 32: keys of 32 bits, and keys of 64 bits of which at most 32 bits are used")?;
+        terminal.say(
+            "hashed bits 32: keys of 32 bits, and keys of 64 bits that together use at most 32",
+        )?;
         Ok(Exit::SUCCESS)
     }
 }
