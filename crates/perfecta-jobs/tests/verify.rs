@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use common::{PlainRenderer, job, keys, run_all, three_good};
+use common::{PlainRenderer, Planned, job, keys, run_all, three_good};
+use perfecta_io::{Fault, FaultPlan};
 use perfecta_jobs::{
     Artifacts, CancelFlag, Event, Inputs, Layout, Renderer, Runtime, SelfTest, Summary,
     Verification, run, verify,
@@ -164,6 +166,9 @@ fn a_pack_is_checked_as_a_whole_and_each_of_its_tables_is_told_once() {
     packed.all_fail("tables.phtpack: the file is cut off");
     std::fs::remove_file(packed.file("tables.phtpack")).unwrap();
     packed.all_fail("tables.phtpack: it is missing");
+    std::fs::write(packed.file("tables.phtpack"), &whole).unwrap();
+    std::fs::write(packed.file("notes"), b"mine").unwrap();
+    packed.all_fail("tables.packed/notes: the manifest does not list it");
 }
 
 #[test]
@@ -467,4 +472,33 @@ fn source_code_without_its_manifest_is_a_table_if_it_is_ours() {
             assert!(failures["small"].contains(reason), "{failures:?}");
         }
     }
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_no_success() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), out.path()), &runtime());
+    let check = |plan: &Arc<FaultPlan>| {
+        let engines = Planned(Arc::clone(plan));
+        let runtime = Runtime { engines: &engines, ..runtime() };
+        let mut errors = Vec::new();
+        let summary = verify(&Verification::new(out.path()), &runtime, &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event {
+                errors.extend(report.error.clone());
+            }
+        });
+        (summary.unwrap(), errors)
+    };
+    let undisturbed = Arc::<FaultPlan>::default();
+    assert_eq!(check(&undisturbed).0.ok, 3);
+    let below = out.path().join("below");
+    let calls = undisturbed.calls(0);
+    let listed = calls.iter().find(|call| call.name == "open directory" && call.path == below);
+    let number = listed.unwrap().number;
+    let plan = Arc::<FaultPlan>::default();
+    plan.inject(number..=number, Fault::Errno(13));
+    let (summary, errors) = check(&plan);
+    assert_eq!((summary.ok, summary.failed), (2, 1), "{errors:?}");
+    assert_eq!(errors[0].exit_class().code(), 12, "{}", errors[0]);
 }

@@ -5,6 +5,7 @@
 //! fault more than another's, so all of them fail with it.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use perfecta_core::format::FormatError;
@@ -74,6 +75,7 @@ pub(super) fn look(
     cancel: &CancelFlag,
 ) -> Pack {
     let (manifest, file) = (directory.join(MANIFEST), directory.join(PACKED_FILE));
+    let listed = call(engine, Op::ListDirectory { path: directory.to_owned() });
     let mut reader = Reader { manifest, file, bytes_max, engine, cancel };
     let manifest = reader.read_manifest();
     let file_bytes = reader.file_bytes();
@@ -91,6 +93,7 @@ pub(super) fn look(
         (Err(_), Err(_)) => Vec::new(),
     };
     let agreed = manifest.and_then(|(manifest, _)| {
+        check_names(directory, &listed.map_err(ItemError::Output)?.into_names())?;
         let index = index?;
         reader.check_bytes(&manifest, file_bytes?)?;
         reader.agree(&manifest, index)
@@ -228,6 +231,14 @@ impl PackedTable {
         let Self { position, num_keys: says, .. } = self;
         let reason = format!("tables[{position}].keys is {says}, {PACKED_FILE} says {num_keys}");
         Err(damaged(&file.with_file_name(MANIFEST), &reason))
+    }
+}
+
+/// Whether nothing is in the pack's directory but what was published there.
+fn check_names(directory: &Path, names: &[OsString]) -> Result<(), ItemError> {
+    match names.iter().find(|name| *name != MANIFEST && *name != PACKED_FILE) {
+        Some(name) => Err(damaged(&directory.join(name), "the manifest does not list it")),
+        None => Ok(()),
     }
 }
 

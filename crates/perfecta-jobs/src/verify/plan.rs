@@ -91,6 +91,13 @@ pub(super) fn plan(
         }
     }
     cancel.check()?;
+    for entry in &entries {
+        // It may hide tables.
+        if let EntryKind::Unreadable(error) = &entry.kind {
+            let subject = Subject::Failed(ItemError::Output(error.clone()));
+            publish(&mut tables, &entry.path, Check::new(root.join(&entry.path), subject));
+        }
+    }
     if let Some(keys) = &verification.keys {
         let job = Job {
             keys: verification.key_options,
