@@ -176,9 +176,12 @@ impl Plan {
         };
         match pack.tables {
             Ok(packed) => {
+                // In the order of their images, of which two may share bytes.
+                let mut counted = 0;
                 for table in packed {
-                    // Its check counts them.
-                    self.bytes -= table.place.bytes;
+                    let (begin, end) = (table.place.offset, table.place.offset + table.place.bytes);
+                    self.bytes -= end - counted.clamp(begin, end);
+                    counted = counted.max(end);
                     let name = table.name.clone();
                     publish_packed(&name, Subject::Packed(table));
                 }
