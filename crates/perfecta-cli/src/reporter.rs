@@ -48,6 +48,13 @@ impl Finished {
         })
     }
 
+    /// Says why a run of several tables ended before all of them were done, if it did.
+    pub(crate) fn tell_undone(&self, terminal: &Terminal) {
+        let undone = text::counted(u64::from(self.summary.cancelled), "table");
+        let early_end = self.early_end("", &format!("{undone} not done; what is published stays"));
+        early_end.iter().for_each(|failure| terminal.complain(failure));
+    }
+
     /// The program's end after its result was `said`: a reader that has gone away takes nothing
     /// from what came of the tables.
     ///

@@ -95,10 +95,7 @@ impl BulkRequest {
     /// # Errors
     /// [`Failure`] if standard output takes nothing.
     pub(crate) fn tell(&self, terminal: &Terminal, finished: &Finished) -> Result<Exit, Failure> {
-        let undone = counted(u64::from(finished.summary.cancelled), "table");
-        let early_end =
-            finished.early_end("", &format!("{undone} not done; what is published stays"));
-        early_end.iter().for_each(|failure| terminal.complain(failure));
+        finished.tell_undone(terminal);
         if self.options.display.json {
             return Ok(finished.exit);
         }

@@ -178,6 +178,7 @@ impl ClientCommand {
                 let (id, interrupts) = (checked_id(id)?, Interrupts::catch()?);
                 let finished =
                     follow::to_end(connection, terminal, &id, interrupts, display, wanted).await?;
+                finished.tell_undone(terminal);
                 if display.json {
                     return Ok(finished.exit);
                 }
