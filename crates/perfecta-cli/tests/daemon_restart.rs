@@ -175,7 +175,7 @@ fn what_has_ended_is_kept_for_its_time_also_over_restarts() {
     daemon.kill();
     daemon.restart(&["--keep", "3600"]);
     daemon.ok(&["status", &id]);
-    // Whole seconds are counted: until the next one begins, it ended now.
+    // For some seconds it is kept for its client, whatever is asked for.
     loop {
         daemon.kill();
         daemon.restart(&["--keep", "0"]);

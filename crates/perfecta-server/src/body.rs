@@ -8,6 +8,9 @@ use serde_json::error::Category;
 use crate::problem::{Problem, ProblemKind};
 use crate::spec::JobSpec;
 
+/// No request has more numbers. Those of a body that has are left as they are.
+const NUMBERS_MAX: usize = 64;
+
 /// The request in a body.
 pub(crate) fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
     let body = with_whole_numbers(body);
@@ -31,17 +34,21 @@ fn malformed(error: &serde_json::Error, field: Option<String>) -> Problem {
 
 /// JSON has one kind of numbers, and some write 1 as 1.0: those that are whole are written as such.
 fn with_whole_numbers(body: &[u8]) -> Cow<'_, [u8]> {
-    let (mut written, mut copied, mut at) = (Vec::new(), 0, 0);
-    while at < body.len() {
+    let (mut written, mut copied) = (Vec::new(), 0);
+    let (mut at, mut num_broken) = (0, 0);
+    while at < body.len() && num_broken < NUMBERS_MAX {
         let end = match body[at] {
             b'"' => end_of_string(body, at),
             b'-' | b'0'..=b'9' => end_of_number(body, at),
             _ => at + 1,
         };
-        if let Some(whole) = whole_number(&body[at..end]) {
-            written.extend_from_slice(&body[copied..at]);
-            written.extend_from_slice(whole.to_string().as_bytes());
-            copied = end;
+        if is_broken(&body[at..end]) {
+            num_broken += 1;
+            if let Some(whole) = whole_number(&body[at..end]) {
+                written.extend_from_slice(&body[copied..at]);
+                written.extend_from_slice(whole.to_string().as_bytes());
+                copied = end;
+            }
         }
         at = end;
     }
@@ -72,14 +79,16 @@ fn end_of_number(body: &[u8], begin: usize) -> usize {
     length.map_or(body.len(), |length| begin + length)
 }
 
-/// What a number with a fraction or an exponent comes to, if it is whole.
+/// Whether it is a number with a fraction or an exponent.
+fn is_broken(number: &[u8]) -> bool {
+    let is_number = matches!(number, [b'-' | b'0'..=b'9', ..]);
+    is_number && number.iter().any(|byte| b".eE".contains(byte))
+}
+
+/// What such a number comes to, if it is whole.
 fn whole_number(number: &[u8]) -> Option<u64> {
     /// Up to here every whole number is one that was meant.
     const EXACT_MAX: f64 = (1_u64 << 53) as f64;
-    let is_number = matches!(number, [b'-' | b'0'..=b'9', ..]);
-    if !is_number || !number.iter().any(|byte| b".eE".contains(byte)) {
-        return None;
-    }
     let value: f64 = serde_json::from_slice(number).ok()?;
     let is_whole = value.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&value);
     is_whole.then_some(value as u64)
@@ -121,6 +130,16 @@ mod tests {
     }
 
     #[test]
+    fn no_more_numbers_are_written_anew_than_a_request_has() {
+        let body = "[1.0],".repeat(2 * NUMBERS_MAX);
+        let expected = "[1],".repeat(NUMBERS_MAX) + &"[1.0],".repeat(NUMBERS_MAX);
+        assert_eq!(&*with_whole_numbers(body.as_bytes()), expected.as_bytes());
+        // Those that are not whole take as long to be looked at.
+        let body = "[1.5],".repeat(NUMBERS_MAX) + "[1.0]";
+        assert_eq!(&*with_whole_numbers(body.as_bytes()), body.as_bytes());
+    }
+
+    #[test]
     fn a_field_that_is_there_twice_is_refused() {
         let check = |body: &str, field: &str| {
             let problem = parse(body.as_bytes()).unwrap_err();
@@ -143,7 +162,7 @@ mod tests {
                 parse(format!(r#"{{"inputs": {inputs}, "output": null}}"#).as_bytes())
             };
             assert!(parse(max).is_ok());
-            let refused = parse(max + 1).unwrap_err();
+            let refused = parse(max + 1).map(drop).unwrap_err();
             assert!(refused.detail.contains(&format!("more than {max}")), "{refused:?}");
             assert!(refused.field.unwrap().starts_with("inputs."));
         };

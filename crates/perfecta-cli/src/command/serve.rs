@@ -48,7 +48,7 @@ pub(crate) struct Serve {
     /// Leave the session of whoever starts it
     #[arg(long, hide = true)]
     own_session: bool,
-    /// Keep what came of a request for so many seconds
+    /// Keep what came of a request for so many seconds, 10 at least
     #[arg(long, value_name = "S", default_value = "3600", value_parser = options::parse_seconds)]
     keep: Duration,
     #[command(flatten)]
