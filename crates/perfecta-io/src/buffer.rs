@@ -50,12 +50,12 @@ impl Buffer {
         &self.memory.bytes()[..self.filled]
     }
 
-    /// Whether it has memory of the heap, which is worth keeping; that of a pool is kept by the pool.
+    /// Bytes of the heap that it holds, which may be worth keeping; those of a pool are kept by the pool.
     #[must_use]
-    pub const fn has_heap_memory(&self) -> bool {
+    pub const fn heap_bytes(&self) -> usize {
         match &self.memory {
-            Memory::Heap(memory) => !memory.is_empty(),
-            Memory::Pooled(_) => false,
+            Memory::Heap(memory) => memory.capacity(),
+            Memory::Pooled(_) => 0,
         }
     }
 

@@ -160,12 +160,15 @@ fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
             let is_right = kind == *expected || (is_told && kind == EntryKind::Unmeasured);
             assert!(path == *expected_path && is_right, "{path:?}: {kind:?}");
         }
-        let refused = |engine: &mut dyn Engine, entries_max, depth_max| {
-            list(engine, Lengths::Wanted, entries_max, depth_max)
-                .map_err(|error: IoError| error.kind)
-        };
-        assert_eq!(refused(engine, 8, 10), Err(IoErrorKind::TooManyEntries(8)));
-        assert_eq!(refused(engine, 100, 2), Err(IoErrorKind::TooDeep(2)));
+        let refused = list(engine, Lengths::Wanted, 8, 10).map_err(|error: IoError| error.kind);
+        assert_eq!(refused, Err(IoErrorKind::TooManyEntries(8)));
+        // What is too deep is told where it lies, beside all else.
+        let shallow = list(engine, Lengths::Wanted, 100, 2).unwrap();
+        let is_too_deep = |entry: &&perfecta_io::Entry| matches!(&entry.kind, EntryKind::Unreadable(error) if error.kind == IoErrorKind::TooDeep(2));
+        let too_deep: Vec<_> =
+            shallow.iter().filter(is_too_deep).map(|entry| &*entry.path).collect();
+        assert_eq!(too_deep, [Path::new("b/c")]);
+        assert!(shallow.iter().any(|entry| entry.path == Path::new("b.x")), "{shallow:?}");
     });
 }
 

@@ -357,9 +357,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Memory for attempts, that of an earlier item where there is any.
-    pub(crate) fn take_scratch(&self, node: usize) -> Scratch {
-        self.idle[node].lock().pop().unwrap_or_default()
+    /// Memory for attempts that need so many bytes, that of an earlier item where there is any.
+    pub(crate) fn take_scratch(&self, node: usize, bytes: u64) -> Scratch {
+        take_kept(&mut self.idle[node].lock(), bytes, Scratch::memory_bytes)
     }
 
     pub(crate) fn give_scratch(&self, node: usize, scratch: Scratch) {
@@ -373,23 +373,25 @@ impl<'a> Session<'a> {
         file_bytes: u64,
         waker: &Waker,
     ) -> Result<Buffer, pool::Ticket> {
-        let Some(pool) = self.runtime.engines.pool(node) else { return Ok(self.take_buffer(node)) };
+        let Some(pool) = self.runtime.engines.pool(node) else {
+            return Ok(self.take_buffer(node, file_bytes));
+        };
         // One byte more, so that a file that grew is seen.
         match pool.acquire_or_wait(file_bytes as usize + 1, self.now(), waker) {
             Ok(Acquisition::Ready(buffer)) => Ok(buffer.into()),
             Ok(Acquisition::Waiting(ticket)) => Err(ticket),
             // Larger than all of the pool: its memory was reserved with the item's.
-            Err(_) => Ok(self.take_buffer(node)),
+            Err(_) => Ok(self.take_buffer(node, file_bytes)),
         }
     }
 
-    /// A buffer of the heap, that of an earlier file where there is any.
-    pub(crate) fn take_buffer(&self, node: usize) -> Buffer {
-        self.buffers[node].lock().pop().unwrap_or_default()
+    /// A buffer of the heap for so many bytes, that of an earlier file where there is any.
+    pub(crate) fn take_buffer(&self, node: usize, bytes: u64) -> Buffer {
+        take_kept(&mut self.buffers[node].lock(), bytes, |buffer| buffer.heap_bytes() as u64)
     }
 
     pub(crate) fn give_buffer(&self, node: usize, buffer: Buffer) {
-        if buffer.has_heap_memory() {
+        if buffer.heap_bytes() > 0 {
             self.buffers[node].lock().push(buffer);
         }
     }
@@ -412,5 +414,30 @@ impl<'a> Session<'a> {
     /// Allows an item to write so many bytes, or says why not.
     pub(crate) fn reserve_output(&self, work: &Work<'a>, bytes: u64) -> Result<(), ItemError> {
         self.dispatcher.lock().job(work).reserve_output(bytes)
+    }
+}
+
+/// Memory that an earlier item left, for what needs so many bytes. Nobody accounts for what is kept, so
+/// what is much larger is given back to the system: it would stay beside all that is.
+fn take_kept<T: Default>(kept: &mut Vec<T>, bytes: u64, held_bytes: impl Fn(&T) -> u64) -> T {
+    const SLACK_BYTES: u64 = 16 << 20;
+    kept.retain(|memory| held_bytes(memory) <= 2 * bytes + SLACK_BYTES);
+    kept.pop().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_large_item_left_is_not_kept_beside_small_ones() {
+        const LARGE: u64 = 400 << 20;
+        let held = |bytes: &u64| *bytes;
+        let mut kept = vec![LARGE, 1 << 10, LARGE / 2];
+        assert_eq!(take_kept(&mut kept, LARGE / 3, held), LARGE / 2);
+        assert_eq!(kept, [LARGE, 1 << 10]);
+        assert_eq!(take_kept(&mut kept, 1 << 10, held), 1 << 10);
+        assert!(kept.is_empty());
+        assert_eq!(take_kept(&mut kept, 1 << 10, held), 0);
     }
 }

@@ -31,6 +31,16 @@ pub struct Scratch {
     ordered_u64: Vec<u64>,
 }
 
+impl Scratch {
+    /// Bytes that it holds: as much as the largest key set needed.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let Self { narrow, wide, ordered_u32, ordered_u64 } = self;
+        let ordered = size_of_val(&**ordered_u32) + size_of_val(&**ordered_u64);
+        narrow.held_bytes() + wide.held_bytes() + ordered as u64
+    }
+}
+
 /// Runs attempts on one key set.
 #[derive(Debug)]
 pub struct Attempter<'a> {

@@ -36,6 +36,13 @@ impl<W: Width> Graph<W> {
         u64::from(geometry.vertices()) * vertex as u64 + (num_edges * 2 * size_of::<W>()) as u64
     }
 
+    /// Bytes that it holds.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let Self { words, ends, order, behind } = self;
+        let held = size_of_val(&**words) + size_of_val(&**ends);
+        (held + size_of_val(&**order) + size_of_val(&**behind)) as u64
+    }
+
     /// One element for each vertex at least, with any content: memory that is free between two
     /// graphs.
     pub(super) fn spare(&mut self, geometry: Geometry) -> &mut [W] {

@@ -148,7 +148,9 @@ impl<S: System> Walk<'_, S> {
         let path = self.root.join(&below);
         if self.ancestors.len() == self.limits.depth_max {
             let kind = IoErrorKind::TooDeep(self.limits.depth_max);
-            return Err(IoError::new(Operation::List, &path, kind));
+            let error = IoError::new(Operation::List, &path, kind);
+            self.entries.push(Entry { path: below, kind: EntryKind::Unreadable(error) });
+            return Ok(());
         }
         match open_directory(self.system, At::In(parent, name), &path, Links::Follow) {
             Ok(directory) => {

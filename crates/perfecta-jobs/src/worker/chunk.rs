@@ -53,7 +53,7 @@ impl<'a> Worker<'_, 'a> {
             Phase::Appending => {
                 let bytes = payload.into_written();
                 let path = chunk.work.pack.clone().expect("only a pack has chunks");
-                let buffer = self.session.take_buffer(self.node);
+                let buffer = self.session.take_buffer(self.node, bytes.len() as u64);
                 let (offset, length) = (chunk.offset, bytes.len());
                 chunk.phase = Phase::ReadingBack(bytes);
                 self.slots.put(slot, Slot::Chunk(Box::new(chunk)));

@@ -42,7 +42,8 @@ impl<'a> Worker<'_, 'a> {
         }
         self.watch(slot, &in_hand.item);
         let begun = self.session.now();
-        let mut scratch = self.session.take_scratch(self.node);
+        let needed = in_hand.item.planned().memory_bytes(&in_hand.work.world.job);
+        let mut scratch = self.session.take_scratch(self.node, needed);
         let searching =
             guarded(|| self.begin_search(&in_hand, Arc::new(keys), &mut scratch, begun));
         self.session.give_scratch(self.node, scratch);
@@ -143,7 +144,7 @@ impl<'a> Worker<'_, 'a> {
     }
 
     fn lead_on(&mut self, slot: usize, leading: Box<Leading<'a>>) {
-        let mut scratch = self.session.take_scratch(self.node);
+        let mut scratch = self.session.take_scratch(self.node, leading.hard.memory_bytes);
         let led = guarded(|| self.try_ranges(&leading, &mut scratch));
         self.session.give_scratch(self.node, scratch);
         match led {
