@@ -16,7 +16,8 @@ use crate::signals::Signals;
 use crate::terminal::Terminal;
 use crate::{machine, text};
 
-/// Check published tables: manifests, content hashes and, with --keys, the index of every key.
+/// Check published tables: manifests, content hashes and, with --keys, the index of every key in a table
+/// file or a pack. Source alone is checked by its hashes.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// A directory that tables were published into, or that of one table
