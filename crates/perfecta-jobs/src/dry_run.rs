@@ -2,13 +2,15 @@
 
 use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
+use perfecta_core::key::{KeyError, KeySet};
 
 use crate::artifacts::expected_parameters;
-use crate::config::{Job, Layout};
-use crate::error::JobError;
+use crate::config::{Job, KeyEncoding, Layout};
+use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
 use crate::inputs::plan_items;
 use crate::runtime::Runtime;
+use crate::schedule::Planned;
 
 /// About what a manifest of one artifact comes to.
 const MANIFEST_BYTES: u64 = 800;
@@ -19,6 +21,16 @@ const PACKED_FILES: u64 = 2;
 /// About what a table takes in the pack's index and in its manifest.
 const PACKED_ENTRY_BYTES: u64 = 290;
 
+/// Why a key file of this length will fail. A run finds out when it reads the file.
+fn length_error(job: &Job, item: &Planned) -> Option<ItemError> {
+    let width = match job.keys.encoding {
+        KeyEncoding::Binary => job.keys.width.of(&item.keys_file),
+        KeyEncoding::Text => return (item.file_bytes == 0).then_some(KeyError::Empty.into()),
+    };
+    let bytes = usize::try_from(item.file_bytes).ok()?;
+    KeySet::check_length(bytes, width).err().map(ItemError::Keys)
+}
+
 /// What a job would do, from the lengths of its key files.
 ///
 /// # Errors
@@ -28,7 +40,7 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let items = plan_items(job, engine.as_mut(), &runtime.cancel)?;
     let mut dry_run = DryRun::default();
     for item in items {
-        if let Some(refusal) = item.refusal {
+        if let Some(refusal) = item.refusal.clone().or_else(|| length_error(job, &item)) {
             dry_run.refused.push((item.keys_file, refusal));
             continue;
         }

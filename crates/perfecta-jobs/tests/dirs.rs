@@ -257,13 +257,19 @@ fn a_dry_run_knows_the_files_and_about_the_bytes() {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     three_good(input.path());
     std::fs::create_dir(input.path().join("x.keys")).unwrap();
+    std::fs::write(input.path().join("empty.keys"), b"").unwrap();
+    std::fs::write(input.path().join("odd.keys"), b"odd").unwrap();
     let job = job(input.path(), out.path());
     let planned = dry_run(&job, &runtime()).unwrap();
     assert!(tree(out.path()).is_empty());
-    let (summary, _) = run_all(&job, &runtime());
+    let (summary, reports) = run_all(&job, &runtime());
     assert_eq!((planned.tables, planned.files, planned.keys), (3, summary.files, summary.keys));
     assert!(planned.bytes.abs_diff(summary.bytes) * 10 <= summary.bytes, "{planned:?} {summary:?}");
-    assert_eq!(planned.refused.len(), 1);
+    assert_eq!(planned.refused.len(), 3);
+    for (keys_file, error) in planned.refused {
+        let name = keys_file.file_name().unwrap().to_str().unwrap();
+        assert_eq!(reports[name].error.as_ref(), Some(&error), "{name}");
+    }
 }
 
 /// Runs the job with operation 0, 1, 2, ... failing, until it is too short for the fault.

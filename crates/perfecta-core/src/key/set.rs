@@ -211,17 +211,25 @@ impl KeyError {
 }
 
 impl KeySet {
+    /// Whether so many bytes may be packed keys of `width`.
+    ///
+    /// # Errors
+    /// [`KeyError::Empty`] or [`KeyError::OddLength`].
+    pub const fn check_length(bytes: usize, width: KeyWidth) -> Result<(), KeyError> {
+        let key_bytes = width.bytes();
+        let rest = bytes % key_bytes;
+        if rest != 0 {
+            return Err(KeyError::OddLength { bytes, key_bytes, rest, offset: bytes - rest });
+        }
+        if bytes == 0 { Err(KeyError::Empty) } else { Ok(()) }
+    }
+
     /// Keys from packed little-endian words of `width`.
     ///
     /// # Errors
     /// [`KeyError`], with the place in `bytes`.
     pub fn from_le_bytes(bytes: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
-        let key_bytes = width.bytes();
-        let rest = bytes.len() % key_bytes;
-        if rest != 0 {
-            let offset = bytes.len() - rest;
-            return Err(KeyError::OddLength { bytes: bytes.len(), key_bytes, rest, offset });
-        }
+        Self::check_length(bytes.len(), width)?;
         match width {
             KeyWidth::Bits32 => {
                 let (words, _) = bytes.as_chunks::<4>();
