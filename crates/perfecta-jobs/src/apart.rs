@@ -77,7 +77,7 @@ fn refuse_items(
         if !places.contains_key(&item.below) {
             let parent = output.directory.join(&item.below);
             let parent = resolve(engine, &parent).map_err(JobError::Output)?;
-            let table = table_around(engine, output, &item.below, &mut tables);
+            let table = table_around(engine, output, &item.below, &mut tables)?;
             places.insert(item.below.clone(), Place { parent, table });
         }
         let Place { parent, table } = &places[&item.below];
@@ -98,19 +98,30 @@ fn table_around(
     output: &Output,
     below: &Path,
     tables: &mut HashMap<PathBuf, bool>,
-) -> Option<PathBuf> {
+) -> Result<Option<PathBuf>, JobError> {
     let directories = below.ancestors().filter(|directory| !directory.as_os_str().is_empty());
     for directory in directories {
-        let is_table = *tables.entry(directory.to_owned()).or_insert_with(|| {
-            let path = output.directory.join(directory).join(MANIFEST);
-            let kind = call(engine, Op::Inspect { path }).map(Payload::into_kind);
-            matches!(kind, Ok(EntryKind::File { .. }))
-        });
-        if is_table {
-            return Some(directory.to_owned());
+        if !tables.contains_key(directory) {
+            let path = output.directory.join(directory);
+            tables.insert(directory.to_owned(), is_table(engine, &path).map_err(JobError::Output)?);
+        }
+        if tables[directory] {
+            return Ok(Some(directory.to_owned()));
         }
     }
-    None
+    Ok(None)
+}
+
+/// Whether a table, or a pack, is published at a path.
+fn is_table(engine: &mut dyn Engine, path: &Path) -> Result<bool, IoError> {
+    let kind = call(engine, Op::Inspect { path: path.join(MANIFEST) })?.into_kind();
+    match kind {
+        EntryKind::File { .. } => Ok(true),
+        EntryKind::Unreadable(error) if !(error.is_absent() || error.is_not_a_directory()) => {
+            Err(error)
+        }
+        _ => Ok(false),
+    }
 }
 
 impl Sources {
