@@ -434,7 +434,7 @@ mod tests {
         const LARGE: u64 = 400 << 20;
         let held = |bytes: &u64| *bytes;
         let mut kept = vec![LARGE, 1 << 10, LARGE / 2];
-        assert_eq!(take_kept(&mut kept, LARGE / 3, held), LARGE / 2);
+        assert_eq!(take_kept(&mut kept, LARGE / 2, held), LARGE / 2);
         assert_eq!(kept, [LARGE, 1 << 10]);
         assert_eq!(take_kept(&mut kept, 1 << 10, held), 1 << 10);
         assert!(kept.is_empty());
