@@ -6,7 +6,9 @@
 //! ```
 
 use std::cmp::Ordering;
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -39,6 +41,8 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Told {
     progress: Option<ProgressLine>,
+    /// Where items that are known and not begun are counted for all requests that have not ended.
+    items_queued: Option<Arc<AtomicU64>>,
     reports: Vec<ItemReport>,
     /// Positions of failures among the reports.
     failures: Vec<usize>,
@@ -46,6 +50,21 @@ struct Told {
     outcome: Option<Outcome>,
     /// Whether it ended because nobody would work on it.
     is_unworked: bool,
+}
+
+impl Told {
+    /// Items that are known and not begun.
+    fn num_queued(&self) -> u64 {
+        self.progress.as_ref().map_or(0, |progress| progress.queued.into())
+    }
+
+    fn go_on(&mut self, progress: ProgressLine) {
+        if let Some(count) = &self.items_queued {
+            count.fetch_add(progress.queued.into(), Relaxed);
+            count.fetch_sub(self.num_queued(), Relaxed);
+        }
+        self.progress = Some(progress);
+    }
 }
 
 #[derive(Clone)]
@@ -125,15 +144,22 @@ impl Record {
         record
     }
 
-    /// Items that are known and not begun.
-    pub(crate) fn num_queued(&self) -> u32 {
-        self.told.lock().progress.as_ref().map_or(0, |progress| progress.queued)
+    /// Counts its items that are known and not begun there from now on, and nowhere else.
+    pub(crate) fn count_queued_in(&self, items_queued: Option<Arc<AtomicU64>>) {
+        let told = &mut *self.told.lock();
+        let own = told.num_queued();
+        if let Some(count) = &items_queued {
+            count.fetch_add(own, Relaxed);
+        }
+        if let Some(count) = std::mem::replace(&mut told.items_queued, items_queued) {
+            count.fetch_sub(own, Relaxed);
+        }
     }
 
     /// Has so many of its items known and not begun.
     #[cfg(test)]
     pub(crate) fn queue(&self, queued: u32) {
-        self.told.lock().progress = Some(ProgressLine { queued, ..ProgressLine::default() });
+        self.told.lock().go_on(ProgressLine { queued, ..ProgressLine::default() });
     }
 
     /// Takes in what a worker tells.
@@ -142,7 +168,7 @@ impl Record {
             let mut told = self.told.lock();
             match event {
                 Event::Planned(progress) | Event::Searching(progress) => {
-                    told.progress = Some((*progress).into());
+                    told.go_on((*progress).into());
                 }
                 Event::Started { .. } => return,
                 Event::Settled { report, progress } => {
@@ -151,7 +177,7 @@ impl Record {
                         told.failures.push(position);
                     }
                     told.reports.push((*report).clone());
-                    told.progress = Some((*progress).into());
+                    told.go_on((*progress).into());
                 }
                 Event::Notice(notice) => told.notices.push((*notice).to_owned()),
             }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::access::Caller;
@@ -35,8 +37,12 @@ pub(crate) struct Registry {
     entries: BTreeMap<u64, Entry>,
     numbers: HashMap<String, u64>,
     by_idempotency_key: HashMap<String, u64>,
-    /// Those that have not ended: all of them are looked at for every ping and every request.
+    /// Those that have not ended.
     outstanding: BTreeMap<u64, Arc<Record>>,
+    /// How many of these are whose.
+    outstanding_of: HashMap<Caller, usize>,
+    /// Items of theirs that are known and not begun. Workers change it.
+    items_queued: Arc<AtomicU64>,
     /// Numbers of those that have, in the order of their ends.
     ended: BTreeSet<(Duration, u64)>,
     /// What these tell of tables, together.
@@ -68,6 +74,8 @@ impl Registry {
             numbers: HashMap::new(),
             by_idempotency_key: HashMap::new(),
             outstanding: BTreeMap::new(),
+            outstanding_of: HashMap::new(),
+            items_queued: Arc::default(),
             ended: BTreeSet::new(),
             num_tables: 0,
             forgotten: Vec::new(),
@@ -124,7 +132,9 @@ impl Registry {
             self.ended.insert((at, number));
             self.num_tables += record.num_tables();
         } else {
+            record.count_queued_in(Some(Arc::clone(&self.items_queued)));
             self.outstanding.insert(number, Arc::clone(&record));
+            *self.outstanding_of.entry(record.owner).or_default() += 1;
         }
         self.entries.insert(number, Entry { record, idempotency_key });
     }
@@ -141,7 +151,7 @@ impl Registry {
         let Some(&number) = self.numbers.get(id) else { return };
         // Whoever is about to tell its end says so once more.
         let Some(at) = self.entries[&number].record.ended_at() else { return };
-        if let Some(record) = self.outstanding.remove(&number) {
+        if let Some(record) = self.take_outstanding(number) {
             self.ended.insert((at, number));
             self.num_tables += record.num_tables();
         }
@@ -150,11 +160,8 @@ impl Registry {
     /// Refuses more than there is room for.
     fn check_room(&self, caller: Caller) -> Result<(), Problem> {
         let outstanding = self.num_outstanding();
-        let (mut of_caller, mut items) = (0, 0);
-        for record in self.outstanding() {
-            of_caller += usize::from(record.owner == caller);
-            items += u64::from(record.num_queued());
-        }
+        let of_caller = self.outstanding_of.get(&caller).copied().unwrap_or_default();
+        let items = self.items_queued.load(Relaxed);
         let busy = |what: String| {
             let detail = format!("{what} have not ended");
             Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"))
@@ -233,11 +240,24 @@ impl Registry {
         std::mem::take(&mut self.forgotten)
     }
 
+    /// Takes a request out of those that have not ended, if it is one of them.
+    fn take_outstanding(&mut self, number: u64) -> Option<Arc<Record>> {
+        let record = self.outstanding.remove(&number)?;
+        let of_owner = self.outstanding_of.get_mut(&record.owner).expect("it is counted");
+        *of_owner -= 1;
+        record.count_queued_in(None);
+        // Users come and go.
+        if *of_owner == 0 {
+            self.outstanding_of.remove(&record.owner);
+        }
+        Some(record)
+    }
+
     /// Takes a request out, and gives its id.
     fn remove(&mut self, number: u64) -> Option<String> {
         let Entry { record, idempotency_key } = self.entries.remove(&number)?;
         self.numbers.remove(&record.id);
-        if self.outstanding.remove(&number).is_none() {
+        if self.take_outstanding(number).is_none() {
             self.num_tables -= record.num_tables();
             let at = record.ended_at().expect("it is among those that have ended");
             self.ended.remove(&(at, number));
@@ -320,6 +340,10 @@ mod tests {
         let refused = registry.admit(Caller::Owner, spec("/a"), None, SECOND).map(drop);
         assert!(refused.unwrap_err().detail.contains("5 tables"));
         first.queue(4);
+        let second = admit(&mut registry, SECOND);
+        // What has ended counts no more, whatever was told of it last.
+        second.queue(5);
+        end(&mut registry, &second, SECOND);
         admit(&mut registry, SECOND);
     }
 
