@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -108,7 +109,11 @@ impl Queue {
     fn work(&self) {
         while let Some(errand) = self.next() {
             let Errand { token, mailbox, end } = errand;
-            mailbox.post(Completion { token, outcome: end(Ending::Finished) });
+            match catch_unwind(AssertUnwindSafe(|| end(Ending::Finished))) {
+                Ok(outcome) => mailbox.post(Completion { token, outcome }),
+                // The message is out. Nothing of it comes any more, so nobody may wait for it.
+                Err(_) => mailbox.fail(),
+            }
         }
     }
 
@@ -178,5 +183,21 @@ mod tests {
         let finished = mailbox.take().expect("it is finished");
         assert_eq!(finished.token, Token(1));
         assert!(finished.outcome.is_ok() && mailbox.take().is_none());
+    }
+
+    #[test]
+    fn whoever_waits_for_a_thread_that_panics_panics_too_and_the_thread_goes_on() {
+        let io_threads = IoThreads::start(NonZeroUsize::MIN).expect("a thread");
+        let (broken, other) = (Arc::<Mailbox>::default(), Arc::<Mailbox>::default());
+        let send = |mailbox: &Arc<Mailbox>, token, end| {
+            io_threads.send(Errand { token: Token(token), mailbox: Arc::clone(mailbox), end });
+        };
+        send(&broken, 1, Box::new(|_| panic!("a fault of this program")));
+        send(&other, 2, Box::new(|_| Ok(Payload::Done)));
+        broken.wait(None);
+        let taken = catch_unwind(AssertUnwindSafe(|| broken.take().map(|mail| mail.token)));
+        assert!(taken.is_err(), "{taken:?}");
+        other.wait(None);
+        assert_eq!(other.take().map(|mail| mail.token), Some(Token(2)));
     }
 }

@@ -23,8 +23,17 @@ pub(crate) struct Mailbox {
 struct Mail {
     completions: VecDeque<Completion>,
     is_woken: bool,
+    /// A completion will never come: who should have brought it panicked.
+    is_failed: bool,
     /// The thread sleeps elsewhere, and hears the bell.
     is_asleep: bool,
+}
+
+impl Mail {
+    /// Whether there is something for the thread.
+    fn has_news(&self) -> bool {
+        !self.completions.is_empty() || self.is_woken || self.is_failed
+    }
 }
 
 impl Mailbox {
@@ -37,6 +46,11 @@ impl Mailbox {
     /// Leaves a completion.
     pub(crate) fn post(&self, completion: Completion) {
         self.leave(|mail| mail.completions.push_back(completion));
+    }
+
+    /// Leaves word that a completion will never come.
+    pub(crate) fn fail(&self) {
+        self.leave(|mail| mail.is_failed = true);
     }
 
     /// Wakes once who sleeps; who is awake looks into the mail before it falls asleep.
@@ -57,7 +71,7 @@ impl Mailbox {
     #[cfg(ring)]
     pub(crate) fn fall_asleep(&self) -> bool {
         let mut mail = self.mail.lock();
-        mail.is_asleep = mail.completions.is_empty() && !mail.is_woken;
+        mail.is_asleep = !mail.has_news();
         mail.is_woken = false;
         mail.is_asleep
     }
@@ -71,14 +85,19 @@ impl Mailbox {
     }
 
     /// Takes a completion that is there.
+    ///
+    /// # Panics
+    /// If one will never come: whoever waits for all of them would do so for ever.
     pub(crate) fn take(&self) -> Option<Completion> {
-        self.mail.lock().completions.pop_front()
+        let mut mail = self.mail.lock();
+        assert!(!mail.is_failed, "an I/O thread panicked");
+        mail.completions.pop_front()
     }
 
     /// Waits for a completion, for being woken, or for `timeout`.
     pub(crate) fn wait(&self, timeout: Option<Duration>) {
         let mut mail = self.mail.lock();
-        while mail.completions.is_empty() && !mail.is_woken {
+        while !mail.has_news() {
             match timeout {
                 None => self.arrived.wait(&mut mail),
                 Some(timeout) => {

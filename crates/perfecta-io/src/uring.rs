@@ -122,17 +122,20 @@ impl<S: System<File: AsFd>> Uring<S> {
 
     fn take(&mut self, landed: Landed<Cargo<S>>) {
         let Landed { cargo, result, is_cancelled } = landed;
-        let was_cancelled = match result {
-            Err(Errno::CANCELED) => true,
-            Err(Errno::INTR) => is_cancelled,
-            Ok(_) | Err(_) => false,
-        };
         let Cargo::Read { token, reading, .. } = cargo else { return };
-        if was_cancelled {
-            self.inner.complete(token, Paused::Read(reading).cancelled());
-        } else {
-            self.has_read(token, reading, result);
+        if !is_cancelled && result != Err(Errno::CANCELED) {
+            return self.has_read(token, reading, result);
         }
+        let progress = match result {
+            Err(Errno::CANCELED | Errno::AGAIN) => Progress::Paused(Paused::Read(reading)),
+            // Asking may have come too late: this may be all that there was to read.
+            result => reading.take(&self.system, result),
+        };
+        let outcome = match progress {
+            Progress::Done(outcome) => outcome,
+            Progress::Paused(paused) => paused.cancelled(),
+        };
+        self.inner.complete(token, outcome);
     }
 }
 
@@ -223,6 +226,8 @@ mod tests {
     use super::*;
     use crate::buffer::Buffer;
     use crate::error::IoErrorKind;
+    #[cfg(feature = "simulation")]
+    use crate::faults::Fault;
     use crate::op::Symlinks;
 
     fn drain(engine: &mut UringEngine) -> Vec<Completion> {
@@ -294,5 +299,37 @@ mod tests {
         assert_eq!(engine.num_in_flight(), 3);
         assert!(drain(&mut engine).into_iter().all(|completion| completion.outcome.is_ok()));
         assert_eq!((engine.num_in_flight(), engine.inner.ring.num_operations()), (0, 0));
+    }
+
+    #[cfg(feature = "simulation")]
+    #[test]
+    fn a_read_that_comes_back_in_part_after_it_was_cancelled_goes_no_further() {
+        let plan = Arc::new(FaultPlan::default());
+        let Ok(mut engine) = Uring::new(Faulty::new(Host::default(), Arc::clone(&plan)), None)
+        else {
+            return;
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0");
+        std::fs::write(&path, [7; 50_000]).unwrap();
+        // Opened and inspected; then nothing of it is in memory, of which the ring reads a half.
+        plan.inject(2..3, Fault::Errno(Errno::AGAIN.raw_os_error()));
+        plan.inject(3..4, Fault::ShortByHalf);
+        plan.inject(4..5, Fault::Errno(Errno::AGAIN.raw_os_error()));
+        engine.submit(Token(1), read(&path));
+        engine.ring.flush();
+        engine.cancel(Token(1));
+        let completion = loop {
+            match engine.poll() {
+                Some(completion) => break completion,
+                None => engine.wait(None),
+            }
+        };
+        let names: Vec<&str> = plan.calls(2).iter().map(|call| call.name).collect();
+        assert_eq!(names, ["read what is in memory", "read", "read what is in memory"]);
+        let failure = completion.outcome.unwrap_err();
+        assert_eq!(failure.error.kind, IoErrorKind::Cancelled);
+        assert!(failure.buffer.is_some());
+        assert_eq!(engine.num_in_flight(), 0);
     }
 }
