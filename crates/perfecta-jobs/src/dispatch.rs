@@ -162,13 +162,14 @@ impl<'a> Dispatcher<'a> {
 
     /// Gives up the jobs that were stopped before anybody prepared them.
     pub(crate) fn withdraw(&mut self) -> VecDeque<Box<Requested<'a>>> {
-        let is_stopped = |requested: &Box<Requested<'_>>| requested.request.cancel.is_cancelled();
+        let is_stopped = |requested: &Requested<'_>| requested.request.cancel.is_cancelled();
         // Asked for with every job that comes, and hardly ever are there any.
-        if !self.requested.iter().any(is_stopped) {
+        if !self.requested.iter().any(|requested| is_stopped(requested)) {
             return VecDeque::new();
         }
-        let (stopped, waiting): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.requested).into_iter().partition(is_stopped);
+        let (stopped, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.requested)
+            .into_iter()
+            .partition(|requested| is_stopped(requested));
         self.requested = waiting;
         for requested in &stopped {
             self.deadlines.remove(requested.id);
