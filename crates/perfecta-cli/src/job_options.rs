@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use perfecta_core::family::Family;
 use perfecta_core::key::{KeyError, KeySet, Repair};
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_core::seeds::SeedSource;
@@ -232,10 +231,7 @@ impl SearchOptions {
 
     /// Words beyond those that the family takes would be left out without a word.
     fn check_seeds(&self) -> Result<(), Failure> {
-        let family = match self.hash {
-            FamilyChoice::Auto => Family::Folded,
-            FamilyChoice::Named(family) => family,
-        };
+        let family = self.hash.family();
         let (given, taken) = (self.seeds.map_or(0, |seeds| seeds.given), family.num_seeds());
         if given <= usize::from(taken) {
             return Ok(());

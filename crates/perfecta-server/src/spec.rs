@@ -222,7 +222,7 @@ pub struct SearchSpec {
     pub max_grows: u8,
     /// So often before the first attempt.
     pub initial_grows: u8,
-    /// Fixed seed words; 0 leaves a word to the generator.
+    /// Fixed seed words; 0 leaves a word to the generator, and stands where the family takes no more.
     #[schema(value_type = Vec<u32>, min_items = 8, max_items = 8)]
     pub seeds: [u32; SEEDS_MAX],
     /// Seed of the generator, as 64 bits.

@@ -66,11 +66,7 @@ impl Bench {
         if self.hash.is_empty() {
             return Family::all().collect();
         }
-        let named = |choice: &FamilyChoice| match choice {
-            FamilyChoice::Auto => Family::Folded,
-            FamilyChoice::Named(family) => *family,
-        };
-        self.hash.iter().map(named).collect()
+        self.hash.iter().map(|choice| choice.family()).collect()
     }
 
     fn plan(&self, family: Family) -> Plan {

@@ -16,6 +16,17 @@ pub enum FamilyChoice {
     Named(Family),
 }
 
+impl FamilyChoice {
+    /// The family that is searched in.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Auto => Family::Folded,
+            Self::Named(family) => family,
+        }
+    }
+}
+
 /// A search that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -122,10 +133,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError`] if no attempt can succeed or be made.
     pub fn first_stage(&self, keys: &KeySet) -> Result<Stage, PlanError> {
-        let family = match self.family {
-            FamilyChoice::Auto => Family::Folded,
-            FamilyChoice::Named(family) => family,
-        };
+        let family = self.family.family();
         let hashed = keys.hashed().width();
         family.check_suits(hashed, keys.bitmap(), keys.first() == 0)?;
         let too_large = PlanError::TooLarge { grows: self.grows_initial };

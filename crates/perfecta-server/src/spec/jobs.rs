@@ -254,6 +254,12 @@ impl SearchSpec {
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
             return Err(Problem::field(*field, "is 0", "at least 1"));
         }
+        let searched = family.family();
+        let taken = searched.num_seeds();
+        if self.seeds.iter().skip(taken.into()).any(|word| *word != 0) {
+            let reason = format!("has words beyond the {taken} seeds that {searched} takes");
+            return Err(Problem::field("search.seeds", reason, "0 in their places"));
+        }
         Ok(Plan {
             family,
             seeds: SeedSource {
@@ -360,7 +366,7 @@ mod tests {
                 "include_keys": true},
             "keys": {"size": "auto", "text": true, "sort": true, "dedupe": true},
             "search": {"hash": "MultiplyShiftR", "fixed_attempts": 3, "max_attempts": 4, "grow_after": 5,
-                "max_grows": 2, "initial_grows": 1, "seeds": [1, 2, 3, 4, 5, 6, 7, 8], "rng_seed": 18446744073709551615,
+                "max_grows": 2, "initial_grows": 1, "seeds": [1, 2, 3, 0, 0, 0, 0, 0], "rng_seed": 18446744073709551615,
                 "rng_subsequence": 9},
             "share": {"weight": 7, "max_files": 3, "per_file_initial": 2, "per_file_max": 5, "ramp_ms": 11,
                 "node_policy": "node:0"},
@@ -381,6 +387,9 @@ mod tests {
         };
         check(r#""search": {"hash": "Murmur"}"#, "search.hash");
         check(r#""search": {"max_attempts": 0}"#, "search.max_attempts");
+        let surplus = r#""search": {"hash": "MultiplyShiftR", "seeds": [1, 2, 3, 4, 0, 0, 0, 8]}"#;
+        check(surplus, "search.seeds");
+        check(r#""search": {"seeds": [1, 2, 3, 4, 5, 6, 7, 8]}"#, "search.seeds");
         check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
         let both = r#""limits": {"deadline_ms": 1, "deadline_unix_ms": 1}"#;
         check(both, "limits.deadline_unix_ms");
