@@ -1,8 +1,8 @@
 //! The socket's place: one daemon at each, and nobody else's hands in it.
 //!
 //! The directory is ours alone (mode 0700), so nobody can put another socket in our place. A lock
-//! file beside the socket is locked as long as the daemon lives: a socket whose lock is free is a dead
-//! daemon's, and is replaced.
+//! file beside the socket is locked as long as the daemon lives: a socket whose lock is free and where
+//! nobody listens is a dead daemon's, and is replaced.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 /// The place of a daemon's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub enum EndpointError {
     /// Something else is in the socket's place.
     #[error("{}: is no socket, and stays as it is", .0.display())]
     Occupied(PathBuf),
+    /// A program that is no daemon of ours, or has lost its lock file, listens there.
+    #[error("{}: a program listens there that holds no lock", .0.display())]
+    Foreign(PathBuf),
     /// The name has a slash, or is no name.
     #[error("{0:?} is no name of a daemon")]
     Name(String),
@@ -65,6 +69,7 @@ impl EndpointError {
                 "choose a directory of your own with mode 0700, or 0711 with --allow-user"
             }
             Self::Occupied(_) => "name another endpoint, or move the file away",
+            Self::Foreign(_) => "name another endpoint, or end that program",
             Self::Name(_) => "use letters, digits, - and _",
             Self::System { .. } => "choose another endpoint with --endpoint",
         }
@@ -119,6 +124,9 @@ impl Endpoint {
             .ok_or_else(|| EndpointError::Locked(self.path.clone()))?;
         let failed =
             |action, error| EndpointError::System { action, path: self.path.clone(), error };
+        if is_listened_at(&self.path) {
+            return Err(EndpointError::Foreign(self.path.clone()));
+        }
         remove_socket(&self.path)?;
         let listener = UnixListener::bind(&self.path).map_err(|error| failed("listen", error))?;
         // Whom the directory lets in is looked at when it connects, too.
@@ -173,6 +181,14 @@ fn remove_socket(path: &Path) -> Result<(), EndpointError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether somebody takes connections at a socket, or has more of them than there is room for.
+fn is_listened_at(path: &Path) -> bool {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let asked = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .and_then(|socket| connect(&socket, &SocketAddrUnix::new(path)?));
+    matches!(asked, Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS))
 }
 
 /// Makes a directory that is nobody else's, or finds that it is one.
@@ -363,6 +379,19 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         drop(listening);
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_socket_where_somebody_listens_stays_though_its_lock_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::at(directory.path().join("own/a.sock"));
+        drop(endpoint.listen(&[]).unwrap());
+        let other = UnixListener::bind(endpoint.path()).unwrap();
+        let refused = endpoint.listen(&[]).map(drop).unwrap_err();
+        assert!(matches!(refused, EndpointError::Foreign(_)), "{refused}");
+        assert!(endpoint.path().exists());
+        drop(other);
+        endpoint.listen(&[]).unwrap();
     }
 
     #[test]
