@@ -7,10 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::engine::{Completion, Token};
 use crate::mailbox::Mailbox;
+use crate::monitor::{Monitor, Watched};
 use crate::op::Outcome;
 
 /// A fixed number of threads that finish operations of all engines that share them.
@@ -23,10 +22,10 @@ pub struct IoThreads {
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    state: Mutex<QueueState>,
-    changed: Condvar,
+/// Errands, and threads that wait for them.
+#[derive(Debug)]
+struct Queue<M = Watched<QueueState>> {
+    state: M,
 }
 
 #[derive(Default)]
@@ -58,7 +57,7 @@ impl IoThreads {
     /// # Errors
     /// If not even one can be started.
     pub fn start(count: NonZeroUsize) -> io::Result<Self> {
-        let mut io_threads = Self { queue: Arc::default(), threads: Vec::new() };
+        let mut io_threads = Self { queue: Arc::new(Queue::new()), threads: Vec::new() };
         for number in 0..count.get() {
             let queue = Arc::clone(&io_threads.queue);
             let name = format!("io-{number}");
@@ -78,26 +77,22 @@ impl IoThreads {
     }
 
     pub(crate) fn send(&self, errand: Errand) {
-        self.queue.state.lock().waiting.push_back(errand);
-        self.queue.changed.notify_one();
+        self.queue.send(errand);
     }
 
     /// Completes an errand that no thread has begun as cancelled.
     pub(crate) fn cancel(&self, mailbox: &Arc<Mailbox>, token: Token) {
-        let mut state = self.queue.state.lock();
         let is_meant =
             |errand: &Errand| errand.token == token && Arc::ptr_eq(&errand.mailbox, mailbox);
-        let Some(place) = state.waiting.iter().position(is_meant) else { return };
-        let errand = state.waiting.remove(place).expect("it was just found");
-        drop(state);
-        mailbox.post(Completion { token, outcome: (errand.end)(Ending::Cancelled) });
+        if let Some(errand) = self.queue.take_back(is_meant) {
+            mailbox.post(Completion { token, outcome: (errand.end)(Ending::Cancelled) });
+        }
     }
 }
 
 impl Drop for IoThreads {
     fn drop(&mut self) {
-        self.queue.state.lock().is_closed = true;
-        self.queue.changed.notify_all();
+        self.queue.close();
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.
             let _ = thread.join();
@@ -105,7 +100,30 @@ impl Drop for IoThreads {
     }
 }
 
-impl Queue {
+impl<M: Monitor<QueueState>> Queue<M> {
+    fn new() -> Self {
+        Self { state: M::new(QueueState::default()) }
+    }
+
+    fn send(&self, errand: Errand) {
+        self.state.with(|state| state.waiting.push_back(errand));
+        self.state.notify_one();
+    }
+
+    /// Takes an errand out that no thread has begun.
+    fn take_back(&self, is_meant: impl Fn(&Errand) -> bool) -> Option<Errand> {
+        self.state.with(|state| {
+            let place = state.waiting.iter().position(is_meant)?;
+            state.waiting.remove(place)
+        })
+    }
+
+    /// Lets threads go after all errands that are there.
+    fn close(&self) {
+        self.state.with(|state| state.is_closed = true);
+        self.state.notify_all();
+    }
+
     fn work(&self) {
         while let Some(errand) = self.next() {
             let Errand { token, mailbox, end } = errand;
@@ -119,16 +137,10 @@ impl Queue {
 
     /// The next errand, waited for; `None` at the end.
     fn next(&self) -> Option<Errand> {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(errand) = state.waiting.pop_front() {
-                return Some(errand);
-            }
-            if state.is_closed {
-                return None;
-            }
-            self.changed.wait(&mut state);
-        }
+        self.state.wait_for(None, |state| match state.waiting.pop_front() {
+            Some(errand) => Some(Some(errand)),
+            None => state.is_closed.then_some(None),
+        })?
     }
 }
 
@@ -137,6 +149,9 @@ impl std::fmt::Debug for QueueState {
         write!(formatter, "{} errands wait", self.waiting.len())
     }
 }
+
+#[cfg(all(test, ring))]
+mod model;
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,7 @@ mod blocking;
 mod engines;
 mod io_threads;
 mod mailbox;
+mod monitor;
 #[cfg(ring)]
 mod uring;
 #[cfg(not(ring))]

@@ -6,21 +6,25 @@ use std::sync::Arc;
 use std::task::Wake;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::engine::Completion;
+use crate::monitor::{Monitor, Watched};
 
 /// Completions for one thread, and whether somebody woke it.
-#[derive(Debug, Default)]
-pub(crate) struct Mailbox {
-    mail: Mutex<Mail>,
-    arrived: Condvar,
-    /// An event descriptor, for a thread that sleeps elsewhere than here.
-    bell: Option<Arc<OwnedFd>>,
+#[derive(Debug)]
+pub(crate) struct Mailbox<M = Watched<Mail>, B = OwnedFd> {
+    mail: M,
+    /// For a thread that sleeps elsewhere than here.
+    bell: Option<Arc<B>>,
 }
 
+/// What a thread hears where it sleeps: an event descriptor, or that of a model.
+pub(crate) trait Bell {
+    fn ring(&self);
+}
+
+/// What there is for the thread.
 #[derive(Debug, Default)]
-struct Mail {
+pub(crate) struct Mail {
     completions: VecDeque<Completion>,
     is_woken: bool,
     /// A completion will never come: who should have brought it panicked.
@@ -36,10 +40,23 @@ impl Mail {
     }
 }
 
-impl Mailbox {
+impl Bell for OwnedFd {
+    fn ring(&self) {
+        // A count that overflows says that the bell was rung and not heard yet.
+        let _ = rustix::io::write(self, &1_u64.to_ne_bytes());
+    }
+}
+
+impl<M: Monitor<Mail>, B> Default for Mailbox<M, B> {
+    fn default() -> Self {
+        Self { mail: M::new(Mail::default()), bell: None }
+    }
+}
+
+impl<M: Monitor<Mail>, B: Bell> Mailbox<M, B> {
     /// A mailbox whose thread may also sleep where it hears `bell`.
     #[cfg(ring)]
-    pub(crate) fn with_bell(bell: Arc<OwnedFd>) -> Self {
+    pub(crate) fn with_bell(bell: Arc<B>) -> Self {
         Self { bell: Some(bell), ..Self::default() }
     }
 
@@ -55,14 +72,13 @@ impl Mailbox {
 
     /// Wakes once who sleeps; who is awake looks into the mail before it falls asleep.
     fn leave(&self, leave: impl FnOnce(&mut Mail)) {
-        let mut mail = self.mail.lock();
-        leave(&mut mail);
-        let is_asleep = std::mem::take(&mut mail.is_asleep);
-        drop(mail);
-        self.arrived.notify_one();
+        let is_asleep = self.mail.with(|mail| {
+            leave(mail);
+            std::mem::take(&mut mail.is_asleep)
+        });
+        self.mail.notify_one();
         if let Some(bell) = self.bell.as_ref().filter(|_| is_asleep) {
-            // A count that overflows says that the bell was rung and not heard yet.
-            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+            bell.ring();
         }
     }
 
@@ -70,18 +86,20 @@ impl Mailbox {
     /// for it.
     #[cfg(ring)]
     pub(crate) fn fall_asleep(&self) -> bool {
-        let mut mail = self.mail.lock();
-        mail.is_asleep = !mail.has_news();
-        mail.is_woken = false;
-        mail.is_asleep
+        self.mail.with(|mail| {
+            mail.is_asleep = !mail.has_news();
+            mail.is_woken = false;
+            mail.is_asleep
+        })
     }
 
     /// Says that the thread is awake again.
     #[cfg(ring)]
     pub(crate) fn rise(&self) {
-        let mut mail = self.mail.lock();
-        mail.is_asleep = false;
-        mail.is_woken = false;
+        self.mail.with(|mail| {
+            mail.is_asleep = false;
+            mail.is_woken = false;
+        });
     }
 
     /// Takes a completion that is there.
@@ -89,29 +107,23 @@ impl Mailbox {
     /// # Panics
     /// If one will never come: whoever waits for all of them would do so for ever.
     pub(crate) fn take(&self) -> Option<Completion> {
-        let mut mail = self.mail.lock();
-        assert!(!mail.is_failed, "an I/O thread panicked");
-        mail.completions.pop_front()
+        self.mail.with(|mail| {
+            assert!(!mail.is_failed, "an I/O thread panicked");
+            mail.completions.pop_front()
+        })
     }
 
     /// Waits for a completion, for being woken, or for `timeout`.
     pub(crate) fn wait(&self, timeout: Option<Duration>) {
-        let mut mail = self.mail.lock();
-        while !mail.has_news() {
-            match timeout {
-                None => self.arrived.wait(&mut mail),
-                Some(timeout) => {
-                    // Waking early is allowed, and the caller knows the time.
-                    self.arrived.wait_for(&mut mail, timeout);
-                    break;
-                }
-            }
-        }
-        mail.is_woken = false;
+        self.mail.wait_for(timeout, |mail| mail.has_news().then(|| mail.is_woken = false));
     }
 }
 
-impl Wake for Mailbox {
+impl<M, B> Wake for Mailbox<M, B>
+where
+    M: Monitor<Mail> + Send + Sync + 'static,
+    B: Bell + Send + Sync + 'static,
+{
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

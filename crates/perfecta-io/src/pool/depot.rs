@@ -13,23 +13,7 @@ use std::time::Duration;
 use super::layout::{Demand, Layout};
 use super::statistics::PoolStatistics;
 use super::stock::{Grant, Slot, Stock};
-
-/// Mutual exclusion: the system's, or that of a model checker.
-pub(super) trait Lock<T> {
-    fn new(value: T) -> Self;
-
-    fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R;
-}
-
-impl<T> Lock<T> for parking_lot::Mutex<T> {
-    fn new(value: T) -> Self {
-        Self::new(value)
-    }
-
-    fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        act(&mut self.lock())
-    }
-}
+use crate::monitor::Lock;
 
 /// Names a waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

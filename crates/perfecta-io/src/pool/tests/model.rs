@@ -5,19 +5,9 @@ use std::task::Wake;
 use loom::cell::UnsafeCell;
 use loom::sync::Notify;
 
-use super::super::depot::{Counter, Depot, Lock};
+use super::super::depot::{Counter, Depot};
 use super::super::stock::Grant;
 use super::*;
-
-impl<T> Lock<T> for loom::sync::Mutex<T> {
-    fn new(value: T) -> Self {
-        Self::new(value)
-    }
-
-    fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
-        act(&mut self.lock().expect("no thread panics with the lock"))
-    }
-}
 
 struct Bell(Notify);
 
