@@ -66,6 +66,18 @@ impl ArtifactKind {
         self.generator().name
     }
 
+    /// Whether a file of some kind is called so, of the table `identifier`.
+    #[must_use]
+    pub fn is_any_file_name(identifier: &str, name: &str) -> bool {
+        Self::ALL.iter().any(|kind| kind.is_file_name(identifier, name))
+    }
+
+    /// Whether a file of this kind is called so, of the table `identifier`.
+    pub(crate) fn is_file_name(self, identifier: &str, name: &str) -> bool {
+        let suffix = name.strip_prefix(identifier);
+        self.generator().files.iter().any(|file| suffix == Some(file.suffix))
+    }
+
     /// The kind in one phrase.
     #[must_use]
     pub const fn summary(self) -> &'static str {

@@ -214,9 +214,8 @@ impl ManifestFile {
     /// Whether a file of its kind is called so, of the table `identifier`.
     #[must_use]
     pub fn is_named_by_its_kind(&self, identifier: &str) -> bool {
-        let suffix = self.name.strip_prefix(identifier);
         let mut kinds = ArtifactKind::ALL.iter().filter(|kind| kind.name() == self.kind);
-        kinds.any(|kind| kind.generator().files.iter().any(|file| suffix == Some(file.suffix)))
+        kinds.any(|kind| kind.is_file_name(identifier, &self.name))
     }
 }
 

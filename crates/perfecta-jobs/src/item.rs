@@ -1,13 +1,13 @@
 //! One item, from key file to published table.
 //!
 //! ```text
-//!  Queued --> ReadingKeys --> [Comparing] --> Searching --> Reserving --> [MakingParent]
-//!                                  |            |   |                          |
-//!                        unchanged |     memory |   | pack                     v
-//!                                  |       only |   v                       Staging
-//!                                  |            | Packing                      |
-//!                                  v            v   v                          |
-//!                                Settled <------+---+                          v
+//!  Queued --> ReadingKeys --> [Comparing, Listing] --> Searching --> Reserving --> [MakingParent]
+//!                                  |                     |   |                          |
+//!                        unchanged |              memory |   | pack                     v
+//!                                  v                only |   v                       Staging
+//!                             [Unchanged]                | Packing                      |
+//!                                  v                     v   v                          |
+//!                                Settled <---------------+---+                          v
 //!                                  ^  ^- [Clearing] <- [Published] <- Publishing <- [Staged]
 //!                                  |
 //!                             [Abandoning]  <- any failure, any cancel, until Publishing is over
@@ -203,6 +203,9 @@ impl Item {
             }
             (State::Comparing { bytes, origin }, ItemEvent::Completed(outcome)) => {
                 self.compare(outcome, bytes, origin, world, workspace)
+            }
+            (State::Listing { bytes, origin }, ItemEvent::Completed(outcome)) => {
+                self.listed(outcome, bytes, origin, world, workspace)
             }
             (State::Searching { origin, replace }, ItemEvent::Searched(searched)) => {
                 self.searched(*searched, origin, replace, world)

@@ -5,7 +5,7 @@ use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::Verdict;
 use perfecta_core::table::{Parameters, Table};
-use perfecta_emit::{Identifier, OriginalName};
+use perfecta_emit::{ArtifactKind, Identifier, OriginalName};
 use perfecta_io::FileContent;
 
 use crate::error::{ItemError, RenderError};
@@ -43,6 +43,12 @@ pub trait Renderer: Send + Sync {
         None
     }
 
+    /// Whether a file of the table `identifier` may be called so, whatever this one is asked to emit: what
+    /// lies beside a manifest that cannot be read is replaced only if all of it is.
+    fn may_emit(&self, identifier: &str, name: &str) -> bool {
+        ArtifactKind::is_any_file_name(identifier, name)
+    }
+
     /// About what the artifacts of a set of so many keys come to, for `--dry-run`.
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate;
 }
@@ -67,6 +73,10 @@ impl<R: Renderer + ?Sized> Renderer for &R {
 
     fn parameters(&self, files: &[FileContent]) -> Option<Parameters> {
         (**self).parameters(files)
+    }
+
+    fn may_emit(&self, identifier: &str, name: &str) -> bool {
+        (**self).may_emit(identifier, name)
     }
 
     fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {

@@ -104,6 +104,39 @@ fn what_is_there_already_is_not_written_again() {
 }
 
 #[test]
+fn what_no_table_would_have_stays_beside_a_manifest_that_tells_nothing_or_cannot_be_read() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(input.path().join("small.keys"), keys(4, 77)).unwrap();
+    let mut job = job(input.path(), out.path());
+    job.limits.memory_bytes_max = 64 << 20;
+    let file = |name: &str| out.path().join("small").join(name);
+    // More than the job may read at once, and nothing on the disk.
+    let write_large =
+        |name: &str| std::fs::File::create(file(name)).unwrap().set_len(80 << 20).unwrap();
+    std::fs::create_dir(out.path().join("small")).unwrap();
+    let refused = || {
+        let error = run_all(&job, &runtime()).1["small.keys"].error.clone().unwrap();
+        assert!(matches!(error, perfecta_jobs::ItemError::Foreign { .. }), "{error}");
+    };
+    std::fs::write(file("manifest.json"), br#"{"name": "a web page"}"#).unwrap();
+    std::fs::write(file("index.html"), b"mine").unwrap();
+    refused();
+    write_large("film.mkv");
+    refused();
+    std::fs::remove_file(file("manifest.json")).unwrap();
+    refused();
+    std::fs::rename(file("index.html"), file("small.h")).unwrap();
+    refused();
+    assert!(file("small.h").exists() && file("film.mkv").exists());
+    // Nothing but what a table of this name would have: a power cut may have left that.
+    std::fs::rename(file("film.mkv"), file("small.pht")).unwrap();
+    refused();
+    std::fs::write(file("manifest.json"), b"").unwrap();
+    assert_eq!(run_all(&job, &runtime()).0.ok, 1);
+    assert_eq!(run_all(&job, &runtime()).0.unchanged, 1);
+}
+
+#[test]
 fn what_the_name_of_a_key_file_says_is_part_of_its_table() {
     for layout in [Layout::Dirs, Layout::Packed] {
         let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -10,7 +10,7 @@ use perfecta_core::table::Table;
 use perfecta_emit::OriginalName;
 use perfecta_io::{Buffer, Failure, Op, Outcome, Replace, Symlinks};
 
-use super::found::{Found, what_is_there};
+use super::found::{Found, Place};
 use super::publish::num_bytes;
 use super::state::{Bundle, State};
 use super::{Effect, Item, Publication, SearchEnd, Searched, Target, Workspace, World};
@@ -84,15 +84,47 @@ impl Item {
         world: &World<'_>,
         workspace: &mut Workspace,
     ) -> Effect {
+        let found = self.place(world).what_is_there(outcome, &origin);
+        self.found(found, bytes, origin, world, workspace)
+    }
+
+    pub(super) fn listed(
+        &mut self,
+        outcome: Outcome,
+        bytes: Buffer,
+        origin: Origin,
+        world: &World<'_>,
+        workspace: &mut Workspace,
+    ) -> Effect {
+        let found = self.place(world).what_is_listed(outcome);
+        self.found(found, bytes, origin, world, workspace)
+    }
+
+    fn place<'w>(&'w self, world: &'w World<'_>) -> Place<'w> {
         let publication = world.publication().expect("only what is written is compared");
-        let target = self.target(publication);
-        let found = what_is_there(outcome, &target, &self.report.identifier, &origin);
+        let identifier = self.planned.identifier.as_str();
+        Place { target: self.target(publication), identifier, renderer: &*publication.renderer }
+    }
+
+    fn found(
+        &mut self,
+        found: Found,
+        bytes: Buffer,
+        origin: Origin,
+        world: &World<'_>,
+        workspace: &mut Workspace,
+    ) -> Effect {
+        let publication = world.publication().expect("only what is written is compared");
         let replaces = publication.output.conflicts == Conflicts::Replace;
         match found {
             Found::Nothing => self.search(bytes, Some(origin), Replace::Never, world, workspace),
             Found::Ours => self.search(bytes, Some(origin), Replace::Exchange, world, workspace),
             Found::Foreign(_) if replaces => {
                 self.search(bytes, Some(origin), Replace::Exchange, world, workspace)
+            }
+            Found::Large => {
+                self.state = State::Listing { bytes, origin };
+                Effect::Submit(Op::ListDirectory { path: self.target(publication) })
             }
             Found::Foreign(target) => {
                 workspace.buffer = bytes;

@@ -1,11 +1,13 @@
 //! What is at the place of a table before it is built.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use perfecta_io::{Failure, IoError, IoErrorKind, Outcome};
 
 use crate::manifest::{self, Manifest, Origin};
 use crate::places::MANIFEST;
+use crate::render::Renderer;
 
 /// What is at the place of a table before it is built.
 pub(super) enum Found {
@@ -16,42 +18,77 @@ pub(super) enum Found {
     },
     /// A table of ours that is older, or torn by a power cut.
     Ours,
+    /// More than may be read. Its names tell what it is.
+    Large,
     /// Something that is not ours to replace.
     Foreign(PathBuf),
     Failed(IoError),
 }
 
-pub(super) fn what_is_there(
-    outcome: Outcome,
-    target: &Path,
-    identifier: &str,
-    origin: &Origin,
-) -> Found {
-    let files = match outcome {
-        Ok(payload) => payload.into_files(),
-        Err(Failure { error, .. }) if error.path == target && error.is_absent() => {
+/// A place of a table.
+pub(super) struct Place<'a> {
+    pub(super) target: PathBuf,
+    pub(super) identifier: &'a str,
+    pub(super) renderer: &'a dyn Renderer,
+}
+
+impl Place<'_> {
+    /// What its files are, that were read.
+    pub(super) fn what_is_there(&self, outcome: Outcome, origin: &Origin) -> Found {
+        let files = match outcome {
+            Ok(payload) => payload.into_files(),
+            Err(Failure { error, .. }) => return self.what_failed(error),
+        };
+        let Some(manifest) = files.iter().find(|file| file.name == MANIFEST) else {
+            return Found::Foreign(self.target.clone());
+        };
+        let Ok(manifest) = Manifest::from_json(&manifest.bytes) else {
+            return self.whose(files.iter().map(|file| &file.name));
+        };
+        if let Some(name) = manifest::first_unlisted(&manifest, &files) {
+            return Found::Foreign(self.target.join(name));
+        }
+        let is_same = manifest::origin(&manifest).as_ref() == Some(origin)
+            && manifest.identifier == self.identifier
+            && manifest::check(&manifest, &files).is_ok();
+        let num_keys = u64::from(manifest.table.num_keys);
+        if is_same { Found::Same { num_keys } } else { Found::Ours }
+    }
+
+    /// What it is by its names, which were listed.
+    pub(super) fn what_is_listed(&self, outcome: Outcome) -> Found {
+        match outcome {
+            Ok(payload) => self.whose(payload.into_names().iter()),
+            Err(Failure { error, .. }) => self.what_failed(error),
+        }
+    }
+
+    fn what_failed(&self, error: IoError) -> Found {
+        if error.path == self.target && error.is_absent() {
             return Found::Nothing;
         }
-        Err(Failure { error, .. }) if error.is_not_a_directory() => {
+        if error.is_not_a_directory() {
             return Found::Foreign(error.path);
         }
-        Err(Failure { error, .. }) => {
-            return match error.kind {
-                IoErrorKind::NotAFile(_) => Found::Foreign(error.path),
-                IoErrorKind::TooLarge { .. } => Found::Ours,
-                _ => Found::Failed(error),
-            };
+        match error.kind {
+            IoErrorKind::NotAFile(_) => Found::Foreign(error.path),
+            IoErrorKind::TooLarge { .. } => Found::Large,
+            _ => Found::Failed(error),
         }
-    };
-    let Some(manifest) = files.iter().find(|file| file.name == MANIFEST) else {
-        return Found::Foreign(target.to_owned());
-    };
-    let Ok(manifest) = Manifest::from_json(&manifest.bytes) else { return Found::Ours };
-    if let Some(name) = manifest::first_unlisted(&manifest, &files) {
-        return Found::Foreign(target.join(name));
     }
-    let is_same = manifest::origin(&manifest).as_ref() == Some(origin)
-        && manifest.identifier == identifier
-        && manifest::check(&manifest, &files).is_ok();
-    if is_same { Found::Same { num_keys: u64::from(manifest.table.num_keys) } } else { Found::Ours }
+
+    /// Whose it is if its manifest cannot tell, because a power cut tore it or it is too much to read:
+    /// it is ours with a manifest and nothing that a table would not have.
+    fn whose<'n>(&self, names: impl Iterator<Item = &'n OsString>) -> Found {
+        let mut has_manifest = false;
+        for name in names {
+            let is_manifest = name == MANIFEST;
+            has_manifest |= is_manifest;
+            let may_emit = |name: &str| self.renderer.may_emit(self.identifier, name);
+            if !is_manifest && !name.to_str().is_some_and(may_emit) {
+                return Found::Foreign(self.target.join(name));
+            }
+        }
+        if has_manifest { Found::Ours } else { Found::Foreign(self.target.clone()) }
+    }
 }

@@ -15,6 +15,11 @@ pub(super) enum State {
         bytes: Buffer,
         origin: Origin,
     },
+    /// What is in its place was too much to be read.
+    Listing {
+        bytes: Buffer,
+        origin: Origin,
+    },
     Searching {
         origin: Option<Origin>,
         replace: Replace,
@@ -47,6 +52,7 @@ impl State {
             Self::Queued => "Queued",
             Self::ReadingKeys => "ReadingKeys",
             Self::Comparing { .. } => "Comparing",
+            Self::Listing { .. } => "Listing",
             Self::Searching { .. } => "Searching",
             Self::Packing => "Packing",
             Self::Reserving(_) => "Reserving",
@@ -68,7 +74,7 @@ impl State {
         match self {
             Self::Queued => activity::AWAIT_BUFFER,
             Self::ReadingKeys => activity::READ_KEYS,
-            Self::Comparing { .. } => activity::COMPARE,
+            Self::Comparing { .. } | Self::Listing { .. } => activity::COMPARE,
             Self::Searching { .. } => activity::SEARCH,
             Self::Packing => activity::PACK,
             Self::Reserving(_) => activity::RESERVE,
@@ -91,6 +97,7 @@ impl State {
             Self::Queued
             | Self::ReadingKeys
             | Self::Comparing { .. }
+            | Self::Listing { .. }
             | Self::Searching { .. }
             | Self::Packing
             | Self::Reserving(_)
@@ -110,6 +117,7 @@ impl State {
             Self::Queued
             | Self::ReadingKeys
             | Self::Comparing { .. }
+            | Self::Listing { .. }
             | Self::Searching { .. }
             | Self::Packing
             | Self::Reserving(_)
