@@ -155,7 +155,7 @@ impl<'a> JobState<'a> {
     /// go. Decision 0007 has what other sizes cost.
     const BATCH_BYTES: u64 = 8 << 20;
 
-    pub(crate) fn new(work: Arc<Work<'a>>, pack: Option<PackWindow>, num_nodes: usize) -> Self {
+    pub(crate) fn new(work: Arc<Work<'a>>, pack: Option<PackWindow>, staffed: Vec<usize>) -> Self {
         let num_items = u32::try_from(work.items.len());
         let num_items = num_items.expect("the entries' limit keeps items countable");
         let mut ledger = Ledger::default();
@@ -167,7 +167,7 @@ impl<'a> JobState<'a> {
         Self {
             phase: comparison.unwrap_or(Phase::Admitting),
             ledger,
-            queue: ItemQueue::new(job.nodes, num_items, num_nodes),
+            queue: ItemQueue::new(job.nodes, num_items, staffed),
             memory: MemoryBudget::of_job(job, &work.items),
             unsynced: Unsynced::default(),
             staged_bytes: 0,
@@ -203,18 +203,20 @@ impl<'a> JobState<'a> {
         if let Some(chunk) = self.pack.as_mut().and_then(PackWindow::take_chunk) {
             return Some(Due::Append(chunk));
         }
-        let position = self.queue.first()?;
-        let (status, error) = self.refusal(&self.work.items[position as usize])?;
+        let refused =
+            |position| Some((position, self.refusal(&self.work.items[position as usize])?));
+        let (position, (status, error)) =
+            self.queue.heads().filter_map(refused).min_by_key(|(position, _)| *position)?;
         self.untold += 1;
         Some(Due::Refuse(self.refuse(position, status, error)))
     }
 
     /// Whether [`Self::due`] has something.
     pub(crate) fn is_due(&self) -> bool {
-        let next = self.queue.first().map(|position| &self.work.items[position as usize]);
+        let mut next = self.queue.heads().map(|position| &self.work.items[position as usize]);
         self.sync_is_due()
             || self.pack.as_ref().is_some_and(PackWindow::has_chunk)
-            || next.is_some_and(|planned| {
+            || next.any(|planned| {
                 self.work.cancel.is_cancelled()
                     || !self.is_open()
                     || planned.refusal.is_some() && self.phase == Phase::Admitting
@@ -255,14 +257,11 @@ impl<'a> JobState<'a> {
         if self.files_in_flight() >= self.job().share.files_in_flight_max.get() {
             return None;
         }
-        let position = self.queue.next_for(node)?;
-        if self.pack.as_ref().is_some_and(|pack| !pack.admits(position)) {
-            return None;
-        }
+        let position = self.queue.next_for(node).find(|&position| {
+            self.work.items[position as usize].refusal.is_none()
+                && self.pack.as_ref().is_none_or(|pack| pack.admits(position))
+        })?;
         let planned = &self.work.items[position as usize];
-        if planned.refusal.is_some() {
-            return None;
-        }
         let (keys, memory_bytes) = (planned.num_keys(self.job()), planned.memory_bytes(self.job()));
         let start = Start::Item(position);
         self.memory.has(memory_bytes).then_some(Candidate { start, keys, memory_bytes })

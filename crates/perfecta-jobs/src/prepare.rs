@@ -55,8 +55,6 @@ pub(crate) fn prepare<'a>(
 ) {
     let Requested { id, begun, cpu_begun, request } = requested;
     let Request { job, renderer, cancel, observer, on_end } = request;
-    let engines = session.runtime.engines;
-    let num_nodes = engines.num_nodes().get();
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
     let laid = check(&job, &staffed)
@@ -97,7 +95,7 @@ pub(crate) fn prepare<'a>(
         earlier_pack,
         filesystem,
     });
-    let state = JobState::new(Arc::clone(&work), window, num_nodes);
+    let state = JobState::new(Arc::clone(&work), window, staffed.into_iter().collect());
     let wall = session.now() - begun;
     work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
     if num_lost > 0 {

@@ -302,6 +302,28 @@ fn on_one_node_of_two_a_search_without_end_leaves_others_their_turns() {
 }
 
 #[test]
+fn what_is_dealt_to_nodes_without_workers_is_worked_on_all_the_same() {
+    for layout in [None, Some(Layout::Packed)] {
+        let mut process = Process::new(7);
+        process.num_nodes = 3;
+        for number in 0..20 {
+            let name = format!("{number:02}.keys");
+            // Every third one is refused before it begins.
+            if number % 3 == 1 {
+                process.machine.make_link(&Path::new("/in").join(name), Path::new("nowhere"));
+            } else {
+                process.write_keys(&name, &keys(9 + number, 7919));
+            }
+        }
+        let job =
+            layout.map_or_else(in_memory, |layout| written("/out", layout, Durability::Process));
+        let job = Job { nodes: NodePolicy::RoundRobin, ..job };
+        let (told, _) = process.run(vec![job], &plain(), limits(1));
+        assert_eq!((told[0].summary().ok, told[0].summary().failed), (13, 7), "{layout:?}");
+    }
+}
+
+#[test]
 fn a_pack_that_is_compared_leaves_other_jobs_their_turns() {
     const FILES: u32 = 300;
     let process = Process::new(6);
