@@ -296,6 +296,12 @@ impl<'a> Dispatcher<'a> {
         Assignment::Wait(self.next_timer())
     }
 
+    /// A worker is awake that was told to wait: whether it was roused, and not woken by what it has in
+    /// flight itself.
+    pub(crate) fn rises(&mut self, number: usize) -> bool {
+        self.sleepers.remove(number).is_none()
+    }
+
     /// What a worker that leads hard searches does besides: it helps with no other.
     pub(crate) fn assign_beside_searches(
         &mut self,

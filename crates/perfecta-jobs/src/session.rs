@@ -222,6 +222,17 @@ impl<'a> Session<'a> {
         self.dispatcher.lock().assign(now, number, sleeper, may_begin)
     }
 
+    /// A worker is awake that waited for an assignment: whether that was somebody's doing who has
+    /// something for it.
+    pub(crate) fn rises(&self, number: usize) -> bool {
+        self.dispatcher.lock().rises(number)
+    }
+
+    /// Wakes a worker that has something to do now, if one waits.
+    pub(crate) fn rouse(&self) {
+        self.dispatcher.lock().rouse();
+    }
+
     /// What there is for a worker that leads hard searches, if anything.
     pub(crate) fn assignment_beside_searches(
         &self,

@@ -71,6 +71,10 @@ pub struct Worker<'s, 'a> {
     helping: Option<(Arc<Work<'a>>, Help<'a>)>,
     /// Items that wait for their key files.
     num_reading: usize,
+    /// It was told to wait, and is among those that can be roused.
+    is_listed: bool,
+    /// Somebody has something for it, and it has not asked yet.
+    is_roused: bool,
     workspace: Workspace,
 }
 
@@ -142,6 +146,8 @@ impl<'s, 'a> Worker<'s, 'a> {
             turns: Turns::default(),
             helping: None,
             num_reading: 0,
+            is_listed: false,
+            is_roused: false,
             workspace: Workspace { worker: number, ..Workspace::default() },
         }
     }
@@ -191,11 +197,14 @@ impl<'s, 'a> Worker<'s, 'a> {
             self.help(&work, help);
             return Stepped::Worked;
         }
+        self.rise();
         if let Some(completion) = self.arrived.pop_front().or_else(|| self.engine.poll()) {
+            self.pass_on();
             self.complete(completion);
             return Stepped::Worked;
         }
         if self.collect_buffers() {
+            self.pass_on();
             return Stepped::Worked;
         }
         if self.should_read_ahead()
@@ -208,16 +217,35 @@ impl<'s, 'a> Worker<'s, 'a> {
             return Stepped::Left;
         }
         if self.shares_its_time() {
+            self.pass_on();
             return self.take_turns();
         }
         if let Some(slot) = self.ready.pop_front() {
+            self.pass_on();
             self.search(slot);
             return Stepped::Worked;
+        }
+        if !self.leading.is_empty() {
+            self.pass_on();
         }
         if self.lead() {
             return Stepped::Worked;
         }
         self.take_on()
+    }
+
+    /// Is awake, whoever woke it: nobody else may take it for one that waits for something to do.
+    fn rise(&mut self) {
+        if std::mem::take(&mut self.is_listed) {
+            self.is_roused = self.session.rises(self.number);
+        }
+    }
+
+    /// Has other things to do first than what it was roused for: that wakes another.
+    fn pass_on(&mut self) {
+        if std::mem::take(&mut self.is_roused) {
+            self.session.rouse();
+        }
     }
 
     /// Whether every worker of its node leads a hard search, so that nobody is left for anything else.
@@ -279,6 +307,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             // Whatever is in a slot wakes it.
             return Stepped::Idle(None);
         }
+        self.is_roused = false;
         let may_begin = self.has_room().then_some(self.node);
         let (waker, node) = (&self.waker, self.node);
         let sleeper = || Sleeper { waker: waker.clone(), node, may_begin: may_begin.is_some() };
@@ -301,6 +330,7 @@ impl<'s, 'a> Worker<'s, 'a> {
                 closing.close(self.session, self.desk.as_mut(), *state);
             }
             Assignment::Wait(until) => {
+                self.is_listed = true;
                 self.give_up_what_is_cancelled();
                 return Stepped::Idle(until);
             }

@@ -175,6 +175,12 @@ impl<'s, 'a> Turns<'s, 'a> {
         assert!(self.turns.iter().all(|turn| *turn == Turn::Asleep(None)), "{:?}", self.turns);
     }
 
+    /// Workers that sleep until something comes to them.
+    pub(crate) fn num_asleep(&self) -> usize {
+        let now = self.process.machine.now();
+        (0..self.workers.len()).filter(|&number| !self.is_ready(number, now)).count()
+    }
+
     /// Lets somebody step, or time pass. False if nobody will ever have anything to do.
     pub(crate) fn next(&mut self) -> bool {
         let now = self.process.machine.now();

@@ -302,6 +302,44 @@ fn on_one_node_of_two_a_search_without_end_leaves_others_their_turns() {
 }
 
 #[test]
+fn a_job_that_comes_wakes_a_worker_that_sleeps_and_not_one_that_has_its_hands_full() {
+    let mut num_woken = 0;
+    for seed in 0..10 {
+        for steps in 0.. {
+            let mut process = Process::new(seed);
+            // One buffer: whoever waits for it is woken when the other gives it back.
+            process.pool = Some(BufferPool::reserve(&PoolOptions::with_budget(64 << 10)).unwrap());
+            process.write_keys("a.keys", &keys(3000, 7919));
+            process.write_keys("b.keys", &keys(2000, 7919));
+            process.machine.make_directories(Path::new("/small"));
+            process.machine.write_file(Path::new("/small/a.keys"), &keys(9, 5));
+            let session = process.session(limits(2));
+            let [large, small] = [Telling::default(), Telling::default()];
+            session.submit(large.request(without_timer(in_memory()), None));
+            let mut turns = Turns::new(&process, &session, limits(2));
+            let is_over = (0..steps).any(|_| !turns.next());
+            let num_asleep = turns.num_asleep();
+            session.submit(small.request(Job::new(Inputs::tree("/small")), None));
+            if num_asleep > 0 {
+                // Who was just woken for something else passes it on.
+                turns.next();
+                let woken = num_asleep.saturating_sub(turns.num_asleep());
+                assert!(woken > 0, "seed {seed}: nobody is woken after {steps} steps");
+                num_woken += woken;
+            }
+            session.close();
+            turns.drain();
+            session.assert_quiet();
+            assert_eq!((large.told().summary().ok, small.told().summary().ok), (2, 1));
+            if is_over {
+                break;
+            }
+        }
+    }
+    assert!(num_woken > 0, "nobody ever slept");
+}
+
+#[test]
 fn what_is_dealt_to_nodes_without_workers_is_worked_on_all_the_same() {
     for layout in [None, Some(Layout::Packed)] {
         let mut process = Process::new(7);
