@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::faults::FaultPlan;
 use crate::op::EntryKind;
 use crate::random::Random;
-use crate::system::{Errno, Links};
+use crate::system::{Errno, Links, Rename};
 
 /// A simulated machine. A clone is the same machine.
 #[derive(Debug, Clone)]
@@ -185,6 +185,15 @@ impl SimulatedMachine {
     /// Makes a symbolic link.
     pub fn make_link(&self, path: &Path, target: &Path) {
         self.make_new(path, Body::Link(target.to_owned()));
+    }
+
+    /// Moves what is at a path to another, where nothing is.
+    pub fn rename(&self, from: &Path, to: &Path) {
+        let disk = &mut self.inner.state.lock().disk;
+        let place = |path| disk.walk(ROOT, path, Links::Refuse).expect("a place for it");
+        let (from, to) = (place(from), place(to));
+        disk.rename(from, to, Rename::NoReplace).expect("nothing stands in its way");
+        disk.sync_names();
     }
 
     /// Makes a `FIFO`, `socket`, `character device` or `block device`.

@@ -271,6 +271,22 @@ fn a_tree_is_removed_without_following_links_out_of_it() {
 }
 
 #[test]
+fn a_tree_that_is_deeper_than_directories_may_be_open_is_told_and_left() {
+    for_every_backend(|engine, world| {
+        let tree = |levels: usize| format!("tree{levels}{}", "/d".repeat(levels));
+        for levels in [128, 129] {
+            world.make_directories(&tree(levels));
+        }
+        let root = |levels: usize| world.root().join(format!("tree{levels}"));
+        call(engine, Op::RemoveTree { path: root(128) }).unwrap();
+        assert_eq!(world.inspect("tree128"), None);
+        let error = call(engine, Op::RemoveTree { path: root(129) }).unwrap_err();
+        assert_eq!(error.kind, IoErrorKind::TooDeep(128));
+        assert!(world.inspect(&tree(129)).is_some());
+    });
+}
+
+#[test]
 fn a_file_is_appended_to_only_where_it_ends() {
     for_every_backend(|engine, world| {
         let root = world.root();

@@ -270,6 +270,61 @@ fn a_file_that_is_written_between_any_two_calls_is_read_as_it_was_or_is_or_not_a
     }
 }
 
+/// A tree, and names beside it that are those in it.
+fn plant_trees(world: &dyn World) {
+    for name in ["tree", "outside"] {
+        world.make_directories(&format!("{name}/a/b/c"));
+        world.make_directories(&format!("{name}/a/empty"));
+        for file in ["file", "a/file", "a/b/file", "a/b/c/file"] {
+            world.write(&format!("{name}/{file}"), b"bytes");
+        }
+    }
+}
+
+fn is_outside_whole(world: &dyn World) -> bool {
+    let is_there = |name: &str| world.inspect(&format!("outside/{name}")).is_some();
+    ["file", "a/file", "a/b/file", "a/b/c/file", "a/empty"].into_iter().all(is_there)
+}
+
+#[test]
+fn a_directory_that_turns_into_a_link_while_its_tree_is_removed_leads_nowhere() {
+    for backend in backends_with_faults() {
+        for turned in ["tree", "tree/a", "tree/a/b", "tree/a/b/c"] {
+            let mut num_removed = 0;
+            for at in 0.. {
+                let plan = Arc::<FaultPlan>::default();
+                let (mut engine, world) = (backend.start)(Some(&plan));
+                plant_trees(world.as_ref());
+                let foreign = Arc::clone(&world);
+                let target = turned.replacen("tree", "outside", 1);
+                plan.meanwhile(at, move || {
+                    if foreign.inspect(turned).is_some() {
+                        foreign.rename(turned, "aside");
+                        let target = foreign.root().join(target);
+                        foreign.make_link(turned, target.to_str().unwrap());
+                    }
+                });
+                let op = Op::RemoveTree { path: world.root().join("tree") };
+                let outcome = perfecta_io::call(engine.as_mut(), op);
+                let calls = plan.calls(0);
+                assert!(
+                    is_outside_whole(world.as_ref()),
+                    "{}, {turned} at {at}: {calls:#?}",
+                    backend.name
+                );
+                num_removed += usize::from(outcome.is_ok());
+                if outcome.is_ok() {
+                    assert_eq!(world.inspect("tree"), None, "{turned} at {at}");
+                }
+                if calls.len() as u64 <= at {
+                    break;
+                }
+            }
+            assert!(num_removed > 1, "{turned} is a link before it is met, and is removed");
+        }
+    }
+}
+
 /// Publishes where the file system knows no way but a plain rename, with one call more gone wrong.
 fn publish_in_steps(backend: &Backend, replace: Replace, at: u64) -> Option<Run> {
     let plan = Arc::<FaultPlan>::default();

@@ -78,42 +78,53 @@ fn rename_in_steps<S: System>(
     }
 }
 
+/// Directories that are open at once while a tree is removed: one for each level of it. What lies
+/// deeper was not made by us, and stays.
+const LEVELS_MAX: usize = 128;
+
 /// Removes a file or a tree; absence is success.
 pub(super) fn remove_tree<S: System>(system: &S, path: &Path) -> Result<(), IoError> {
-    let failed = |path: &Path, errno| IoError::system(Operation::Remove, path, errno);
-    match remove(system, At::Path(path), Removal::File) {
+    remove_all(system, At::Path(path), path, 0)
+}
+
+/// Removes what is at a place; `path` is how errors call it.
+///
+/// A directory stays open until it is removed, and names below it are looked up in it alone. Whoever
+/// puts a link in its place meanwhile leads this nowhere: a path that is resolved anew would be followed.
+fn remove_all<S: System>(
+    system: &S,
+    at: At<'_, S::File>,
+    path: &Path,
+    num_levels: usize,
+) -> Result<(), IoError> {
+    let failed = |errno| IoError::system(Operation::Remove, path, errno);
+    match remove(system, at, Removal::File) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // Linux says the first of a directory, POSIX the second.
         Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(errno) => return Err(failed(path, errno)),
+        Err(errno) => return Err(failed(errno)),
     }
     // One that is empty need not be opened, which may be what can no more be done.
-    match remove(system, At::Path(path), Removal::Directory) {
+    match remove(system, at, Removal::Directory) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-        Err(errno) => return Err(failed(path, errno)),
+        Err(errno) => return Err(failed(errno)),
     }
-    let directory = match open_directory(system, At::Path(path), path, Links::Refuse) {
+    if num_levels == LEVELS_MAX {
+        return Err(IoError::new(Operation::Remove, path, IoErrorKind::TooDeep(LEVELS_MAX)));
+    }
+    let directory = match open_directory(system, at, path, Links::Refuse) {
         Ok(directory) => directory,
         Err(error) if error.is_absent() => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut directories_below = Vec::new();
     for name in names(system, &directory, path)? {
-        match remove(system, At::In(&directory, Path::new(&name)), Removal::File) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::PERM) => directories_below.push(path.join(&name)),
-            Err(errno) => return Err(failed(&path.join(&name), errno)),
-        }
+        let below = At::In(&directory, Path::new(&name));
+        remove_all(system, below, &path.join(&name), num_levels + 1)?;
     }
-    // One open directory at a time is enough where hardly any more may be opened.
-    drop(directory);
-    for below in directories_below {
-        remove_tree(system, &below)?;
-    }
-    match remove(system, At::Path(path), Removal::Directory) {
+    match remove(system, at, Removal::Directory) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(failed(path, errno)),
+        Err(errno) => Err(failed(errno)),
     }
 }
 

@@ -103,6 +103,7 @@ pub(crate) trait World: Send + Sync {
     }
     fn make_directories(&self, name: &str);
     fn make_link(&self, name: &str, target: &str);
+    fn rename(&self, from: &str, to: &str);
     fn make_fifo(&self, name: &str);
     fn make_socket(&self, name: &str);
     /// A character device.
@@ -135,6 +136,10 @@ impl World for tempfile::TempDir {
 
     fn make_link(&self, name: &str, target: &str) {
         std::os::unix::fs::symlink(target, self.path().join(name)).unwrap();
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.path().join(from), self.path().join(to)).unwrap();
     }
 
     fn make_fifo(&self, name: &str) {
@@ -204,6 +209,10 @@ impl World for SimulatedMachine {
 
     fn make_link(&self, name: &str, target: &str) {
         Self::make_link(self, &self.root().join(name), Path::new(target));
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        Self::rename(self, &self.root().join(from), &self.root().join(to));
     }
 
     fn make_fifo(&self, name: &str) {
