@@ -144,8 +144,8 @@ pub enum Op {
         /// What to append; given back by [`Payload::Written`].
         bytes: Vec<u8>,
     },
-    /// Reads back a part of a file of ours into `buffer`, whose content is replaced; a file that
-    /// ends before is an error.
+    /// Reads a part of a file into `buffer`, whose content is replaced; a file that ends before is an
+    /// error.
     ReadRange {
         /// The file.
         path: PathBuf,
@@ -155,6 +155,8 @@ pub enum Op {
         bytes: usize,
         /// Where its bytes go; given back by [`Payload::Bytes`].
         buffer: Buffer,
+        /// What to do with a symbolic link.
+        symlinks: Symlinks,
     },
     /// Moves a staged file or directory to its place at once. With [`Replace::Exchange`], what was
     /// there is at `staged` afterwards; if a file system without exchanges fails to move it there,

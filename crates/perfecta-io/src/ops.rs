@@ -70,8 +70,8 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
         Op::ReadFile { path, buffer, bytes_max, symlinks } => {
             return read::file(system, path, buffer, bytes_max, symlinks.into());
         }
-        Op::ReadRange { path, offset, bytes, buffer } => {
-            return read::range(system, path, offset, bytes, buffer);
+        Op::ReadRange { path, offset, bytes, buffer, symlinks } => {
+            return read::range(system, path, offset, bytes, buffer, symlinks.into());
         }
         Op::ReadDirectory { path, bytes_max } => {
             return read::directory(system, path, bytes_max);

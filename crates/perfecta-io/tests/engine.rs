@@ -302,7 +302,8 @@ fn a_file_is_appended_to_only_where_it_ends() {
         assert_eq!(wrong.kind, IoErrorKind::WrongLength { bytes: 6, expected: 4 });
         let range = |offset, bytes| {
             let buffer = Buffer::default();
-            Op::ReadRange { path: path.clone(), offset, bytes, buffer }
+            let symlinks = Symlinks::Refuse;
+            Op::ReadRange { path: path.clone(), offset, bytes, buffer, symlinks }
         };
         match call(engine, range(2, 3)).unwrap() {
             Payload::Bytes(bytes) => assert_eq!(&*bytes, b"etw"),
@@ -435,7 +436,10 @@ fn cold_directories_and_ranges_are_read_whole() {
         let directory = world.root().join("cold");
         world.evict(&paths);
         let (path, buffer) = (paths[3].clone(), Buffer::default());
-        let range = call(engine, Op::ReadRange { path, offset: 0, bytes: 150_000, buffer });
+        let range = call(
+            engine,
+            Op::ReadRange { path, offset: 0, bytes: 150_000, buffer, symlinks: Symlinks::Refuse },
+        );
         assert_content(3, &range.unwrap().into_bytes());
         let op = Op::ReadDirectory { path: directory, bytes_max: u64::MAX };
         let files = call(engine, op).unwrap().into_files();
@@ -568,8 +572,13 @@ fn a_buffer_comes_back_from_every_failure() {
             let path = path.to_owned();
             Op::ReadFile { path, buffer: buffer(), bytes_max, symlinks }
         };
-        let beyond =
-            Op::ReadRange { path: cold.clone(), offset: 1, bytes: 10_000, buffer: buffer() };
+        let beyond = Op::ReadRange {
+            path: cold.clone(),
+            offset: 1,
+            bytes: 10_000,
+            buffer: buffer(),
+            symlinks,
+        };
         let failing = [whole(&missing, 10), whole(directory, 10), whole(&cold, 10), beyond];
         for op in failing {
             let failure = perfecta_io::call(engine, op).unwrap_err();

@@ -126,7 +126,8 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
         Op::SyncDirectory { path: path.clone() },
         Op::CreateLock { path: path.join("lock") },
         Op::TryLock { path: path.join("file") },
-        Op::ReadRange { path: path.join("file"), offset: 0, bytes: 1, buffer: Buffer::default() },
+        read_range(path.join("file"), Symlinks::Follow),
+        read_range(path.join("file"), Symlinks::Refuse),
         read(path.join("file"), Symlinks::Follow),
         read(path.join("file"), Symlinks::Refuse),
     ]
@@ -134,6 +135,10 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
 
 fn read(path: PathBuf, symlinks: Symlinks) -> Op {
     Op::ReadFile { path, buffer: Buffer::default(), bytes_max: 100, symlinks }
+}
+
+fn read_range(path: PathBuf, symlinks: Symlinks) -> Op {
+    Op::ReadRange { path, offset: 0, bytes: 1, buffer: Buffer::default(), symlinks }
 }
 
 fn check_refused(engine: &mut dyn Engine, op: Op, kind: &IoErrorKind) {

@@ -111,7 +111,8 @@ pub(crate) fn compare(
     match part {
         Part::Pack => {
             let path = output.directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
-            let hash = hash_file(engine, &path, earlier.bytes(), &work.cancel);
+            let (bytes, symlinks) = (earlier.bytes(), Symlinks::Refuse);
+            let hash = hash_file(engine, &path, bytes, symlinks, &work.cancel);
             Ok(hash.is_ok_and(|hash| hash.as_ref() == Some(earlier.blake3())))
         }
         Part::Tables(tables) => {
@@ -136,7 +137,7 @@ fn is_made_of(
     }
     let path = &item.keys_file;
     if item.file_bytes > PART_BYTES {
-        let hash = hash_file(engine, path, item.file_bytes, &work.cancel);
+        let hash = hash_file(engine, path, item.file_bytes, Symlinks::Follow, &work.cancel);
         return hash.is_ok_and(|hash| hash.as_ref() == Some(entry.keys_blake3.as_bytes()));
     }
     let keys = read_file(engine, path.clone(), item.file_bytes, Symlinks::Follow);
@@ -165,6 +166,7 @@ pub(crate) fn hash_file(
     engine: &mut dyn Engine,
     path: &Path,
     bytes: u64,
+    symlinks: Symlinks,
     cancel: &CancelFlag,
 ) -> Result<Option<Digest>, IoError> {
     match call(engine, Op::Inspect { path: path.to_owned() })?.into_kind() {
@@ -184,7 +186,7 @@ pub(crate) fn hash_file(
             return Err(IoError::new(Operation::Read, path, IoErrorKind::Cancelled));
         }
         let part = PART_BYTES.min(bytes - offset) as usize;
-        let op = Op::ReadRange { path: path.to_owned(), offset, bytes: part, buffer };
+        let op = Op::ReadRange { path: path.to_owned(), offset, bytes: part, buffer, symlinks };
         buffer = call(engine, op)?.into_bytes();
         hasher.update(&buffer);
         offset += part as u64;
@@ -265,7 +267,8 @@ impl PackClosing {
         let op = Op::Append { path: file.clone(), offset, bytes: rest };
         call(engine, op).map_err(ItemError::Output)?;
         // Once more from the disk, now that all of it is there: what the manifest says is so.
-        let hash = hash_file(engine, &file, bytes, cancel).map_err(ItemError::Output)?;
+        let hash = hash_file(engine, &file, bytes, Symlinks::Refuse, cancel);
+        let hash = hash.map_err(ItemError::Output)?;
         if hash != Some(blake3) {
             let reason = "what was read back is not what was written".to_owned();
             return Err(ItemError::Damaged { file: PACKED_FILE.to_owned(), reason });

@@ -128,6 +128,20 @@ fn whichever_key_file_changed_a_pack_is_compared_whole_by_any_number_of_threads(
     assert_eq!(built(3), (FILES, 0), "a name changed");
 }
 
+#[test]
+fn a_key_file_that_is_read_in_parts_may_lie_behind_a_link() {
+    const LARGE_KEYS: u32 = 1_100_000;
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(elsewhere.path(), keys(LARGE_KEYS, 3)).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), input.path().join("large.keys")).unwrap();
+    let built = || {
+        let summary = run_all(&packed(input.path(), out.path()), &runtime()).0;
+        (summary.ok, summary.unchanged)
+    };
+    assert_eq!((built(), built()), ((1, 0), (0, 1)));
+}
+
 /// Tables of the pack, all of which pass.
 fn verified_tables(out: &Path, runtime: &Runtime<'_>) -> u32 {
     let summary = verify(&Verification::new(out), runtime, &mut |_: &Event<'_>| {}).unwrap();

@@ -96,15 +96,16 @@ pub(super) fn file<S: System>(
     }
 }
 
-/// Begins to read back a part of a file.
+/// Begins to read a part of a file.
 pub(super) fn range<S: System>(
     system: &S,
     path: PathBuf,
     offset: u64,
     bytes: usize,
     mut buffer: Buffer,
+    links: Links,
 ) -> Progress<S> {
-    let file = match open_to_read(system, At::Path(&path), &path, Links::Refuse) {
+    let file = match open_to_read(system, At::Path(&path), &path, links) {
         Ok(file) => file,
         Err(error) => return Progress::Done(Err(Failure { error, buffer: Some(buffer) })),
     };

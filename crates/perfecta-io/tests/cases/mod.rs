@@ -58,7 +58,7 @@ pub(crate) fn reading_cases() -> [Case; 8] {
             prepare: |_, world| {
                 world.write("file", b"0123456789");
                 let (path, buffer) = (world.root().join("file"), Buffer::default());
-                Op::ReadRange { path, offset: 2, bytes: 7, buffer }
+                Op::ReadRange { path, offset: 2, bytes: 7, buffer, symlinks: Symlinks::Refuse }
             },
             is_done: |payload, _| *payload.into_bytes() == *b"2345678",
         },

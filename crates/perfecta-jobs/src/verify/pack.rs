@@ -157,7 +157,8 @@ impl Reader<'_> {
             let reason = format!("it has {found} bytes, the manifest says {}", manifest.bytes());
             return Err(damaged(&self.file, &reason));
         }
-        let hash = packed::hash_file(self.engine, &self.file, found, self.cancel);
+        let (file, symlinks) = (&self.file, Symlinks::Refuse);
+        let hash = packed::hash_file(self.engine, file, found, symlinks, self.cancel);
         if hash.map_err(ItemError::Output)?.as_ref() != Some(manifest.blake3()) {
             return Err(damaged(&self.file, "its hash is not that of the manifest"));
         }
@@ -254,8 +255,8 @@ pub(super) fn read_part(
     let length = usize::try_from(bytes).ok().filter(|_| bytes <= bytes_max);
     let length = length.ok_or_else(|| IoError::new(Operation::Read, path, too_large));
     let length = length.map_err(ItemError::Output)?;
-    let op =
-        Op::ReadRange { path: path.to_owned(), offset, bytes: length, buffer: Buffer::default() };
+    let (path, buffer, symlinks) = (path.to_owned(), Buffer::default(), Symlinks::Refuse);
+    let op = Op::ReadRange { path, offset, bytes: length, buffer, symlinks };
     call(engine, op).map(Payload::into_bytes).map_err(ItemError::Output)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Buffer, Engine, Entry, EntryKind, Lengths, Op, Payload};
+use perfecta_io::{Buffer, Engine, Entry, EntryKind, Lengths, Op, Payload, Symlinks};
 
 use super::Verification;
 use super::pack::{self, Fault, PackedTable};
@@ -144,8 +144,8 @@ fn may_be_source(entry: &Entry, root: &Path) -> bool {
 
 /// Whether a file has the head of source code of ours. Nobody else's project is a table that lost its manifest.
 fn is_source(path: &Path, engine: &mut dyn Engine) -> bool {
-    let bytes = SOURCE_HEAD_BYTES;
-    let op = Op::ReadRange { path: path.to_owned(), offset: 0, bytes, buffer: Buffer::default() };
+    let (path, buffer, symlinks) = (path.to_owned(), Buffer::default(), Symlinks::Refuse);
+    let op = Op::ReadRange { path, offset: 0, bytes: SOURCE_HEAD_BYTES, buffer, symlinks };
     let head = call(engine, op).map(Payload::into_bytes);
     head.is_ok_and(|head| head.windows(SOURCE_HEAD.len()).any(|words| words == SOURCE_HEAD))
 }

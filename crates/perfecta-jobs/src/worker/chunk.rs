@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use perfecta_core::key::KeySet;
-use perfecta_io::{Op, Outcome};
+use perfecta_io::{Op, Outcome, Symlinks};
 
 use super::{Slot, Worker, guarded, token};
 use crate::error::ItemError;
@@ -57,7 +57,8 @@ impl<'a> Worker<'_, 'a> {
                 let (offset, length) = (chunk.offset, bytes.len());
                 chunk.phase = Phase::ReadingBack(bytes);
                 self.slots.put(slot, Slot::Chunk(Box::new(chunk)));
-                let op = Op::ReadRange { path, offset, bytes: length, buffer };
+                let symlinks = Symlinks::Refuse;
+                let op = Op::ReadRange { path, offset, bytes: length, buffer, symlinks };
                 self.engine.submit(token(slot), op);
             }
             Phase::ReadingBack(bytes) => {

@@ -38,7 +38,10 @@ fn draw(random: &mut Random) -> Op {
             let buffer = Buffer::default();
             Op::ReadFile { path, buffer, bytes_max: 10_000, symlinks: Symlinks::Follow }
         }
-        2 => Op::ReadRange { path, offset: 10, bytes: 500, buffer: Buffer::default() },
+        2 => {
+            let (buffer, symlinks) = (Buffer::default(), Symlinks::Refuse);
+            Op::ReadRange { path, offset: 10, bytes: 500, buffer, symlinks }
+        }
         3 => Op::ReadDirectory { path, bytes_max: 20_000 },
         4 => {
             let lengths = [Lengths::Wanted, Lengths::Unwanted][random.index(2)];
