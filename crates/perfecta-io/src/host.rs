@@ -1,7 +1,7 @@
 //! The host's calls. What only one system has stands here and nowhere else.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,6 +123,11 @@ impl System for Host {
 
     fn write(&self, file: &OwnedFd, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
         rustix::io::pwrite(file, bytes, offset)
+    }
+
+    fn close(&self, file: OwnedFd) -> Result<(), Errno> {
+        // SAFETY: the descriptor was owned, and is nobody's from here on.
+        unsafe { rustix::io::try_close(file.into_raw_fd()) }
     }
 
     fn make_directory(&self, at: At<'_, OwnedFd>) -> Result<(), Errno> {

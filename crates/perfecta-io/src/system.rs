@@ -22,7 +22,8 @@ pub(crate) const LINK_BELOW_ROOT: Errno = Errno::from_raw_os_error(4_001);
 ///
 /// A clone speaks to the same machine.
 pub(crate) trait System: Clone + Send + Sync + 'static {
-    /// An open file or directory; closed when dropped.
+    /// An open file or directory; closed when dropped. What was written is closed by
+    /// [`System::close`].
     type File: fmt::Debug + Send + Sync + 'static;
 
     /// Opens what is at a place.
@@ -49,6 +50,10 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
 
     /// Writes the beginning of `bytes` at `offset`.
     fn write(&self, file: &Self::File, bytes: &[u8], offset: u64) -> Result<usize, Errno>;
+
+    /// Closes a file, and says what became of what was written to it: some file systems only tell
+    /// now. It is closed however this ends, so it is never done again.
+    fn close(&self, file: Self::File) -> Result<(), Errno>;
 
     /// Makes a directory.
     fn make_directory(&self, at: At<'_, Self::File>) -> Result<(), Errno>;

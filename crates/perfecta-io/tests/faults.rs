@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use perfecta_io::{
-    Buffer, Call, EntryKind, Fault, FaultPlan, IoError, IoErrorKind, Op, Outcome, Payload, Replace,
-    Symlinks, Token,
+    Buffer, Call, EntryKind, Fault, FaultPlan, IoError, IoErrorKind, Op, Operation, Outcome,
+    Payload, Replace, Symlinks, Token,
 };
 
 use self::cases::{Case, reading_cases, sync_case, writing_cases};
@@ -78,10 +78,10 @@ fn for_every_call(num_calls: u64, faults: &[Fault], check: impl Fn(&Case, Fault,
     }
 }
 
-/// Whether a call answers "come again" for a reason that lasts: somebody else holds the lock, or
-/// what a sync wrote is lost.
+/// Whether a call answers "come again" for a reason that lasts: somebody else holds the lock, what a
+/// sync wrote is lost, or the file is closed.
 fn means_it(call: &Call) -> bool {
-    ["lock", "sync", "sync file system"].contains(&call.name)
+    ["lock", "sync", "sync file system", "close"].contains(&call.name)
 }
 
 #[test]
@@ -165,6 +165,32 @@ fn a_failed_sync_is_never_made_again() {
 }
 
 #[test]
+fn what_closing_a_file_tells_is_an_error_of_writing_it_and_it_is_closed_once() {
+    let is_close = |call: &&Call| call.name == "close";
+    for backend in backends_with_faults() {
+        for (case, num_files) in writing_cases().iter().zip([0, 2, 0, 1, 1]) {
+            let Case { name, .. } = case;
+            let calls = run(&backend, case, 0, 0, Fault::ShortByOne).calls;
+            assert_eq!(calls.iter().filter(is_close).count(), num_files, "{name}");
+            for close in calls.iter().filter(is_close) {
+                let at = close.number - calls[0].number;
+                for errno in [ENOSPC, EIO, EAGAIN, EINTR] {
+                    let run = run(&backend, case, at, 1, Fault::Errno(errno));
+                    let is_again = |call: &&Call| {
+                        is_close(call) && call.path.file_name() == close.path.file_name()
+                    };
+                    assert_eq!(run.calls.iter().filter(is_again).count(), 1, "{name}");
+                    let error = run.outcome.err().map(|failure| failure.error);
+                    let told = error.map(|error| (error.operation, error.errno()));
+                    let expected = (errno != EINTR).then_some((Operation::Write, Some(errno)));
+                    assert_eq!(told, expected, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_buffer_comes_back_from_every_failure() {
     for_every_call(1, &[Fault::Errno(EIO)], |case, _, hit, run| {
         if case.name == "read a file" || case.name == "read a part of a file" {
@@ -209,9 +235,11 @@ fn calls_are_numbered_in_order_and_named_with_their_paths() {
             ("create", "d/a"),
             ("write", "d/a"),
             ("read", "d/a"),
+            ("close", "d/a"),
             ("create", "d/b"),
             ("write", "d/b"),
             ("read", "d/b"),
+            ("close", "d/b"),
         ];
         assert_eq!(told, expected.map(|(name, path)| (name, Path::new(path))));
     }

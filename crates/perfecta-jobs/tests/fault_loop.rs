@@ -329,8 +329,9 @@ fn a_call_that_is_interrupted_or_short_goes_on_and_all_tables_are_built() {
     for_every_loop(|faults| {
         for fault in RESUMED {
             faults.for_every_call(fault, |run| match run.hit.name {
-                // A lock that is held and a sync that failed answer so for good.
+                // A lock that is held, a sync that failed and a file that is closed answer so for good.
                 "lock" if fault == Fault::Errno(EAGAIN) => faults.check_stage_of_others(run),
+                "close" if fault == Fault::Errno(EAGAIN) => faults.check_failed(run),
                 _ if fault == Fault::Errno(EAGAIN) && is_sync(&run.hit) => faults.check_failed(run),
                 _ => faults.check_whole(run),
             });

@@ -157,6 +157,11 @@ impl<S: System> System for Faulty<S> {
         self.counted("write", &file.path, bytes.len(), write, |&count| count as u64)
     }
 
+    fn close(&self, file: Self::File) -> Result<(), Errno> {
+        let FaultyFile { file, path } = file;
+        self.call("close", &path, || self.system.close(file))
+    }
+
     fn make_directory(&self, at: At<'_, Self::File>) -> Result<(), Errno> {
         self.call("make directory", &at.path(), || self.system.make_directory(at.inner()))
     }

@@ -2,7 +2,7 @@
 //! and what is new is read back.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{inspect, open_directory, persist};
 use crate::error::{IoError, IoErrorKind, Operation};
@@ -69,7 +69,7 @@ fn create_file<S: System>(
     write_all(system, &created, &file.bytes, 0)
         .map_err(|errno| IoError::system(Operation::Write, &path(), errno))?;
     match first_other_byte(system, &created, &file.bytes, memory) {
-        Ok(None) => Ok(()),
+        Ok(None) => close(system, created, path),
         Ok(Some(offset)) => {
             Err(IoError::new(Operation::Read, &path(), IoErrorKind::NotAsWritten { offset }))
         }
@@ -139,5 +139,20 @@ pub(super) fn append<S: System>(
         return Err(IoError::new(Operation::Write, path, kind));
     }
     write_all(system, &file, bytes, offset)
-        .map_err(|errno| IoError::system(Operation::Write, path, errno))
+        .map_err(|errno| IoError::system(Operation::Write, path, errno))?;
+    close(system, file, || path.to_owned())
+}
+
+/// Closes a file that was written. What a file system has not written until now, as one in a network
+/// may not, fails here.
+fn close<S: System>(
+    system: &S,
+    file: S::File,
+    path: impl FnOnce() -> PathBuf,
+) -> Result<(), IoError> {
+    match system.close(file) {
+        // It is closed by then, and its number may be another file's.
+        Ok(()) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(IoError::system(Operation::Write, &path(), errno)),
+    }
 }

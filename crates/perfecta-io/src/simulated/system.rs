@@ -151,6 +151,11 @@ impl System for SimulatedSystem {
         self.state()?.disk.write(file.node, bytes, offset)
     }
 
+    fn close(&self, file: OpenFile) -> Result<(), Errno> {
+        drop(file);
+        self.state().map(drop)
+    }
+
     fn make_directory(&self, at: At<'_, OpenFile>) -> Result<(), Errno> {
         let disk = &mut self.state()?.disk;
         let place = walk(disk, at, Links::Refuse)?;

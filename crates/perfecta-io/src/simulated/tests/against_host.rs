@@ -92,8 +92,7 @@ impl<S: System> Side<S> {
             }
             Drawn::Close(file) => {
                 open.get(*file)?;
-                drop(open.remove(*file));
-                Ok(String::new())
+                system.close(open.remove(*file).0).map(text)
             }
             Drawn::Inspect(file) => system.inspect(&open.get(*file)?.0).map(stat_text),
             Drawn::InspectAt(path, links) => {
