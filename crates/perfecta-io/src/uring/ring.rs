@@ -279,7 +279,8 @@ mod tests {
     fn a_ring_has_one_thread_of_the_kernel_for_each_kind_of_work_at_most() {
         use rustix::event::{EventfdFlags, eventfd};
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
-        let Ok(ring) = Ring::<crate::host::Host>::open(bell) else { return };
+        let opened = Ring::<crate::host::Host>::open(bell);
+        let Some(ring) = super::super::ring_or_skip(opened) else { return };
         // Nothing is changed by 0; what is set is told.
         let mut workers_max = [0, 0];
         ring.ring.submitter().register_iowq_max_workers(&mut workers_max).unwrap();
