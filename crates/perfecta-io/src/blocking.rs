@@ -75,6 +75,7 @@ impl<S: System> Blocking<S> {
         Self { system, io_threads, completed: VecDeque::new(), mailbox, num_away: 0 }
     }
 
+    #[cfg_attr(not(ring), allow(dead_code, reason = "asked by rings alone"))]
     /// Whether a completion is there that nobody else has to bring.
     pub(crate) fn has_completed(&self) -> bool {
         !self.completed.is_empty()

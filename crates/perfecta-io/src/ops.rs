@@ -21,7 +21,9 @@ mod sync;
 
 use std::path::Path;
 
-pub(crate) use self::read::{ReadRequest, Reading};
+#[cfg(ring)]
+pub(crate) use self::read::ReadRequest;
+pub(crate) use self::read::Reading;
 pub(crate) use self::sync::Syncing;
 use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::{Failure, Op, Outcome, Payload};
