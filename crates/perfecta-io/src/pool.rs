@@ -7,9 +7,8 @@
 //!
 //! * One arena a pool: addresses are reserved at once and bound to the node, memory comes when it is
 //!   touched. `in use + cached <= budget` holds at every moment.
-//! * No estimate is ever needed: writers fill a chunk and take the next. Two sizes of chunks, and
-//!   spans of whole pages for what must be contiguous; a span goes back to the system with its
-//!   release.
+//! * Key files alone are read into it, and their length is known before. Two sizes of chunks, and spans
+//!   of whole pages for what is longer; a span goes back to the system with its release.
 //! * No budget is not an error but back-pressure: the caller is told later. Who waits is served in
 //!   order, and nobody overtakes. Who holds a buffer while waiting for another may wait for ever:
 //!   take all that a step needs at once.
