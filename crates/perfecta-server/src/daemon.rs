@@ -380,13 +380,6 @@ impl Control {
 
     pub(crate) fn ping(&self) -> Ping {
         let registry = self.registry.lock();
-        let (mut running, mut queued) = (0, 0);
-        for record in registry.outstanding() {
-            if let Some(progress) = record.progress() {
-                running += u64::from(progress.running);
-                queued += u64::from(progress.queued);
-            }
-        }
         Ping {
             version: env!("CARGO_PKG_VERSION").into(),
             protocol: PROTOCOL,
@@ -394,8 +387,8 @@ impl Control {
             process: self.process,
             uptime_seconds: (SystemClock.now() - self.begun).as_secs_f64(),
             requests_outstanding: registry.num_outstanding(),
-            items_running: running,
-            items_queued: queued,
+            items_running: registry.items().running(),
+            items_queued: registry.items().queued(),
             is_draining: self.phase() != Phase::Serving,
         }
     }

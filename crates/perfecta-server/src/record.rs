@@ -41,8 +41,8 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Told {
     progress: Option<ProgressLine>,
-    /// Where items that are known and not begun are counted for all requests that have not ended.
-    items_queued: Option<Arc<AtomicU64>>,
+    /// Where its items are counted with those of all requests that have not ended.
+    counts: Option<Arc<ItemCounts>>,
     reports: Vec<ItemReport>,
     /// Positions of failures among the reports.
     failures: Vec<usize>,
@@ -53,17 +53,44 @@ struct Told {
 }
 
 impl Told {
+    fn go_on(&mut self, progress: ProgressLine) {
+        let before = self.progress.replace(progress);
+        if let Some(counts) = &self.counts {
+            counts.replace(before.as_ref(), self.progress.as_ref());
+        }
+    }
+}
+
+/// How many items of several requests wait and run, kept as it changes: a sum over all requests, at
+/// each look, would cost as many locks.
+#[derive(Debug, Default)]
+pub(crate) struct ItemCounts {
+    queued: AtomicU64,
+    running: AtomicU64,
+}
+
+impl ItemCounts {
     /// Items that are known and not begun.
-    fn num_queued(&self) -> u64 {
-        self.progress.as_ref().map_or(0, |progress| progress.queued.into())
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued.load(Relaxed)
     }
 
-    fn go_on(&mut self, progress: ProgressLine) {
-        if let Some(count) = &self.items_queued {
-            count.fetch_add(progress.queued.into(), Relaxed);
-            count.fetch_sub(self.num_queued(), Relaxed);
-        }
-        self.progress = Some(progress);
+    /// Items that have begun and not settled.
+    pub(crate) fn running(&self) -> u64 {
+        self.running.load(Relaxed)
+    }
+
+    /// Takes in where the items of a request are, in place of where they were.
+    fn replace(&self, before: Option<&ProgressLine>, after: Option<&ProgressLine>) {
+        let queued =
+            |progress: Option<&ProgressLine>| progress.map_or(0, |told| told.queued.into());
+        let running =
+            |progress: Option<&ProgressLine>| progress.map_or(0, |told| told.running.into());
+        // What comes is added first: no count is ever below zero.
+        self.queued.fetch_add(queued(after), Relaxed);
+        self.queued.fetch_sub(queued(before), Relaxed);
+        self.running.fetch_add(running(after), Relaxed);
+        self.running.fetch_sub(running(before), Relaxed);
     }
 }
 
@@ -144,22 +171,21 @@ impl Record {
         record
     }
 
-    /// Counts its items that are known and not begun there from now on, and nowhere else.
-    pub(crate) fn count_queued_in(&self, items_queued: Option<Arc<AtomicU64>>) {
+    /// Counts its items there from now on, and nowhere else.
+    pub(crate) fn count_items_in(&self, counts: Option<Arc<ItemCounts>>) {
         let told = &mut *self.told.lock();
-        let own = told.num_queued();
-        if let Some(count) = &items_queued {
-            count.fetch_add(own, Relaxed);
+        if let Some(counts) = &counts {
+            counts.replace(None, told.progress.as_ref());
         }
-        if let Some(count) = std::mem::replace(&mut told.items_queued, items_queued) {
-            count.fetch_sub(own, Relaxed);
+        if let Some(counts) = std::mem::replace(&mut told.counts, counts) {
+            counts.replace(told.progress.as_ref(), None);
         }
     }
 
-    /// Has so many of its items known and not begun.
+    /// Has so many of its items known and not begun, and so many begun.
     #[cfg(test)]
-    pub(crate) fn queue(&self, queued: u32) {
-        self.told.lock().go_on(ProgressLine { queued, ..ProgressLine::default() });
+    pub(crate) fn place(&self, queued: u32, running: u32) {
+        self.told.lock().go_on(ProgressLine { queued, running, ..ProgressLine::default() });
     }
 
     /// Takes in what a worker tells.
@@ -281,9 +307,9 @@ impl Record {
         self.told.lock().reports.len()
     }
 
-    /// How far it is, once its items are known.
-    pub(crate) fn progress(&self) -> Option<ProgressLine> {
-        self.told.lock().progress.clone()
+    /// Items that are in no state, or in two: 0, or the counts are wrong.
+    pub(crate) fn ledger_difference(&self) -> i64 {
+        self.told.lock().progress.as_ref().map_or(0, ProgressLine::difference)
     }
 
     /// A page of the items that have settled.

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::access::Caller;
 use crate::problem::{Problem, ProblemKind};
-use crate::record::Record;
+use crate::record::{ItemCounts, Record};
 use crate::spec::JobSpec;
 
 /// Bounds of what is kept.
@@ -41,8 +39,8 @@ pub(crate) struct Registry {
     outstanding: BTreeMap<u64, Arc<Record>>,
     /// How many of these are whose.
     outstanding_of: HashMap<Caller, usize>,
-    /// Items of theirs that are known and not begun. Workers change it.
-    items_queued: Arc<AtomicU64>,
+    /// Items of theirs that wait and run. Workers change it.
+    items: Arc<ItemCounts>,
     /// Numbers of those that have, in the order of their ends.
     ended: BTreeSet<(Duration, u64)>,
     /// What these tell of tables, together.
@@ -75,7 +73,7 @@ impl Registry {
             by_idempotency_key: HashMap::new(),
             outstanding: BTreeMap::new(),
             outstanding_of: HashMap::new(),
-            items_queued: Arc::default(),
+            items: Arc::default(),
             ended: BTreeSet::new(),
             num_tables: 0,
             forgotten: Vec::new(),
@@ -132,7 +130,7 @@ impl Registry {
             self.ended.insert((at, number));
             self.num_tables += record.num_tables();
         } else {
-            record.count_queued_in(Some(Arc::clone(&self.items_queued)));
+            record.count_items_in(Some(Arc::clone(&self.items)));
             self.outstanding.insert(number, Arc::clone(&record));
             *self.outstanding_of.entry(record.owner).or_default() += 1;
         }
@@ -161,7 +159,7 @@ impl Registry {
     fn check_room(&self, caller: Caller) -> Result<(), Problem> {
         let outstanding = self.num_outstanding();
         let of_caller = self.outstanding_of.get(&caller).copied().unwrap_or_default();
-        let items = self.items_queued.load(Relaxed);
+        let items = self.items.queued();
         let busy = |what: String| {
             let detail = format!("{what} have not ended");
             Err(Problem::new(ProblemKind::Busy, detail, "try again after some have"))
@@ -221,6 +219,11 @@ impl Registry {
         self.outstanding.len()
     }
 
+    /// Items of theirs that wait and run.
+    pub(crate) fn items(&self) -> &ItemCounts {
+        &self.items
+    }
+
     /// Forgets what was kept long enough, and of what is too much, what ended first.
     pub(crate) fn sweep(&mut self, now: Duration) {
         while let Some(&(at, number)) = self.ended.first() {
@@ -245,7 +248,7 @@ impl Registry {
         let record = self.outstanding.remove(&number)?;
         let of_owner = self.outstanding_of.get_mut(&record.owner).expect("it is counted");
         *of_owner -= 1;
-        record.count_queued_in(None);
+        record.count_items_in(None);
         // Users come and go.
         if *of_owner == 0 {
             self.outstanding_of.remove(&record.owner);
@@ -336,15 +339,36 @@ mod tests {
     fn no_request_is_taken_while_too_many_tables_wait() {
         let mut registry = registry();
         let first = admit(&mut registry, SECOND);
-        first.queue(5);
+        first.place(5, 0);
         let refused = registry.admit(Caller::Owner, spec("/a"), None, SECOND).map(drop);
         assert!(refused.unwrap_err().detail.contains("5 tables"));
-        first.queue(4);
+        first.place(4, 1);
         let second = admit(&mut registry, SECOND);
         // What has ended counts no more, whatever was told of it last.
-        second.queue(5);
+        second.place(5, 0);
         end(&mut registry, &second, SECOND);
         admit(&mut registry, SECOND);
+    }
+
+    #[test]
+    fn items_that_wait_and_run_are_those_of_all_requests_that_have_not_ended() {
+        let mut registry = registry();
+        let items = |registry: &Registry| (registry.items().queued(), registry.items().running());
+        let (first, second) = (admit(&mut registry, SECOND), admit(&mut registry, SECOND));
+        first.place(4, 1);
+        second.place(3, 2);
+        assert_eq!(items(&registry), (7, 3));
+        first.place(2, 3);
+        assert_eq!(items(&registry), (5, 5));
+        end(&mut registry, &second, SECOND);
+        assert_eq!(items(&registry), (2, 3));
+        second.place(9, 9);
+        assert_eq!(items(&registry), (2, 3));
+        registry.withdraw(&first.id);
+        assert_eq!(items(&registry), (0, 0));
+        // What was told before it was taken in counts, too.
+        registry.insert(first, None);
+        assert_eq!(items(&registry), (2, 3));
     }
 
     #[test]

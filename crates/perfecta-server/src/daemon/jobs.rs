@@ -105,8 +105,7 @@ impl Control {
     /// Items that are in no state, or in two, over all requests: 0, or the accounts are wrong.
     pub(crate) fn ledger_difference(&self) -> i64 {
         let registry = self.registry.lock();
-        let progress = registry.iter().filter_map(|record| record.progress());
-        progress.map(|progress| progress.difference().abs()).sum()
+        registry.iter().map(|record| record.ledger_difference().abs()).sum()
     }
 
     /// Asks a request to stop.
