@@ -6,7 +6,7 @@ mod remote;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
@@ -30,6 +30,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(20);
 
 /// The longest line of an event stream.
 const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// The longest answer that is no event stream: some ten times what a daemon has to say.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Why a daemon did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -214,7 +217,7 @@ impl Client {
         let asked = Asked { method: Method::GET, path: &path, body: Vec::new(), key: None };
         let (response, connection) = self.send(asked).await?;
         if !response.status().is_success() {
-            return Err(refusal(&self.body(response, &connection).await?));
+            return Err(self.refusal(&self.body(response, &connection).await?));
         }
         let mut body = response.into_body();
         let mut lines = Lines::default();
@@ -239,7 +242,7 @@ impl Client {
         let is_success = response.status().is_success();
         let body = self.body(response, &connection).await?;
         if !is_success {
-            return Err(refusal(&body));
+            return Err(self.refusal(&body));
         }
         serde_json::from_slice(&body).map_err(|error| ClientError::Nonsense(error.to_string()))
     }
@@ -250,9 +253,27 @@ impl Client {
         response: Response<Incoming>,
         connection: &Connected,
     ) -> Result<Bytes, ClientError> {
-        let body = connection.pulse.patient(PATIENCE, response.into_body().collect()).await;
-        let body = body.ok_or_else(|| self.silent())?.map_err(|error| self.gone(&error))?;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = connection.pulse.patient(PATIENCE, body.collect()).await;
+        let body = body.ok_or_else(|| self.silent())?;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return ClientError::Nonsense(format!("it has more than {ANSWER_BYTES_MAX} bytes"));
+            }
+            self.gone(&error)
+        })?;
         Ok(body.to_bytes())
+    }
+
+    /// What an answer says that is none of success.
+    fn refusal(&self, body: &[u8]) -> ClientError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) if problem.kind == ProblemKind::VersionMismatch => {
+                ClientError::VersionMismatch { endpoint: self.name(), theirs: problem.detail }
+            }
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => ClientError::Nonsense(String::from_utf8_lossy(body).into_owned()),
+        }
     }
 
     async fn send(&self, asked: Asked<'_>) -> Result<(Response<Incoming>, Connected), ClientError> {
@@ -339,19 +360,6 @@ impl Drop for Connected {
     }
 }
 
-fn refusal(body: &[u8]) -> ClientError {
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) if problem.kind == ProblemKind::VersionMismatch => {
-            ClientError::VersionMismatch {
-                endpoint: "its endpoint".to_owned(),
-                theirs: problem.detail,
-            }
-        }
-        Ok(problem) => ClientError::Refused(Box::new(problem)),
-        Err(_) => ClientError::Nonsense(String::from_utf8_lossy(body).into_owned()),
-    }
-}
-
 /// Lines of an event stream, as their bytes come.
 #[derive(Default)]
 struct Lines {
@@ -418,6 +426,9 @@ pub(crate) fn check_events(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -433,6 +444,50 @@ mod tests {
             };
             assert_eq!((notice.as_str(), table.as_str()), ("a", "{\"b\":1}"));
         }
+    }
+
+    /// What a client hears of `answer`, followed by zeros until it hangs up.
+    fn heard_of(answer: &'static str, zeros: usize) -> (ClientError, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("daemon.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let daemon = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = BufReader::new(stream.try_clone().unwrap()).lines();
+            while asked.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            stream.write_all(answer.as_bytes()).unwrap();
+            for _ in 0..zeros.div_ceil(1 << 20) {
+                // The client goes when it has heard enough.
+                if stream.write_all(&[b'0'; 1 << 20]).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let client = Client::new(Endpoint::at(&path));
+        let heard = runtime.block_on(client.get::<serde_json::Value>("/v1/ping")).unwrap_err();
+        daemon.join().unwrap();
+        (heard, path.display().to_string())
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_not_kept() {
+        let head = "HTTP/1.1 200 OK\r\nperfecta-protocol: 1\r\nconnection: close\r\n\r\n";
+        let (heard, _) = heard_of(head, ANSWER_BYTES_MAX + (1 << 20));
+        let told = heard.to_string();
+        assert!(told.contains("it has more than 67108864 bytes"), "{told}");
+    }
+
+    #[test]
+    fn a_daemon_that_refuses_another_version_is_called_by_its_name() {
+        let answer = concat!(
+            "HTTP/1.1 400 Bad Request\r\nperfecta-protocol: 1\r\nconnection: close\r\n\r\n",
+            r#"{"type":"version_mismatch","detail":"2","field":null,"remedy":null,"exit_code":13}"#,
+        );
+        let (heard, path) = heard_of(answer, 0);
+        let told = heard.to_string();
+        assert!(told.starts_with(&format!("the daemon at {path} speaks")), "{told}");
     }
 
     #[test]
