@@ -180,6 +180,16 @@ fn ten_thousand_requests_are_taken_and_each_ends_once() {
     assert_eq!(status, 503, "{body}");
     assert!(head.iter().any(|line| line.starts_with("retry-after: ")), "{head:?}");
     assert_eq!(conversation.json("GET /v1/ping")["requests_outstanding"], OUTSTANDING);
+    let (_, head, page) = conversation.ask("GET /v1/requests", "");
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&page).unwrap().len(), 1_000);
+    assert!(head.iter().any(|line| line == "perfecta-next: 1000"), "{head:?}");
+    let listed: BTreeSet<String> = daemon
+        .ok(&["list", "--json"])
+        .lines()
+        .iter()
+        .map(|request| request["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(listed.len() == OUTSTANDING && listed.is_superset(&ids));
 
     conversation.json(&format!("POST /v1/requests/{first}/cancel"));
     for id in &ids {

@@ -21,9 +21,10 @@ use crate::access::{self, ANSWER_TIME_MAX, AccessReport, Caller};
 use crate::answers::Question;
 use crate::daemon::{Control, MachineReport, Phase};
 use crate::limits::{FixedLimits, LIMITS};
+use crate::overview::LIMIT_MAX;
 use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
 use crate::record::TablesWanted;
-use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
+use crate::wire::{Accepted, Items, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
 use crate::{body, dashboard, follow, openapi, overview};
 
 /// What is asked for most often, by thousands a second: it is answered without a search for its page,
@@ -177,13 +178,30 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(ProblemKind::Encoded, detail, "send it as it is, without that header"))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Requests {
+    #[serde(default)]
+    after: u64,
+    #[serde(default = "page_limit")]
+    limit: usize,
+}
+
 async fn list(
     State(control): Shared,
     Extension(caller): Extension<Caller>,
-) -> Json<Vec<RequestStatus>> {
-    let registry = control.registry.lock();
-    let seen = registry.iter().filter(|record| caller.may_see(record.owner));
-    Json(seen.map(|record| record.status()).collect())
+    query: Asked<Requests>,
+) -> Result<Response, Problem> {
+    let page = asked(query)?;
+    at_most("limit", page.limit as u64, LIMIT_MAX as u64)?;
+    let (records, next) = control.registry.lock().page(caller, page.after, page.limit);
+    // Workers wait for the registry: what is told of so many is put together without it.
+    let all: Vec<RequestStatus> = records.iter().map(|record| record.status()).collect();
+    let mut response = Json(all).into_response();
+    if let Some(next) = next {
+        response.headers_mut().insert(NEXT_HEADER, HeaderValue::from(next));
+    }
+    Ok(response)
 }
 
 async fn status(
@@ -210,6 +228,7 @@ struct Page {
     tables: TablesWanted,
 }
 
+/// Requests or items of a page, where nothing is said.
 const fn page_limit() -> usize {
     1_000
 }
@@ -372,8 +391,9 @@ async fn metrics(State(control): Shared) -> Response {
 
 /// What is wrong with each query that there is, if an address is taken for it.
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn read_queries(uri: &axum::http::Uri) -> [Option<Problem>; 3] {
+pub(crate) fn read_queries(uri: &axum::http::Uri) -> [Option<Problem>; 4] {
     [
+        asked::<Requests>(Query::try_from_uri(uri)).err(),
         asked::<Page>(Query::try_from_uri(uri)).err(),
         asked::<Wait>(Query::try_from_uri(uri)).err(),
         asked::<Events>(Query::try_from_uri(uri)).err(),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
@@ -20,7 +20,7 @@ use crate::endpoint::Endpoint;
 use crate::follow::HEARTBEAT;
 use crate::problem::{Problem, ProblemKind};
 use crate::spec::JobSpec;
-use crate::wire::{Accepted, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus};
+use crate::wire::{Accepted, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus};
 
 /// After so long without a byte a daemon is silent.
 const PATIENCE: Duration = HEARTBEAT.saturating_mul(3);
@@ -191,6 +191,27 @@ impl Client {
         self.ask(Asked { method: Method::GET, path, body: Vec::new(), key: None }).await
     }
 
+    /// All requests that the daemon keeps, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list(&self) -> Result<Vec<RequestStatus>, ClientError> {
+        let mut all: Vec<RequestStatus> = Vec::new();
+        let mut after = 0;
+        loop {
+            let path = format!("/v1/requests?after={after}");
+            let asked = Asked { method: Method::GET, path: &path, body: Vec::new(), key: None };
+            let (page, head) = self.answer::<Vec<_>>(asked).await?;
+            all.extend(page);
+            let next = head.get(NEXT_HEADER).and_then(|next| next.to_str().ok()?.parse().ok());
+            match next {
+                None => return Ok(all),
+                Some(next) if next > after => after = next,
+                Some(_) => return Err(ClientError::Nonsense("its list goes round".to_owned())),
+            }
+        }
+    }
+
     /// Asks for something to be done.
     ///
     /// # Errors
@@ -238,13 +259,25 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, asked: Asked<'_>) -> Result<T, ClientError> {
-        let (response, connection) = self.send(asked).await?;
+        self.answer(asked).await.map(|(answer, _)| answer)
+    }
+
+    /// What is answered, and the head of the answer.
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        asked: Asked<'_>,
+    ) -> Result<(T, HeaderMap), ClientError> {
+        let (mut response, connection) = self.send(asked).await?;
         let is_success = response.status().is_success();
+        let head = std::mem::take(response.headers_mut());
         let body = self.body(response, &connection).await?;
         if !is_success {
             return Err(self.refusal(&body));
         }
-        serde_json::from_slice(&body).map_err(|error| ClientError::Nonsense(error.to_string()))
+        let answer = serde_json::from_slice(&body);
+        answer
+            .map(|answer| (answer, head))
+            .map_err(|error| ClientError::Nonsense(error.to_string()))
     }
 
     /// All of an answer.

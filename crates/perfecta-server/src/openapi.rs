@@ -13,7 +13,7 @@ use crate::overview::{LIMIT_MAX, Overview};
 use crate::problem::{Problem, ProblemKind};
 use crate::report::TableLine;
 use crate::spec::{FILES_MAX, InputSpec, JobSpec, PATTERNS_MAX};
-use crate::wire::{Accepted, Items, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
+use crate::wire::{Accepted, Items, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
 
 /// The document.
 pub(crate) fn document() -> Value {
@@ -99,9 +99,17 @@ fn submit(schemas: &mut Schemas) -> Value {
 }
 
 fn list(schemas: &mut Schemas) -> Value {
-    let all = json!({"type": "array", "items": schemas.of::<RequestStatus>()});
-    page("list", "All requests that are kept, in the order in which they came")
-        .answers(200, answer("all of them", "application/json", &all, None))
+    let requests = json!({"type": "array", "items": schemas.of::<RequestStatus>()});
+    let mut some = answer("a page of them", "application/json", &requests, None);
+    some["headers"][NEXT_HEADER] = json!({
+        "description": "what to ask for the rest with, as `after`; not there if there is no rest",
+        "schema": {"type": "integer"},
+    });
+    page("list", "Requests that are kept, in the order in which they came")
+        .takes(number("after", "what the page before gave for the rest", u64::MAX))
+        .takes(number("limit", "of their number", LIMIT_MAX as u64))
+        .answers(200, some)
+        .refuses(ProblemKind::InvalidField)
         .done(schemas)
 }
 

@@ -1,6 +1,7 @@
 //! All requests that are kept, and how many there may be.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,6 +203,26 @@ impl Registry {
     /// All requests, in the order in which they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.entries.values().map(|entry| &entry.record)
+    }
+
+    /// So many of those behind a number that somebody may see, in the order in which they came; and the
+    /// number that the rest is behind, if there is a rest. What is forgotten meanwhile moves none of
+    /// them to another page.
+    pub(crate) fn page(
+        &self,
+        caller: Caller,
+        after: u64,
+        limit: usize,
+    ) -> (Vec<Arc<Record>>, Option<u64>) {
+        let behind = self.entries.range((Excluded(after), Unbounded));
+        let mut seen = behind.filter(|(_, entry)| caller.may_see(entry.record.owner));
+        let mut last = after;
+        let page = seen.by_ref().take(limit).map(|(number, entry)| {
+            last = *number;
+            Arc::clone(&entry.record)
+        });
+        let page = page.collect();
+        (page, seen.next().map(|_| last))
     }
 
     /// How many are kept.
@@ -408,6 +429,39 @@ mod tests {
         let last: Vec<String> = kept(&registry);
         assert_eq!(last, ids[2..]);
         assert!(registry.find(&ids[1]).is_err());
+    }
+
+    #[test]
+    fn pages_of_requests_come_to_all_that_somebody_may_see_each_once() {
+        let mut registry = registry();
+        registry.limits.outstanding_max = 9;
+        registry.limits.outstanding_user_max = 9;
+        let callers = [Caller::User(7), Caller::Owner, Caller::User(7), Caller::User(8)];
+        let records: Vec<Arc<Record>> = callers
+            .into_iter()
+            .chain([Caller::User(7)])
+            .map(|caller| match registry.admit(caller, spec("/a"), None, SECOND).unwrap() {
+                Admission::Fresh(record) => record,
+                Admission::Repeated(_) => panic!("no key was sent"),
+            })
+            .collect();
+        let check = |registry: &Registry, caller, (after, limit), page: &[usize], next| {
+            let (told, rest) = registry.page(caller, after, limit);
+            let told: Vec<&str> = told.iter().map(|record| record.id.as_str()).collect();
+            let wanted: Vec<&str> = page.iter().map(|&which| records[which].id.as_str()).collect();
+            assert_eq!((told, rest), (wanted, next));
+        };
+        check(&registry, Caller::Owner, (0, 9), &[0, 1, 2, 3, 4], None);
+        check(&registry, Caller::Owner, (0, 5), &[0, 1, 2, 3, 4], None);
+        check(&registry, Caller::Owner, (0, 4), &[0, 1, 2, 3], Some(4));
+        check(&registry, Caller::Owner, (4, 4), &[4], None);
+        check(&registry, Caller::Owner, (u64::MAX, 4), &[], None);
+        check(&registry, Caller::Owner, (2, 0), &[], Some(2));
+        check(&registry, Caller::User(7), (0, 2), &[0, 2], Some(3));
+        // What goes meanwhile takes none out of the next page.
+        end(&mut registry, &records[0], SECOND);
+        registry.forget(&records[0].id).unwrap();
+        check(&registry, Caller::User(7), (3, 2), &[4], None);
     }
 
     #[test]

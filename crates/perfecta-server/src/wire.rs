@@ -16,6 +16,9 @@ pub const PROTOCOL: u32 = 1;
 /// one.
 pub const PROTOCOL_HEADER: &str = "perfecta-protocol";
 
+/// The header of a list of requests that there is more of: what to ask for the rest with, as `after`.
+pub(crate) const NEXT_HEADER: &str = "perfecta-next";
+
 /// A request was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {

@@ -195,8 +195,7 @@ impl ClientCommand {
                 say_status(terminal, &status, one.format.json)
             }
             Self::List(format) => {
-                let all: Vec<RequestStatus> = ask(connection.get("/v1/requests").await)?;
-                for status in &all {
+                for status in &ask(connection.list().await)? {
                     say_status(terminal, status, format.json)?;
                 }
                 Ok(Exit::SUCCESS)
