@@ -63,53 +63,101 @@ impl Attention {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
-    use parking_lot::Mutex;
-    use tokio::time::sleep;
+    use tokio::time::advance;
 
     use super::*;
 
-    /// For how long the thread stayed awake after so many questions, in each of 100 attempts.
-    fn wakefulness(num_questions: usize) -> Vec<Duration> {
-        let slept = Arc::new(Mutex::new(None));
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let note = Arc::clone(&slept);
-        runtime.enable_time().on_thread_park(move || {
-            note.lock().get_or_insert_with(Instant::now);
-        });
-        let attention = Arc::new(Attention::default());
-        let kept = Arc::clone(&attention);
-        runtime.build().unwrap().block_on(async {
-            tokio::spawn(async move { kept.keep().await });
-            let mut times = Vec::new();
-            for _ in 0..100 {
-                sleep(10 * BURST_GAP_MAX).await;
-                for _ in 0..num_questions {
-                    attention.asked();
-                    yield_now().await;
-                }
-                let asked = Instant::now();
-                *slept.lock() = None;
-                sleep(100 * WATCH_TIME_MAX).await;
-                times.push(slept.lock().expect("it slept at last") - asked);
-            }
-            times
-        })
+    /// The least that the clock of these tests moves.
+    const MOMENT: Duration = Duration::from_nanos(1);
+
+    /// What keeps a thread awake, and how often it looked.
+    struct Kept {
+        attention: Arc<Attention>,
+        looks: Arc<AtomicUsize>,
     }
 
-    // A thread that is held up by others seems awake, and may find questions far apart.
+    impl Kept {
+        fn begin() -> Self {
+            let kept = Self { attention: Arc::default(), looks: Arc::default() };
+            let (attention, looks) = (Arc::clone(&kept.attention), Arc::clone(&kept.looks));
+            tokio::spawn(async move {
+                let mut keep = pin!(attention.keep());
+                poll_fn(|context| {
+                    looks.fetch_add(1, Relaxed);
+                    keep.as_mut().poll(context)
+                })
+                .await
+            });
+            kept
+        }
+
+        /// Asks, and says whether the thread stays awake.
+        async fn asked(&self) -> bool {
+            self.attention.asked();
+            self.is_awake().await
+        }
+
+        /// Whether the thread looks again and again.
+        async fn is_awake(&self) -> bool {
+            // What was asked, or the time, is to be noticed first.
+            turns().await;
+            let before = self.looks.load(Relaxed);
+            turns().await;
+            self.looks.load(Relaxed) > before
+        }
+    }
+
+    /// Lets others run so often that each has had its turn.
+    async fn turns() {
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    }
+
+    /// Runs a test on a clock that only the test moves.
+    fn on_a_still_clock(test: impl AsyncFnOnce(Kept)) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async { test(Kept::begin()).await });
+    }
 
     #[test]
     fn after_one_question_it_sleeps_at_once() {
-        let times = wakefulness(1);
-        assert!(times.iter().any(|time| *time < WATCH_TIME_MAX / 2), "{times:?}");
+        on_a_still_clock(async |kept| {
+            assert!(!kept.is_awake().await);
+            assert!(!kept.asked().await);
+        });
+    }
+
+    #[test]
+    fn questions_that_are_far_apart_are_no_burst() {
+        on_a_still_clock(async |kept| {
+            assert!(!kept.asked().await);
+            advance(BURST_GAP_MAX + MOMENT).await;
+            assert!(!kept.asked().await);
+            advance(BURST_GAP_MAX).await;
+            assert!(kept.asked().await);
+        });
     }
 
     #[test]
     fn after_a_burst_of_questions_it_waits_for_more_and_then_sleeps() {
-        let times = wakefulness(10);
-        let num_awake = times.iter().filter(|time| **time >= WATCH_TIME_MAX * 9 / 10).count();
-        assert!(num_awake >= times.len() / 4, "{times:?}");
+        on_a_still_clock(async |kept| {
+            kept.asked().await;
+            assert!(kept.asked().await);
+            for _ in 0..3 {
+                advance(WATCH_TIME_MAX - MOMENT).await;
+                assert!(kept.is_awake().await);
+                assert!(kept.asked().await);
+            }
+            advance(WATCH_TIME_MAX).await;
+            assert!(!kept.is_awake().await);
+        });
     }
 }
