@@ -116,6 +116,14 @@ pub fn endless(place: &Place) {
     place.write_keys("endless/hopeless.keys", &hopeless);
 }
 
+/// So many of them below `name`.
+pub fn several_endless(place: &Place, name: &str, files: u32) {
+    for file in 0..files {
+        let hopeless: Vec<u32> = (1..200).map(|key| (key + file) << 20).collect();
+        place.write_keys(&format!("{name}/{file}.keys"), &hopeless);
+    }
+}
+
 /// A search that goes on until it is told to stop.
 pub const ENDLESS: [&str; 6] =
     ["endless", "--no-output", "--hash", "Multiply", "--max-attempts", "0xffff_ffff_ffff"];
