@@ -1,7 +1,6 @@
-//! Contents by their BLAKE3 hash, computed while they are written.
+//! Contents by their BLAKE3 hash.
 
 use std::fmt;
-use std::io::{self, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -71,68 +70,9 @@ impl Serialize for ContentHash {
     }
 }
 
-/// Passes what is written on, hashes and counts it.
-#[derive(Debug)]
-pub struct HashingWriter<W> {
-    inner: W,
-    hasher: blake3::Hasher,
-    bytes: u64,
-}
-
-impl<W: Write> HashingWriter<W> {
-    /// Writes to `inner`.
-    #[must_use]
-    pub fn new(inner: W) -> Self {
-        Self { inner, hasher: blake3::Hasher::new(), bytes: 0 }
-    }
-
-    /// The writer, the number of bytes that it took and their hash.
-    #[must_use]
-    pub fn finish(self) -> (W, u64, ContentHash) {
-        (self.inner, self.bytes, ContentHash(*self.hasher.finalize().as_bytes()))
-    }
-}
-
-impl<W: Write> Write for HashingWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Takes at most three bytes at once.
-    struct Reluctant(Vec<u8>);
-
-    impl Write for Reluctant {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let taken = bytes.len().min(3);
-            self.0.extend(&bytes[..taken]);
-            Ok(taken)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_was_taken_is_hashed_and_counted() {
-        let mut writer = HashingWriter::new(Reluctant(Vec::new()));
-        writer.write_all(b"order-preserving").unwrap();
-        let (inner, bytes, hash) = writer.finish();
-        assert_eq!(inner.0, b"order-preserving");
-        assert_eq!((bytes, hash), (16, ContentHash::of(b"order-preserving")));
-    }
 
     #[test]
     fn a_hash_reads_as_it_was_written() {

@@ -51,7 +51,7 @@ pub mod manifest;
 pub use self::artifact::{ArtifactKind, ArtifactKinds, UnknownArtifact};
 pub use self::bundle::{Artifact, Bundle};
 pub use self::description::{Description, SelfTestKeys};
-pub use self::hashing::{ContentHash, HashingWriter};
+pub use self::hashing::ContentHash;
 pub use self::identifier::{Identifier, IdentifierError};
 pub use self::manifest::{Manifest, ManifestError};
 pub use self::original_name::OriginalName;

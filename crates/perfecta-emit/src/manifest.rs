@@ -173,11 +173,6 @@ impl Manifest {
         }
     }
 
-    /// Adds a file that was written.
-    pub fn add_file(&mut self, name: String, kind: ArtifactKind, bytes: u64, blake3: ContentHash) {
-        self.files.push(ManifestFile { name, kind: kind.name().to_owned(), bytes, blake3 });
-    }
-
     /// The manifest as it is published: indented, with a line break at the end.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -329,7 +324,9 @@ mod tests {
         };
         let identifier = Identifier::of_file_name(name.as_bytes());
         let mut manifest = Manifest::new(&identifier, key_file, &parameters, search);
-        manifest.add_file("a.pht".into(), ArtifactKind::Pht, 7, ContentHash::of(b"content"));
+        let blake3 = ContentHash::of(b"content");
+        manifest.files =
+            vec![ManifestFile { name: "a.pht".into(), kind: "pht".into(), bytes: 7, blake3 }];
         manifest
     }
 

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use perfecta_core::family::Family;
 use perfecta_core::key::{KeySet, Repair};
-use perfecta_emit::manifest::{Hex64, KeyFile, Manifest, SearchRecord};
-use perfecta_emit::{ArtifactKind, ContentHash, HashingWriter};
+use perfecta_emit::manifest::{Hex64, KeyFile, Manifest, ManifestFile, SearchRecord};
+use perfecta_emit::{ArtifactKind, ContentHash};
 use support::{Case, scattered};
 
 fn check(name: &str, text: &str) {
@@ -72,10 +72,14 @@ fn a_manifest() {
     for &kind in ArtifactKind::ALL {
         case.with_bundle(kind, |bundle| {
             for artifact in bundle.artifacts() {
-                let mut writer = HashingWriter::new(Vec::new());
-                artifact.render(&mut writer).unwrap();
-                let (_, bytes, blake3) = writer.finish();
-                manifest.add_file(artifact.file_name(), kind, bytes, blake3);
+                let mut bytes = Vec::new();
+                artifact.render(&mut bytes).unwrap();
+                manifest.files.push(ManifestFile {
+                    name: artifact.file_name(),
+                    kind: kind.name().to_owned(),
+                    bytes: bytes.len() as u64,
+                    blake3: ContentHash::of(&bytes),
+                });
             }
         });
     }
