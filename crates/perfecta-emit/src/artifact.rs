@@ -83,6 +83,15 @@ impl ArtifactKind {
     pub const fn summary(self) -> &'static str {
         self.generator().summary
     }
+
+    /// Whether it is source code, with a head that says what it was made of.
+    #[must_use]
+    pub const fn is_source(self) -> bool {
+        match self {
+            Self::Pht => false,
+            Self::C | Self::Rust => true,
+        }
+    }
 }
 
 impl fmt::Display for ArtifactKind {

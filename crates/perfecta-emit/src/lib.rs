@@ -47,6 +47,7 @@ mod output;
 
 pub mod hashing;
 pub mod manifest;
+pub mod source;
 
 pub use self::artifact::{ArtifactKind, ArtifactKinds, UnknownArtifact};
 pub use self::bundle::{Artifact, Bundle};

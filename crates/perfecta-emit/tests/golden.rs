@@ -12,8 +12,8 @@ use std::path::Path;
 use perfecta_core::family::Family;
 use perfecta_core::key::{KeySet, Repair};
 use perfecta_emit::manifest::{Hex64, KeyFile, Manifest, ManifestFile, SearchRecord};
-use perfecta_emit::{ArtifactKind, ContentHash};
-use support::{Case, scattered};
+use perfecta_emit::{ArtifactKind, ContentHash, source};
+use support::{Case, cases, scattered};
 
 fn check(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -85,4 +85,19 @@ fn a_manifest() {
     }
     check("manifest.json", &manifest.to_json());
     assert_eq!(Manifest::from_json(manifest.to_json().as_bytes()).unwrap(), manifest);
+}
+
+#[test]
+fn source_code_is_told_by_its_name_and_its_head() {
+    for case in cases() {
+        for &kind in ArtifactKind::ALL {
+            for (name, text) in case.files(kind) {
+                let suffix = name.strip_prefix(case.identifier.as_str()).unwrap();
+                assert_eq!(source::is_suffix(suffix.as_bytes()), kind.is_source(), "{name}");
+                let head = &text.as_bytes()[..text.len().min(source::HEAD_BYTES)];
+                assert_eq!(source::is_head(head), kind.is_source(), "{name}");
+            }
+        }
+    }
+    assert!(!source::is_suffix(b"") && !source::is_suffix(b".c") && !source::is_head(b""));
 }
