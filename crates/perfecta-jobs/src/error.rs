@@ -352,14 +352,6 @@ pub enum JobError {
         /// The target.
         target: PathBuf,
     },
-    /// The packed output failed its verification and was not published.
-    #[error("verification failed: {file}: {reason}")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// Items were to go to a node without workers.
     #[error("there is no node {node}: workers run on {num_nodes}, counted from 0")]
     NoSuchNode {
@@ -393,7 +385,6 @@ impl JobError {
             }
             Self::Input(_) | Self::Output(_) => ExitClass::Io,
             Self::OutputInInput { .. } | Self::Foreign { .. } => ExitClass::Conflict,
-            Self::Damaged { .. } => ExitClass::Verification,
             Self::NoSuchNode { .. } => ExitClass::NothingMatched,
             Self::Unsupported(_) => ExitClass::Internal,
             Self::Cancelled => ExitClass::Cancelled,
@@ -419,7 +410,6 @@ impl JobError {
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::OutputInInput { .. } => Some("choose an output directory outside the input"),
             Self::Foreign { .. } => Some("choose another output directory, or give --force"),
-            Self::Damaged { .. } => Some("run again; if it persists, check disk and memory"),
             Self::NoSuchNode { .. } => {
                 Some("name another node, or let the least loaded one take them")
             }
