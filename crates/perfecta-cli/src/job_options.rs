@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use perfecta_core::key::{KeyError, KeySet, Repair};
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_core::seeds::SeedSource;
-use perfecta_emit::ArtifactKinds;
+use perfecta_emit::{ArtifactKind, ArtifactKinds};
 use perfecta_jobs::{
     Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
     SelfTest, Share, WidthRule,
@@ -95,8 +95,7 @@ struct SearchOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 struct OutputOptions {
-    /// Artifacts of each table, comma-separated: pht, c, rust, all
-    #[arg(long, value_name = "LIST", default_value_t)]
+    #[arg(long, value_name = "LIST", default_value_t, help = emit_help())]
     emit: ArtifactKinds,
     /// Put the keys into emitted sources, for their self-tests; else these read the key file
     #[arg(long)]
@@ -175,6 +174,12 @@ fn parse_width_rule(value: &str) -> Result<WidthRule, String> {
         "auto" => Ok(WidthRule::FromName),
         _ => options::parse_key_size(value).map(WidthRule::Fixed),
     }
+}
+
+fn emit_help() -> String {
+    let kinds = ArtifactKind::ALL.iter();
+    let kinds: Vec<String> = kinds.map(|kind| format!("{kind} ({})", kind.summary())).collect();
+    format!("Artifacts of each table, comma-separated: {}; or all", kinds.join(", "))
 }
 
 fn parse_attempts(value: &str) -> Result<u64, String> {
