@@ -17,7 +17,7 @@ use perfecta_jobs::{
 use crate::failure::Failure;
 use crate::job_run::DisplayOptions;
 use crate::options::FixedSeeds;
-use crate::work_options::{ShareOptions, WorkOptions};
+use crate::work_options::{MemoryOptions, ShareOptions, WorkOptions};
 use crate::{machine, options};
 
 /// All that `create` and `bulk-create` have in common.
@@ -126,9 +126,8 @@ enum LayoutChoice {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitOptions {
-    /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
-    #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
-    memory: Option<u64>,
+    #[command(flatten)]
+    memory: MemoryOptions,
     /// Give up on a key file after so many seconds
     #[arg(long, value_name = "S", default_value = "600", value_parser = options::parse_seconds)]
     max_seconds: Duration,
@@ -288,7 +287,7 @@ impl LimitOptions {
     fn checked(&self, share: Share, work: Option<&WorkOptions>) -> Limits {
         let defaults = Limits::default();
         let limits = Limits {
-            memory_bytes_max: self.memory.unwrap_or_else(machine::memory_bytes),
+            memory_bytes_max: self.memory.bytes_max(),
             item_time_max: Some(self.max_seconds),
             job_time_max: self.deadline.map(Deadline::time_left),
             output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),

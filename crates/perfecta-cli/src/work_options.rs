@@ -32,13 +32,42 @@ pub(crate) struct WorkOptions {
     guard_pages: bool,
 }
 
+/// How many key files are in flight, of a job or of all jobs of a daemon.
+#[derive(Debug, Args)]
+pub(crate) struct FilesOptions {
+    /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
+    #[arg(long, value_name = "N", value_parser = parse_files)]
+    max_files: Option<NonZeroUsize>,
+}
+
+impl FilesOptions {
+    /// What the user says of it.
+    pub(crate) const fn max(&self) -> Option<NonZeroUsize> {
+        self.max_files
+    }
+}
+
+/// How much memory work takes, of a job or of all jobs of a daemon.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryOptions {
+    /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
+    #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
+    memory: Option<u64>,
+}
+
+impl MemoryOptions {
+    /// What the user says of it, or what the machine has for it.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.memory.unwrap_or_else(machine::memory_bytes)
+    }
+}
+
 /// What a job may have of the workers.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Share")]
 pub(crate) struct ShareOptions {
-    /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
-    #[arg(long, value_name = "N", value_parser = parse_files)]
-    max_files: Option<NonZeroUsize>,
+    #[command(flatten)]
+    files: FilesOptions,
     /// Attempts of one search that are made at once, at first
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_at_once)]
     per_file_initial: NonZeroU32,
@@ -152,7 +181,7 @@ impl WorkOptions {
 impl ShareOptions {
     /// What it may have beside other jobs.
     pub(crate) fn share(&self) -> Share {
-        let files_in_flight_max = self.max_files.unwrap_or(NonZeroUsize::MAX);
+        let files_in_flight_max = self.files.max().unwrap_or(NonZeroUsize::MAX);
         Share { files_in_flight_max, ..Share::default() }
     }
 

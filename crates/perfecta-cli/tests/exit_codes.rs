@@ -40,6 +40,15 @@ fn wrong_flags_are_usage_errors_that_name_the_remedy() {
     check(&place.run(&["create", "k.keys", "out", "--bogus"]), 2, &["--bogus"]);
     check(&place.run(&["bulk-create", ".", "out", "--include", "[a"]), 2, &["[a"]);
     check(&place.run(&["keygen", "x", "--keys", "0"]), 2, &["1 to"]);
+    for command in [&["bulk-create", ".", "out"][..], &["serve"]] {
+        for (option, value, told) in [
+            ("--max-files", "0", "1 to 65536 files"),
+            ("--max-files", "65537", "1 to 65536 files"),
+            ("--memory", "much", "bytes"),
+        ] {
+            check(&place.run(&[command, &[option, value]].concat()), 2, &[option, told]);
+        }
+    }
     check(&place.run::<&str>(&[]), 2, &["Usage"]);
 }
 

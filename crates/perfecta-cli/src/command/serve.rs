@@ -19,7 +19,7 @@ use crate::log_options::LogOptions;
 use crate::signals::second_ends_at_once;
 use crate::supervisor::{ServiceManager, passed_socket};
 use crate::terminal::Terminal;
-use crate::work_options::WorkOptions;
+use crate::work_options::{FilesOptions, MemoryOptions, WorkOptions};
 use crate::{machine, options};
 
 /// Serve requests of `perfecta client` and of any HTTP client, until SIGTERM.
@@ -33,12 +33,10 @@ pub(crate) struct Serve {
     life: LifeOptions,
     #[command(flatten)]
     work: WorkOptions,
-    /// Key files that are begun and not done at once [default: 64, or twice the worker threads]
-    #[arg(long, value_name = "N")]
-    max_files: Option<std::num::NonZeroUsize>,
-    /// Memory for key files, graphs and artifacts together, such as 512M [default: three quarters of what there is]
-    #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
-    memory: Option<u64>,
+    #[command(flatten)]
+    files: FilesOptions,
+    #[command(flatten)]
+    memory: MemoryOptions,
     /// At the first SIGTERM, let requests go on for so many seconds; a second one ends at once
     #[arg(long, value_name = "S", default_value = "30", value_parser = options::parse_seconds)]
     grace: Duration,
@@ -88,7 +86,7 @@ impl Serve {
     }
 
     fn options(&self, terminal: &Terminal) -> Result<ServeOptions, Failure> {
-        let memory_bytes_max = self.memory.unwrap_or_else(machine::memory_bytes);
+        let memory_bytes_max = self.memory.bytes_max();
         let access = self.access.checked()?;
         let endpoint = self.endpoint.checked()?;
         let state = self.life.state(&endpoint, terminal);
@@ -102,7 +100,8 @@ impl Serve {
                 threads: self.work.threads(),
                 cpus: machine::cpus(),
                 files_in_flight_max: self
-                    .max_files
+                    .files
+                    .max()
                     .unwrap_or_else(|| self.work.files_in_flight_default()),
                 io_depth: self.work.io_depth(),
                 memory_bytes_max,
