@@ -35,7 +35,7 @@ impl Failure {
             io::ErrorKind::PermissionDenied => ExitClass::Denied,
             _ => ExitClass::Io,
         };
-        let failure = Self::new(class, format!("{}: cannot {action}: {error}", path.display()));
+        let failure = Self::new(class, format!("cannot {action} {}: {error}", path.display()));
         // What Rust's own allocations say has no number.
         let errno = match error.kind() {
             io::ErrorKind::OutOfMemory => Some(Errno::NOMEM.raw_os_error()),

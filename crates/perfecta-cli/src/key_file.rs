@@ -1,13 +1,15 @@
 //! Key files for commands that look at one without a job.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _};
+use std::fs::{self, File, FileType};
+use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeyError, KeySet};
 use perfecta_io::{IoError, IoErrorKind, Operation};
-use perfecta_jobs::{ExitClass, ItemError, KeyEncoding, Limits};
+use perfecta_jobs::{ItemError, KeyEncoding, Limits};
+use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
@@ -38,7 +40,7 @@ pub(crate) fn read_any(
         file.by_ref().take(8).read_to_end(&mut head)?;
         file.rewind()
     };
-    begun().map_err(|error| Failure::io("read", path, &error))?;
+    begun().map_err(|error| failed(Operation::Read, path, &error))?;
     if magics.iter().any(|magic| head == magic) {
         check_memory(path, file_bytes)?;
     } else {
@@ -50,13 +52,36 @@ pub(crate) fn read_any(
 /// A regular file, and its length.
 fn open(path: &Path) -> Result<(File, u64), Failure> {
     // A FIFO would be waited for without end, a device never ends.
-    let metadata = fs::metadata(path).map_err(|error| Failure::io("read", path, &error))?;
-    if !metadata.is_file() {
-        let message = format!("{}: not a regular file", path.display());
-        return Err(Failure::new(ExitClass::Io, message).with_remedy("name a single file"));
+    let inspected = fs::metadata(path);
+    let metadata = inspected.map_err(|error| failed(Operation::Inspect, path, &error))?;
+    if let Some(kind) = special_kind(metadata.file_type()) {
+        let kind = IoErrorKind::NotAFile(kind);
+        return Err(refused(&ItemError::Input(IoError::new(Operation::Open, path, kind)), None));
     }
-    let file = File::open(path).map_err(|error| Failure::io("read", path, &error))?;
+    let file = File::open(path).map_err(|error| failed(Operation::Open, path, &error))?;
     Ok((file, metadata.len()))
+}
+
+/// What stands where a regular file belongs, in the words of a job.
+fn special_kind(kind: FileType) -> Option<&'static str> {
+    let kinds = [
+        (kind.is_dir(), "directory"),
+        (kind.is_fifo(), "FIFO"),
+        (kind.is_socket(), "socket"),
+        (kind.is_char_device(), "character device"),
+        (kind.is_block_device(), "block device"),
+    ];
+    kinds.into_iter().find(|(is_kind, _)| *is_kind).map(|(_, name)| name)
+}
+
+/// What a job would say if the system said this to it.
+fn failed(operation: Operation, path: &Path, error: &io::Error) -> Failure {
+    // What Rust's own allocations say has no number.
+    let errno = match error.kind() {
+        io::ErrorKind::OutOfMemory => Errno::NOMEM,
+        _ => Errno::from_io_error(error).unwrap_or(Errno::IO),
+    };
+    refused(&ItemError::Input(IoError::system(operation, path, errno)), None)
 }
 
 /// Refuses, by its length alone, what a job would refuse: nothing of it is read.
@@ -91,7 +116,7 @@ fn check_memory(path: &Path, needed: u64) -> Result<(), Failure> {
 
 fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| Failure::io("read", path, &error))?;
+    file.read_to_end(&mut bytes).map_err(|error| failed(Operation::Read, path, &error))?;
     Ok(bytes)
 }
 

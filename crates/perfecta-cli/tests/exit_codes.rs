@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
 use support::{Place, Run};
 
 fn check(run: &Run, code: i32, words: &[&str]) {
@@ -80,6 +83,35 @@ fn a_bad_key_file_says_where_and_what() {
         5,
         &["1073741825 keys are more than a table can hold (1073741824)", "help: split the set"],
     );
+}
+
+#[test]
+fn whoever_looks_at_what_is_no_file_says_the_same_of_it() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("directory.keys")).unwrap();
+    Command::new("mkfifo").arg(place.path("fifo.keys")).status().unwrap();
+    for (target, link) in [("nowhere", "dangling"), ("loop.keys", "loop"), ("/dev/zero", "device")]
+    {
+        symlink(target, place.path(&format!("{link}.keys"))).unwrap();
+    }
+    place.write_keys("good.keys", &[1]);
+    for (name, code, told) in [
+        ("directory.keys", 5, "cannot open directory.keys: it is a directory, not a regular file"),
+        ("fifo.keys", 5, "cannot open fifo.keys: it is a FIFO, not a regular file"),
+        ("device.keys", 5, "cannot open device.keys: it is a character device, not a regular file"),
+        ("dangling.keys", 8, "cannot inspect dangling.keys: No such file"),
+        ("loop.keys", 8, "cannot inspect loop.keys: Too many levels"),
+        ("none.keys", 8, "cannot inspect none.keys: No such file"),
+        ("good.keys/k.keys", 8, "cannot inspect good.keys/k.keys: Not a directory"),
+    ] {
+        let helps = [&["create", name, "--no-output"][..], &["inspect", name], &["bench", name]]
+            .map(|arguments| {
+                let run = place.run(arguments);
+                check(&run, code, &[told]);
+                run.err.lines().find(|line| line.contains("help: ")).unwrap().trim().to_owned()
+            });
+        assert!(helps.iter().all(|help| *help == helps[0]), "{name}: {helps:?}");
+    }
 }
 
 #[test]
