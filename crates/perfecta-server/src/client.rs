@@ -19,6 +19,7 @@ pub use self::remote::{Remote, RemoteError, RemoteFiles};
 use crate::endpoint::Endpoint;
 use crate::follow::HEARTBEAT;
 use crate::problem::{Problem, ProblemKind};
+use crate::random;
 use crate::spec::JobSpec;
 use crate::wire::{Accepted, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus};
 
@@ -163,11 +164,8 @@ impl Client {
     /// An idempotency key that nobody else has.
     #[must_use]
     pub fn fresh_key() -> String {
-        let mut random = [0; 16];
-        // Where the system has none, process and time tell it from others.
-        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::NONBLOCK);
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
-        format!("{}-{time:x}-{:032x}", std::process::id(), u128::from_le_bytes(random))
+        format!("{}-{time:x}-{:016x}{:016x}", std::process::id(), random::draw(), random::draw())
     }
 
     /// Hands a request in, and says its id. With the same key it is the same request, whether or not

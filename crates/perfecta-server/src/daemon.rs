@@ -30,6 +30,7 @@ use crate::history::History;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::{Counts, SharedCounts, StageTimes};
 use crate::problem::{Problem, ProblemKind};
+use crate::random;
 use crate::record::Record;
 use crate::registry::{Admission, Registry, RegistryLimits};
 use crate::report::ProcessUse;
@@ -307,11 +308,9 @@ impl Control {
             tables_max: TABLES_MAX,
             keep: options.kept(),
         };
-        let mut incarnation = [0; 4];
-        // Nothing is secret in it, and a zero is as good as any where the system has none.
-        let _ = rustix::rand::getrandom(&mut incarnation, rustix::rand::GetRandomFlags::NONBLOCK);
+        let incarnation = random::draw() as u32;
         Self {
-            registry: Mutex::new(Registry::new(limits, u32::from_le_bytes(incarnation))),
+            registry: Mutex::new(Registry::new(limits, incarnation)),
             counts: Arc::new(Counts::new(stages)),
             history: History::default(),
             bounds: options.bounds,

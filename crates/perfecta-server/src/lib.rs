@@ -12,6 +12,7 @@
 
 // What is said on the wire.
 mod problem;
+mod random;
 mod report;
 mod spec;
 mod wire;
