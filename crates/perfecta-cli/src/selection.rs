@@ -1,6 +1,8 @@
 //! Which files are key files: by names below a directory, or by a list.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -69,8 +71,8 @@ fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let lines = lines.map_err(|error| Failure::io("read the list of key files", list, &error))?;
     let lines = lines.into_iter().map(without_carriage_return);
-    let paths = lines.filter(|line| !line.is_empty()).map(path_of_bytes);
-    let paths: Vec<PathBuf> = paths.collect();
+    let paths = lines.filter(|line| !line.is_empty()).map(OsString::from_vec);
+    let paths: Vec<PathBuf> = paths.map(PathBuf::from).collect();
     if paths.is_empty() {
         let message = format!("{}: the list names no key file", list.display());
         return Err(Failure::new(ExitClass::NothingMatched, message));
@@ -82,15 +84,4 @@ fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn without_carriage_return(mut line: Vec<u8>) -> Vec<u8> {
     line.pop_if(|last| *last == b'\r');
     line
-}
-
-#[cfg(unix)]
-fn path_of_bytes(line: Vec<u8>) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    PathBuf::from(std::ffi::OsString::from_vec(line))
-}
-
-#[cfg(not(unix))]
-fn path_of_bytes(line: Vec<u8>) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(&line))
 }

@@ -7,9 +7,7 @@ use std::thread::JoinHandle;
 
 use perfecta_jobs::{CancelFlag, ExitClass};
 use perfecta_server::is_hang_up_ignored;
-#[cfg(unix)]
-use signal_hook::consts::SIGXFSZ;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::{self, Handle};
 
@@ -88,7 +86,6 @@ pub(crate) fn second_ends_at_once() -> io::Result<()> {
         flag::register(signal, Arc::clone(&was_asked))?;
     }
     // A file that grows past `ulimit -f` is then the error of its table, not the program's end.
-    #[cfg(unix)]
     flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
