@@ -71,7 +71,7 @@ pub(crate) fn endpoint_failure(error: &EndpointError) -> Failure {
     let exit = match error {
         EndpointError::Locked(_) => Exit::Work(ExitClass::Locked),
         EndpointError::Unsafe { .. } => Exit::Work(ExitClass::Denied),
-        EndpointError::Occupied(_) => Exit::Work(ExitClass::Conflict),
+        EndpointError::Occupied(_) | EndpointError::Foreign(_) => Exit::Work(ExitClass::Conflict),
         EndpointError::Name(_) => Exit::Usage,
         EndpointError::System { error, .. }
             if error.kind() == std::io::ErrorKind::PermissionDenied =>
