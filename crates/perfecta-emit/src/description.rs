@@ -59,6 +59,8 @@ pub enum Elements<'a> {
 pub enum SelfTestKeys<'a> {
     /// They stand in the file, seen by the compiler only when the self-test is built.
     Included(&'a KeySet),
+    /// They will stand there: sizes can be expected, nothing can be rendered.
+    Expected,
     /// It reads the key file that it is given when it runs.
     Omitted,
 }

@@ -58,7 +58,11 @@ impl Output for Rendering<'_> {
     }
 
     fn keys(&mut self, description: &Description<'_>) -> io::Result<()> {
-        let SelfTestKeys::Included(keys) = description.self_test_keys else { return Ok(()) };
+        let keys = match description.self_test_keys {
+            SelfTestKeys::Included(keys) => keys,
+            SelfTestKeys::Expected => unreachable!("expected keys are never rendered"),
+            SelfTestKeys::Omitted => return Ok(()),
+        };
         match description.key_width() {
             KeyWidth::Bits32 => numbers::write_hex::<8>(self.0, &mut keys.iter()),
             KeyWidth::Bits64 => numbers::write_hex::<16>(self.0, &mut keys.iter()),
@@ -107,9 +111,12 @@ impl Output for Counting {
     }
 
     fn keys(&mut self, description: &Description<'_>) -> io::Result<()> {
-        if let SelfTestKeys::Included(keys) = description.self_test_keys {
-            let digits = description.key_width().bytes() as u64 * 2;
-            self.bytes += numbers::hex_text_bytes(keys.len() as u64, digits);
+        match description.self_test_keys {
+            SelfTestKeys::Included(_) | SelfTestKeys::Expected => {
+                let (count, width) = (description.parameters.num_keys, description.key_width());
+                self.bytes += numbers::hex_text_bytes(u64::from(count), width.bytes() as u64 * 2);
+            }
+            SelfTestKeys::Omitted => {}
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ fn check(case: &Case, percent: u64) {
         let found = files.iter().map(|(_, text)| text.len() as u64).sum::<u64>();
         let (identifier, name) = (&case.identifier, &case.name);
         let description =
-            Description::expected(parameters, identifier, name, case.self_test_keys(), 1000);
+            Description::expected(parameters, identifier, name, case.expected_keys(), 1000);
         let expected = Bundle::new(description, ArtifactKinds::new(&[kind])).size_bytes();
         let is_near = expected.abs_diff(found) * 100 <= found * percent;
         assert!(is_near, "{identifier}: {expected} bytes expected, {found} found");

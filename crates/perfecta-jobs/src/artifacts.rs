@@ -108,8 +108,11 @@ impl Renderer for Artifacts {
         let parameters = expected_parameters(num_keys, width, geometry);
         let (identifier, name) = (Identifier::of_file_name(b"table"), OriginalName::new("table"));
         let bytes = format::encoded_bytes(&parameters) as u64;
-        let omitted = SelfTestKeys::Omitted;
-        let description = Description::expected(parameters, &identifier, &name, omitted, bytes);
+        let keys = match self.self_test {
+            SelfTest::WithKeys => SelfTestKeys::Expected,
+            SelfTest::FromFile => SelfTestKeys::Omitted,
+        };
+        let description = Description::expected(parameters, &identifier, &name, keys, bytes);
         let bundle = Bundle::new(description, self.kinds.clone());
         Estimate { files: bundle.artifacts().count() as u64, bytes: bundle.size_bytes() }
     }

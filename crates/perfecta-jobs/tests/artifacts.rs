@@ -17,11 +17,10 @@ fn artifacts(kinds: &str) -> Artifacts {
     Artifacts::new(kinds.parse().unwrap(), SelfTest::FromFile)
 }
 
-#[test]
-fn all_artifacts_are_published_verified_and_found_unchanged() {
+fn check_all(self_test: SelfTest) {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     three_good(input.path());
-    let artifacts = artifacts("all");
+    let artifacts = Artifacts::new("all".parse().unwrap(), self_test);
     let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
     let job = job(input.path(), out.path());
     let planned = dry_run(&job, &runtime).unwrap();
@@ -33,6 +32,12 @@ fn all_artifacts_are_published_verified_and_found_unchanged() {
         Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
     let summary = verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap();
     assert_eq!((summary.ok, summary.failed), (3, 0));
+}
+
+#[test]
+fn all_artifacts_are_published_verified_and_found_unchanged() {
+    check_all(SelfTest::FromFile);
+    check_all(SelfTest::WithKeys);
 }
 
 #[test]

@@ -66,7 +66,9 @@ fn usage(description: &Description<'_>) -> String {
         (String::new(), format!("-x c {ident}.h"))
     };
     let (argument, note) = match description.self_test_keys {
-        SelfTestKeys::Included(_) => ("", "The keys stand at the end of the file."),
+        SelfTestKeys::Included(_) | SelfTestKeys::Expected => {
+            ("", "The keys stand at the end of the file.")
+        }
         SelfTestKeys::Omitted => {
             (" KEYS", "KEYS is a file of the keys in ascending order, packed and little-endian.")
         }
@@ -378,7 +380,7 @@ fn write_self_test(
 ) -> io::Result<()> {
     names.fill(out, SELF_TEST_START)?;
     match description.self_test_keys {
-        SelfTestKeys::Included(_) => {
+        SelfTestKeys::Included(_) | SelfTestKeys::Expected => {
             names
                 .fill(out, "\nstatic const @key@ @ident@_self_test_keys[@IDENT@_NUM_KEYS] = {\n")?;
             out.keys(description)?;

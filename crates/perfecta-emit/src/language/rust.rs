@@ -36,7 +36,7 @@ fn usage(description: &Description<'_>) -> String {
     let start =
         format!("Use: mod {ident}; and {ident}::index(key). Needs Rust 1.83 and core only.");
     match description.self_test_keys {
-        SelfTestKeys::Included(_) => format!(
+        SelfTestKeys::Included(_) | SelfTestKeys::Expected => format!(
             "\
 {start}
 Self-test: cargo test. The keys stand at the end of the file.
@@ -280,7 +280,7 @@ fn write_self_test(description: &Description<'_>, out: &mut dyn Output) -> io::R
     let values = [("IDENT", upper.as_str()), ("key", key), ("key_bytes", &key_bytes)];
     write_template(out, SELF_TEST_START, &values)?;
     match description.self_test_keys {
-        SelfTestKeys::Included(_) => {
+        SelfTestKeys::Included(_) | SelfTestKeys::Expected => {
             write_template(out, SELF_TEST_OF_INCLUDED_KEYS, &values)?;
             out.keys(description)?;
             out.write_all(b"    ];\n}\n")

@@ -77,6 +77,11 @@ impl Case {
         self
     }
 
+    /// What is known of the keys before there is a table.
+    pub(crate) fn expected_keys(&self) -> SelfTestKeys<'_> {
+        if self.includes_keys { SelfTestKeys::Expected } else { SelfTestKeys::Omitted }
+    }
+
     pub(crate) fn self_test_keys(&self) -> SelfTestKeys<'_> {
         if self.includes_keys { SelfTestKeys::Included(&self.keys) } else { SelfTestKeys::Omitted }
     }
