@@ -9,7 +9,7 @@
 //! A chunk is written, read back and checked against all keys of its tables before the next one.
 //! What has arrived and not left is bounded: an item begins only while it is within
 //! [`PackWindow::AHEAD_MAX`] of the first that has not arrived, and less than
-//! [`PackWindow::WAITING_BYTES_MAX`] wait; the first itself always may.
+//! [`PackWindow::WAITING_BYTES_MAX`] wait; the first itself may unless so much waits for the disk alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -107,7 +107,10 @@ impl PackWindow {
     /// Whether an item at `position` may begin.
     pub(crate) const fn admits(&self, position: u32) -> bool {
         let is_near = position - self.next < Self::AHEAD_MAX;
-        position == self.next || (is_near && self.waiting_bytes < Self::WAITING_BYTES_MAX)
+        // What waits for nothing but the disk gets less without it.
+        let is_disk_behind = self.is_writing && self.bytes.len() >= Self::WAITING_BYTES_MAX;
+        let is_awaited = position == self.next && !is_disk_behind;
+        is_awaited || (is_near && self.waiting_bytes < Self::WAITING_BYTES_MAX)
     }
 
     /// An item comes with its table, or will never have one.
@@ -250,6 +253,36 @@ mod tests {
         assert!(window.take_chunk().is_none());
         window.written(Ok(chunk));
         assert_eq!(window.take_chunk().unwrap().offset, (PackWindow::CHUNK_BYTES + 64) as u64);
+    }
+
+    #[test]
+    fn what_comes_in_order_waits_for_the_disk() {
+        let mut window = PackWindow::new(100);
+        let images = PackWindow::WAITING_BYTES_MAX / 4 / IMAGE;
+        window.arrive(0, Some(table("a", images)));
+        let chunk = window.take_chunk().unwrap();
+        for position in 1..=4 {
+            assert!(window.admits(position));
+            window.arrive(position, Some(table(&"bcde"[position as usize - 1..], images)));
+        }
+        assert!(!window.admits(5), "a chunk of all that waits may be, and none of more");
+        window.written(Ok(chunk));
+        assert!(window.has_chunk() && window.admits(5));
+        assert_eq!(window.take_chunk().unwrap().bytes.len(), PackWindow::WAITING_BYTES_MAX);
+        assert!(window.admits(5));
+    }
+
+    #[test]
+    fn what_waits_for_an_item_does_not_keep_it_out() {
+        let mut window = PackWindow::new(100);
+        window.arrive(1, Some(table("b", PackWindow::WAITING_BYTES_MAX / IMAGE)));
+        assert!(window.admits(0) && !window.admits(2));
+        window.arrive(0, Some(table("a", PackWindow::CHUNK_BYTES / IMAGE)));
+        let chunk = window.take_chunk().unwrap();
+        window.arrive(3, Some(table("d", PackWindow::WAITING_BYTES_MAX / IMAGE)));
+        assert!(window.admits(2) && !window.admits(4));
+        window.written(Ok(chunk));
+        assert!(window.admits(2));
     }
 
     #[test]
