@@ -196,7 +196,7 @@ impl Item {
             }
             (State::Queued, ItemEvent::Started) => {
                 self.worker = workspace.worker;
-                self.read_keys(world, workspace)
+                self.read_keys(workspace)
             }
             (State::ReadingKeys, ItemEvent::Completed(outcome)) => {
                 self.keys_read(outcome, world, workspace)

@@ -62,12 +62,19 @@ impl Planned {
         self.file_bytes + keys * self.key_bytes(job) + graph
     }
 
+    /// Bytes that are read of what lies in its place: the graph has none of its memory yet.
+    pub(crate) fn found_bytes_max(&self, job: &Job) -> u64 {
+        self.memory_bytes(job).max(FOUND_BYTES_MIN)
+    }
+
     /// The table's directory below the output directory.
     pub(crate) fn target(&self) -> PathBuf {
         self.below.join(self.identifier.as_str())
     }
 }
 
+/// So much is read of any table that is there: a manifest, and source code where none is asked for now.
+const FOUND_BYTES_MIN: u64 = 4 << 20;
 /// A usual line of a text key file: eight hexadecimal digits, `0x` and the line's end.
 const TEXT_KEY_BYTES: u64 = 11;
 /// The shortest: a digit and the line's end.
@@ -269,8 +276,13 @@ impl MemoryBudget {
 
 #[cfg(test)]
 mod tests {
+    use perfecta_core::key::KeyWidth;
+    use perfecta_emit::ArtifactKinds;
+
     use super::*;
-    use crate::config::Output;
+    use crate::artifacts::{Artifacts, SelfTest};
+    use crate::config::{Output, WidthRule};
+    use crate::render::Renderer;
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
         Entry { path: path.into(), kind }
@@ -374,6 +386,24 @@ mod tests {
         let needed = more.memory_bytes(&job);
         assert_eq!(needed - most.memory_bytes(&job), 2 << 30, "the file and its keys");
         assert_eq!(more.refusal, Some(ItemError::Memory { needed, limit: 1 << 20 }));
+    }
+
+    #[test]
+    fn whatever_was_published_of_a_key_file_is_read_in_its_memory() {
+        const MANIFEST_BYTES_MAX: u64 = 4 << 10;
+        let mut job = job();
+        let all = Artifacts::new(ArtifactKinds::all(), SelfTest::WithKeys);
+        for width in [KeyWidth::Bits32, KeyWidth::Bits64] {
+            job.keys.width = WidthRule::Fixed(width);
+            for keys in (0..=26).flat_map(|log2| [1 << log2, (1 << log2) + 1_u64]) {
+                let file = file("a.keys", keys * width.bytes() as u64);
+                let planned = planned(&job, file, Path::new("keys"));
+                let geometry = Geometry::for_keys(keys as usize).unwrap();
+                let found = all.estimate(keys, width, geometry).bytes + MANIFEST_BYTES_MAX;
+                let bytes_max = planned.found_bytes_max(&job);
+                assert!(found <= bytes_max, "{found} of {keys} keys, {bytes_max} are read");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
 use perfecta_emit::OriginalName;
-use perfecta_io::{Buffer, Failure, Op, Outcome, Replace, Symlinks};
+use perfecta_io::{Buffer, Failure, IoErrorKind, Op, Outcome, Replace, Symlinks};
 
 use super::found::{Found, Place};
 use super::publish::num_bytes;
@@ -29,12 +29,13 @@ struct Solved {
 }
 
 impl Item {
-    pub(super) fn read_keys(&mut self, world: &World<'_>, workspace: &mut Workspace) -> Effect {
+    pub(super) fn read_keys(&mut self, workspace: &mut Workspace) -> Effect {
         self.state = State::ReadingKeys;
         Effect::Submit(Op::ReadFile {
             path: self.planned.keys_file.clone(),
             buffer: mem::take(&mut workspace.buffer),
-            bytes_max: world.job.limits.input_bytes_max,
+            // No more was reserved for it.
+            bytes_max: self.planned.file_bytes,
             symlinks: Symlinks::Follow,
         })
     }
@@ -47,8 +48,12 @@ impl Item {
     ) -> Effect {
         let bytes = match outcome {
             Ok(payload) => payload.into_bytes(),
-            Err(Failure { error, buffer }) => {
+            Err(Failure { mut error, buffer }) => {
                 workspace.buffer = buffer.unwrap_or_default();
+                // It grew since it was listed.
+                if let IoErrorKind::TooLarge { .. } = error.kind {
+                    error.kind = IoErrorKind::Changed;
+                }
                 return self.fail(State::ReadingKeys, ItemError::Input(error), world);
             }
         };
@@ -72,7 +77,7 @@ impl Item {
         self.state = State::Comparing { bytes, origin };
         Effect::Submit(Op::ReadDirectory {
             path: self.target(publication),
-            bytes_max: world.job.limits.memory_bytes_max,
+            bytes_max: self.planned.found_bytes_max(&world.job),
         })
     }
 

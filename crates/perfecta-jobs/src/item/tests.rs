@@ -70,8 +70,8 @@ fn failure(path: &Path, errno: i32) -> Failure {
     Failure { error, buffer: None }
 }
 
-/// Drives an item through its life; at step `at`, the blow falls.
-fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'static str>, bool) {
+/// An item that is to be published, and what it works with.
+fn to_publish(durability: Durability) -> (Item, World<'static>) {
     let output = Output { durability, ..Output::new("out") };
     let job = Job { output: Some(output.clone()), ..Job::new(Inputs::tree("keys")) };
     let entry = Entry { path: "below/a.keys".into(), kind: EntryKind::File { bytes: 12 } };
@@ -80,10 +80,15 @@ fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'sta
     let rooms = vec!["out/stage/0".into(), "out/stage/1".into()];
     let publication =
         Publication { output, renderer: Arc::new(renderer), rooms, options_blake3: [7; 32] };
-    let world = World { job: Arc::new(job.clone()), target: Target::Dirs(publication) };
+    let world = World { job: Arc::new(job), target: Target::Dirs(publication) };
+    (Item::new(Arc::new(planned), 7), world)
+}
+
+/// Drives an item through its life; at step `at`, the blow falls.
+fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'static str>, bool) {
+    let (mut item, world) = to_publish(durability);
     let mut workspace = Workspace { worker: 3, ..Workspace::default() };
     let mut script = Script { ops: Vec::new() };
-    let mut item = Item::new(Arc::new(planned), 7);
     let mut event = ItemEvent::Started;
     for step in 0.. {
         let effect = item.on(event, &world, &mut workspace);
@@ -97,7 +102,7 @@ fn life(durability: Durability, at: usize, blow: Blow) -> (ItemReport, Vec<&'sta
                 ItemEvent::Completed(Err(failure(Path::new("somewhere"), 5)))
             }
             Effect::Submit(op) => ItemEvent::Completed(script.complete(op)),
-            Effect::Search(keys) => ItemEvent::Searched(Box::new(found(keys, &job))),
+            Effect::Search(keys) => ItemEvent::Searched(Box::new(found(keys, &world.job))),
             Effect::Reserve(bytes) => {
                 assert!(bytes > 1000);
                 ItemEvent::Allowed
@@ -159,4 +164,48 @@ fn an_event_out_of_place_is_a_bug() {
     let planned = schedule::plan(&job, vec![entry]).remove(0);
     let world = World { job: Arc::new(job), target: Target::Memory };
     Item::new(Arc::new(planned), 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
+}
+
+/// What an item reads first and next; then nothing comes of it but what `outcome` says.
+fn read(outcome: impl Fn(&Path) -> Outcome) -> (Vec<u64>, Effect, Item) {
+    let (mut item, world) = to_publish(Durability::Process);
+    let mut workspace = Workspace::default();
+    let mut bounds = Vec::new();
+    let mut effect = item.on(ItemEvent::Started, &world, &mut workspace);
+    loop {
+        let outcome = match &effect {
+            Effect::Submit(Op::ReadFile { path, bytes_max, .. }) => {
+                bounds.push(*bytes_max);
+                outcome(path)
+            }
+            Effect::Submit(Op::ReadDirectory { path, bytes_max }) => {
+                bounds.push(*bytes_max);
+                Err(failure(path, 2))
+            }
+            _ => return (bounds, effect, item),
+        };
+        effect = item.on(ItemEvent::Completed(outcome), &world, &mut workspace);
+    }
+}
+
+#[test]
+fn no_more_is_read_than_was_reserved() {
+    let keys = || Payload::Bytes(KEYS.map(u32::to_le_bytes).concat().into());
+    let (bounds, effect, item) = read(|_| Ok(keys()));
+    assert!(matches!(effect, Effect::Search(_)));
+    let job = Job::new(Inputs::tree("keys"));
+    assert_eq!(bounds, [12, item.planned().found_bytes_max(&job)]);
+}
+
+#[test]
+fn a_key_file_that_grew_since_it_was_listed_has_changed() {
+    let kind = IoErrorKind::TooLarge { bytes: 16, bytes_max: 12 };
+    let (bounds, effect, item) = read(|path| {
+        let error = IoError::new(Operation::Read, path, kind.clone());
+        Err(Failure { error, buffer: None })
+    });
+    assert!(matches!(effect, Effect::Settle));
+    assert_eq!(bounds, [12]);
+    let error = item.into_report().error.unwrap().to_string();
+    assert_eq!(error, "cannot read keys/below/a.keys: it changed while it was read");
 }
