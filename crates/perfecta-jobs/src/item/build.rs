@@ -188,7 +188,11 @@ impl Item {
         }
         let solved = Solved { keys, table, verdict };
         let (publication, origin) = match (&world.target, origin) {
-            (Target::Memory, _) | (_, None) => return self.settle(),
+            (Target::Memory, None) => return self.settle(),
+            (Target::Memory, Some(_)) => unreachable!("what stays in memory has no origin"),
+            (Target::Dirs(_) | Target::Pack, None) => {
+                unreachable!("what is written says what it was made of")
+            }
             (Target::Pack, Some(origin)) => return self.pack(solved, &origin),
             (Target::Dirs(publication), Some(origin)) => (publication, origin),
         };

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use perfecta_core::graph::Scratch;
-use perfecta_core::key::KeySet;
+use perfecta_core::key::{KeySet, Repair};
 use perfecta_core::search::search;
 use perfecta_emit::ArtifactKinds;
 use perfecta_io::{
-    Entry, EntryKind, Failure, IoError, IoErrorKind, Op, Operation, Outcome, Payload,
+    Entry, EntryKind, Failure, IoError, IoErrorKind, Op, Operation, Outcome, Payload, Replace,
 };
 
+use super::state::State;
 use super::{Effect, Item, ItemEvent, Publication, Searched, Target, Workspace, World};
 use crate::artifacts::{Artifacts, SelfTest};
 use crate::config::{Durability, Inputs, Job, Output};
@@ -208,4 +209,14 @@ fn a_key_file_that_grew_since_it_was_listed_has_changed() {
     assert_eq!(bounds, [12]);
     let error = item.into_report().error.unwrap().to_string();
     assert_eq!(error, "cannot read keys/below/a.keys: it changed while it was read");
+}
+
+#[test]
+#[should_panic(expected = "what is written says what it was made of")]
+fn a_table_without_an_origin_is_a_bug_where_it_is_written() {
+    let (mut item, world) = to_publish(Durability::Process);
+    item.state = State::Searching { origin: None, replace: Replace::Never };
+    let keys = KeySet::from_u32(KEYS.to_vec(), Repair::default()).unwrap();
+    let searched = ItemEvent::Searched(Box::new(found(keys, &world.job)));
+    item.on(searched, &world, &mut Workspace::default());
 }
