@@ -136,6 +136,32 @@ fn verifying_and_building_one_table_promise_their_threads_too() {
     }
 }
 
+/// What is asked for is what source code with its keys takes, and not more than the program itself beside.
+#[test]
+fn source_code_stays_within_the_memory_that_it_was_said_to_need() {
+    const PROGRAM_BYTES_MAX: u64 = 32 << 20;
+    let place = Place::new();
+    let mut keys: Vec<u32> =
+        (1..=1_200_000_u32).map(|key| key.wrapping_mul(2_654_435_761)).collect();
+    keys.sort_unstable();
+    place.write_keys("keys/large.keys", &keys);
+    let arguments = ["bulk-create", "keys", "out", "--json", "--emit", "all", "--include-keys"];
+    let run = |memory: &str| {
+        let mut command = place.command(&[&arguments[..], &["--memory", memory]].concat());
+        watch(&mut command).0
+    };
+    let refused = run("32M");
+    assert_eq!(refused.code, 6, "{}", refused.err);
+    let needed =
+        refused.err.split("it needs about ").nth(1).and_then(|rest| rest.split(' ').next());
+    let needed = needed.unwrap();
+    let built = run(needed);
+    assert_eq!(built.code, 0, "{}", built.err);
+    let peak = built.summary()["memory_peak_bytes"].as_u64().unwrap();
+    println!("{needed} bytes needed, peak of {peak} bytes");
+    assert!(peak < needed.parse::<u64>().unwrap() + PROGRAM_BYTES_MAX, "{peak}, needed {needed}");
+}
+
 /// Every file wants help at once, and there is never enough of it: what a worker tries before it asks for
 /// help is half of the attempts that are asked for.
 #[test]

@@ -37,7 +37,7 @@ fn length_error(job: &Job, item: &Planned) -> Option<ItemError> {
 /// As [`run`](crate::run).
 pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let mut engine = runtime.engines.engine();
-    let items = plan_items(job, engine.as_mut(), &runtime.cancel)?;
+    let items = plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel)?;
     let mut dry_run = DryRun::default();
     for item in items {
         if let Some(refusal) = item.refusal.clone().or_else(|| length_error(job, &item)) {

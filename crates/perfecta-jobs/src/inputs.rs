@@ -8,17 +8,19 @@ use crate::apart;
 use crate::call::call;
 use crate::config::{Inputs, Job, Limits};
 use crate::error::JobError;
+use crate::render::Renderer;
 use crate::runtime::CancelFlag;
 use crate::schedule::{self, Planned};
 
 /// The items of a job, by its inputs.
 pub(crate) fn plan_items(
     job: &Job,
+    renderer: Option<&dyn Renderer>,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
 ) -> Result<Vec<Planned>, JobError> {
     let Listing { entries, links } = list_inputs(job, engine, cancel)?;
-    let mut items = schedule::plan(job, entries);
+    let mut items = schedule::plan(job, renderer, entries);
     cancel.check()?;
     if let Some(output) = &job.output {
         apart::keep_apart(engine, job, output, &links, &mut items, cancel)?;

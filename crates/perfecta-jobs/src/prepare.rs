@@ -58,7 +58,7 @@ pub(crate) fn prepare<'a>(
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
     let laid = check(&job, &staffed)
-        .and_then(|()| plan_items(&job, engine, &cancel))
+        .and_then(|()| plan_items(&job, renderer.as_deref(), engine, &cancel))
         .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {

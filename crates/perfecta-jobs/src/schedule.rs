@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::Attempter;
-use perfecta_core::key::KeyError;
+use perfecta_core::key::{KeyError, KeyWidth};
 use perfecta_emit::Identifier;
 use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
 
-use crate::config::{Inputs, Job, KeyEncoding};
+use crate::config::{Inputs, Job, KeyEncoding, Layout};
 use crate::error::ItemError;
 use crate::names::NameFilter;
 use crate::places::STAGE_PREFIX;
+use crate::render::Renderer;
 
 /// An item before it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,8 @@ pub(crate) struct Planned {
     pub(crate) identifier: Identifier,
     /// Bytes of the key file when it was listed.
     pub(crate) file_bytes: u64,
+    /// Bytes of what is written for it, all of which is in memory before.
+    rendered_bytes: u64,
     /// Why it cannot be built whatever its keys.
     pub(crate) refusal: Option<ItemError>,
 }
@@ -48,18 +51,20 @@ impl Planned {
         }
     }
 
-    /// Bytes of memory that it takes: file, keys, graph, the table twice and once more as written.
-    pub(crate) fn memory_bytes(&self, job: &Job) -> u64 {
-        let keys = match job.keys.encoding {
+    /// The most keys that a file of its length may hold.
+    fn num_keys_max(&self, job: &Job) -> u64 {
+        match job.keys.encoding {
             KeyEncoding::Binary => self.num_keys(job),
             KeyEncoding::Text => self.file_bytes.div_ceil(TEXT_KEY_BYTES_MIN),
-        };
-        // There may be fewer than the file's length says, and there are no tables of more.
-        let solved = keys.min(Geometry::KEYS_MAX as u64) as usize;
-        let geometry = Geometry::for_keys(solved).expect("there are tables of as many");
-        let table = u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64;
-        let graph = Attempter::memory_bytes(solved, geometry) + 3 * table;
-        self.file_bytes + keys * self.key_bytes(job) + graph
+        }
+    }
+
+    /// Bytes of memory that it takes: file, keys, graph, the table twice, and all that is written.
+    pub(crate) fn memory_bytes(&self, job: &Job) -> u64 {
+        let keys = self.num_keys_max(job);
+        let (solved, geometry) = largest_table(keys);
+        let graph = Attempter::memory_bytes(solved, geometry) + 2 * table_bytes(geometry);
+        self.file_bytes + keys * self.key_bytes(job) + graph + self.rendered_bytes
     }
 
     /// Bytes that are read of what lies in its place: the graph has none of its memory yet.
@@ -80,15 +85,63 @@ const TEXT_KEY_BYTES: u64 = 11;
 /// The shortest: a digit and the line's end.
 const TEXT_KEY_BYTES_MIN: u64 = 2;
 
-/// The items of a job in the order in which they begin.
-pub(crate) fn plan(job: &Job, entries: Vec<Entry>) -> Vec<Planned> {
+/// The table of the most of so many keys: there may be fewer than a file's length says, and there are
+/// no tables of more.
+fn largest_table(keys: u64) -> (usize, Geometry) {
+    let solved = keys.min(Geometry::KEYS_MAX as u64) as usize;
+    (solved, Geometry::for_keys(solved).expect("there are tables of as many"))
+}
+
+fn table_bytes(geometry: Geometry) -> u64 {
+    u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64
+}
+
+/// What will be written for tables, by a renderer if it is not the table alone.
+struct Rendering<'r> {
+    renderer: Option<&'r dyn Renderer>,
+    /// What small tables come to, each as if it were full: of these there may be thousands, and to look
+    /// at each of them takes as long as to solve it.
+    small: HashMap<(Geometry, KeyWidth), u64>,
+}
+
+impl<'r> Rendering<'r> {
+    /// Tables of up to so many keys are small: larger ones take a thousand times as long to solve as to
+    /// estimate.
+    const SMALL_KEYS_MAX: u32 = 1 << 16;
+
+    fn of_job(job: &Job, renderer: Option<&'r dyn Renderer>) -> Self {
+        let is_wanted =
+            job.output.as_ref().is_some_and(|output| matches!(output.layout, Layout::Dirs));
+        Self { renderer: renderer.filter(|_| is_wanted), small: HashMap::new() }
+    }
+
+    fn bytes(&mut self, keys: u64, width: KeyWidth) -> u64 {
+        let (solved, geometry) = largest_table(keys);
+        let Some(renderer) = self.renderer else { return table_bytes(geometry) };
+        let estimate = |keys| renderer.estimate(keys, width, geometry).bytes;
+        let most = geometry.edge_capacity();
+        if most > Self::SMALL_KEYS_MAX {
+            return estimate(solved as u64);
+        }
+        *self.small.entry((geometry, width)).or_insert_with(|| estimate(u64::from(most)))
+    }
+}
+
+/// The items of a job in the order in which they begin; `renderer` is what its tables are written with.
+pub(crate) fn plan(
+    job: &Job,
+    renderer: Option<&dyn Renderer>,
+    entries: Vec<Entry>,
+) -> Vec<Planned> {
+    let mut rendering = Rendering::of_job(job, renderer);
+    let mut planned = |entry, root| planned(job, &mut rendering, entry, root);
     let mut items: Vec<Planned> = match &job.inputs {
         Inputs::Files(_) => {
-            entries.into_iter().map(|entry| planned(job, entry, Path::new(""))).collect()
+            entries.into_iter().map(|entry| planned(entry, Path::new(""))).collect()
         }
         Inputs::Tree { root, names } => {
             let matching = entries.into_iter().filter(|entry| is_input(entry, names));
-            matching.map(|entry| planned(job, entry, root)).collect()
+            matching.map(|entry| planned(entry, root)).collect()
         }
     };
     items.sort_unstable_by(|left, right| {
@@ -106,7 +159,7 @@ fn is_input(entry: &Entry, names: &NameFilter) -> bool {
     names.admits(&entry.path) || matches!(entry.kind, EntryKind::Unreadable(_))
 }
 
-fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
+fn planned(job: &Job, rendering: &mut Rendering<'_>, entry: Entry, root: &Path) -> Planned {
     let keys_file = root.join(&entry.path);
     let below = match &job.inputs {
         Inputs::Files(_) => Path::new(""),
@@ -122,8 +175,16 @@ fn planned(job: &Job, entry: Entry, root: &Path) -> Planned {
         | EntryKind::Unreadable(_) => 0,
     };
     let identifier = Identifier::of_file_name(name.as_encoded_bytes());
-    let mut item =
-        Planned { below: below.to_owned(), identifier, file_bytes, refusal: None, keys_file };
+    let width = job.keys.width.of(&keys_file);
+    let mut item = Planned {
+        keys_file,
+        below: below.to_owned(),
+        identifier,
+        file_bytes,
+        rendered_bytes: 0,
+        refusal: None,
+    };
+    item.rendered_bytes = rendering.bytes(item.num_keys_max(job), width);
     item.refusal = refusal(job, &item, entry.kind);
     item
 }
@@ -276,13 +337,13 @@ impl MemoryBudget {
 
 #[cfg(test)]
 mod tests {
-    use perfecta_core::key::KeyWidth;
+    use std::ops::Range;
+
     use perfecta_emit::ArtifactKinds;
 
     use super::*;
     use crate::artifacts::{Artifacts, SelfTest};
     use crate::config::{Output, WidthRule};
-    use crate::render::Renderer;
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
         Entry { path: path.into(), kind }
@@ -296,14 +357,18 @@ mod tests {
         Job { output: Some(Output::new("out")), ..Job::new(Inputs::tree("keys")) }
     }
 
+    fn planned_alone(job: &Job, entry: Entry) -> Planned {
+        plan(job, None, vec![entry]).remove(0)
+    }
+
     #[test]
     fn the_largest_comes_first_then_names_decide() {
         let entries =
             vec![file("b.keys", 8), file("a.keys", 8), file("big.keys", 400), file("x.txt", 999)];
-        let items = plan(&job(), entries.clone());
+        let items = plan(&job(), None, entries.clone());
         let names: Vec<_> = items.iter().map(|item| item.identifier.as_str()).collect();
         assert_eq!(names, ["big", "a", "b"]);
-        let reversed = plan(&job(), entries.into_iter().rev().collect());
+        let reversed = plan(&job(), None, entries.into_iter().rev().collect());
         assert_eq!(items, reversed);
     }
 
@@ -313,7 +378,7 @@ mod tests {
         job.limits.memory_bytes_max = 1 << 20;
         job.limits.name_bytes_max = 8;
         let check = |entries: Vec<Entry>, expected: &[&str]| {
-            let items = plan(&job, entries);
+            let items = plan(&job, None, entries);
             let messages: Vec<String> = items
                 .iter()
                 .map(|item| item.refusal.as_ref().map(ToString::to_string).unwrap_or_default())
@@ -356,7 +421,7 @@ mod tests {
             vec![entry("x.keys", EntryKind::Directory), file("x.keys/y.keys", 4)],
             &["", "cannot open keys/x.keys: it is a directory, not a regular file"],
         );
-        let large = planned(&job, file("large.keys", 1 << 20), Path::new("keys"));
+        let large = planned_alone(&job, file("large.keys", 1 << 20));
         let needed = large.memory_bytes(&job);
         check(
             vec![file("large.keys", 1 << 20)],
@@ -381,8 +446,8 @@ mod tests {
         let mut job = job();
         job.keys.repair.dedupe = true;
         job.limits.memory_bytes_max = 1 << 20;
-        let most = planned(&job, file("most.keys", 4 << 30), Path::new("keys"));
-        let more = planned(&job, file("more.keys", 5 << 30), Path::new("keys"));
+        let most = planned_alone(&job, file("most.keys", 4 << 30));
+        let more = planned_alone(&job, file("more.keys", 5 << 30));
         let needed = more.memory_bytes(&job);
         assert_eq!(needed - most.memory_bytes(&job), 2 << 30, "the file and its keys");
         assert_eq!(more.refusal, Some(ItemError::Memory { needed, limit: 1 << 20 }));
@@ -397,7 +462,7 @@ mod tests {
             job.keys.width = WidthRule::Fixed(width);
             for keys in (0..=26).flat_map(|log2| [1 << log2, (1 << log2) + 1_u64]) {
                 let file = file("a.keys", keys * width.bytes() as u64);
-                let planned = planned(&job, file, Path::new("keys"));
+                let planned = planned_alone(&job, file);
                 let geometry = Geometry::for_keys(keys as usize).unwrap();
                 let found = all.estimate(keys, width, geometry).bytes + MANIFEST_BYTES_MAX;
                 let bytes_max = planned.found_bytes_max(&job);
@@ -407,13 +472,57 @@ mod tests {
     }
 
     #[test]
+    fn text_that_is_written_is_reserved_with_the_table() {
+        let job = job();
+        let memory = |kinds: &str, self_test, keys: u64| {
+            let renderer = Artifacts::new(kinds.parse().unwrap(), self_test);
+            let file = file("a.keys", 4 * keys);
+            plan(&job, Some(&renderer), vec![file]).remove(0).memory_bytes(&job)
+        };
+        let check = |self_test, keys: u64, expected: Range<u64>| {
+            let table = memory("pht", SelfTest::FromFile, keys);
+            let text = memory("all", self_test, keys) - table;
+            assert!(expected.contains(&text), "{text} for {keys} keys");
+            let alone = planned_alone(&job, file("a.keys", 4 * keys)).memory_bytes(&job);
+            assert!(table.abs_diff(alone) < 1 << 10, "{table} {alone}");
+        };
+        // Numbers of the array and keys of 11 bytes, in two languages; small tables count as full.
+        check(SelfTest::FromFile, 1, 6_000..12_000);
+        check(SelfTest::WithKeys, 1, 6_000..12_000);
+        check(SelfTest::FromFile, 40_000, 1_000_000..1_100_000);
+        check(SelfTest::WithKeys, 40_000, 2_500_000..2_700_000);
+        check(SelfTest::FromFile, 1_200_000, 30_000_000..31_000_000);
+        check(SelfTest::WithKeys, 1_200_000, 56_000_000..58_000_000);
+    }
+
+    #[test]
+    fn text_that_is_too_much_for_the_memory_is_refused_before_it_runs() {
+        let mut job = job();
+        let table = planned_alone(&job, file("a.keys", 4_800_000)).memory_bytes(&job);
+        job.limits.memory_bytes_max = table + (1 << 20);
+        let refusal = |kinds: &str| {
+            let renderer = Artifacts::new(kinds.parse().unwrap(), SelfTest::WithKeys);
+            plan(&job, Some(&renderer), vec![file("a.keys", 4_800_000)]).remove(0).refusal
+        };
+        assert_eq!(refusal("pht"), None);
+        let limit = job.limits.memory_bytes_max;
+        assert!(matches!(refusal("all"), Some(ItemError::Memory { needed, limit: said })
+            if needed > table + 50_000_000 && said == limit));
+        let packed = Output { layout: Layout::Packed, ..Output::new("out") };
+        let job = Job { output: Some(packed), ..job.clone() };
+        let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::WithKeys);
+        let packed = plan(&job, Some(&renderer), vec![file("a.keys", 4_800_000)]).remove(0);
+        assert_eq!(packed.memory_bytes(&job), table, "a pack has no text");
+    }
+
+    #[test]
     fn threads_beyond_the_cpus_get_no_more_memory() {
         let check = |file_bytes: u64, cpus: usize, expected: fn(u64) -> u64| {
             let mut job = job();
             job.limits.threads = 256.try_into().unwrap();
             job.limits.cpus = cpus.try_into().unwrap();
             job.limits.memory_bytes_max = 8 << 30;
-            let items = plan(&job, vec![file("a.keys", file_bytes), file("b.keys", 8)]);
+            let items = plan(&job, None, vec![file("a.keys", file_bytes), file("b.keys", 8)]);
             let items: Vec<Arc<Planned>> = items.into_iter().map(Arc::new).collect();
             let budget = MemoryBudget::of_job(&job, &items);
             assert_eq!(budget.limit, expected(items[0].memory_bytes(&job)));

@@ -148,21 +148,19 @@ impl Doing {
 
 #[cfg(test)]
 mod tests {
-    use perfecta_emit::Identifier;
+    use perfecta_io::{Entry, EntryKind};
 
     use super::*;
     use crate::activity;
+    use crate::config::{Inputs, Job};
+    use crate::schedule;
 
     #[test]
     fn what_is_at_one_thing_for_long_is_told_once() {
         const PATIENCE: Duration = Duration::from_secs(30);
-        let planned = Arc::new(Planned {
-            keys_file: "in/a.keys".into(),
-            below: PathBuf::new(),
-            identifier: Identifier::of_file_name(b"a.keys"),
-            file_bytes: 4,
-            refusal: None,
-        });
+        let job = Job::new(Inputs::tree("in"));
+        let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 4 } };
+        let planned = Arc::new(schedule::plan(&job, None, vec![entry]).remove(0));
         let at = Duration::from_secs;
         let watch = Watch::new(2);
         let told = |now| {

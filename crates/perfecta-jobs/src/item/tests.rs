@@ -76,7 +76,7 @@ fn to_publish(durability: Durability) -> (Item, World<'static>) {
     let output = Output { durability, ..Output::new("out") };
     let job = Job { output: Some(output.clone()), ..Job::new(Inputs::tree("keys")) };
     let entry = Entry { path: "below/a.keys".into(), kind: EntryKind::File { bytes: 12 } };
-    let planned = schedule::plan(&job, vec![entry]).remove(0);
+    let planned = schedule::plan(&job, None, vec![entry]).remove(0);
     let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
     let rooms = vec!["out/stage/0".into(), "out/stage/1".into()];
     let publication =
@@ -162,7 +162,7 @@ fn whenever_a_blow_falls_what_was_staged_is_removed_and_nothing_else() {
 fn an_event_out_of_place_is_a_bug() {
     let job = Job::new(Inputs::tree("keys"));
     let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 12 } };
-    let planned = schedule::plan(&job, vec![entry]).remove(0);
+    let planned = schedule::plan(&job, None, vec![entry]).remove(0);
     let world = World { job: Arc::new(job), target: Target::Memory };
     Item::new(Arc::new(planned), 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
 }

@@ -98,7 +98,7 @@ pub(super) fn plan(
             limits: limits.clone(),
             ..Job::new(keys.clone())
         };
-        let items = schedule::plan(&job, list_inputs(&job, engine, cancel)?.entries);
+        let items = schedule::plan(&job, None, list_inputs(&job, engine, cancel)?.entries);
         match only(&mut tables) {
             Some(only) => only.keys_file = own_key_file(items, root, engine)?,
             None => assign_key_files(&mut tables, items, root),
