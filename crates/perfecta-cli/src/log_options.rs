@@ -50,6 +50,8 @@ impl LogOptions {
     pub(crate) fn begin(&self) {
         let Some(level) = self.level() else { return };
         let lines = fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+        // They are told by `eprintln!`, which panics where standard error takes nothing.
+        let lines = lines.log_internal_errors(false);
         match self.log_format {
             LogFormat::Text => lines.with_ansi(false).init(),
             LogFormat::Json => lines.json().flatten_event(true).init(),

@@ -6,6 +6,7 @@
 mod daemon_harness;
 mod support;
 
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
@@ -113,6 +114,28 @@ fn a_daemon_reads_nothing_and_says_nothing_unasked() {
     serve.stdin(Stdio::null());
     let run = said(place, serve);
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "", ""));
+}
+
+#[test]
+fn a_daemon_whose_standard_error_takes_nothing_tells_nobody_and_goes_on() {
+    let check = |nowhere: Stdio| {
+        let place = Place::new();
+        generated_keys(&place);
+        std::fs::create_dir_all(place.path("run")).unwrap();
+        let mut serve = command(&place, &["serve", "--log", "debug"]);
+        let child = serve.stderr(nowhere).spawn().unwrap();
+        let mut daemon = Daemon { place, child };
+        daemon.ok(&["ping", "--wait-for-server", "60"]);
+        for round in ["first", "second"] {
+            daemon.ok(&["bulk-create", "keys", round, "--key-size", "auto"]);
+        }
+        daemon.ok(&["shutdown"]);
+        assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+    };
+    check(OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    check(writer.into());
 }
 
 #[test]
