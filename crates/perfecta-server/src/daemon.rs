@@ -186,13 +186,13 @@ pub fn serve(
             jobs_active_max: JOBS_ACTIVE_MAX,
         },
     );
-    let lost = || control.lost();
+    let lost = || control.lost("a worker");
     let served = std::thread::scope(|scope| {
         let closing = ClosingJournal(&control.journal);
         let control_thread = start_workers(scope, &session, &lost, notice).and_then(|workers| {
             if let Some(writer) = &mut writer {
                 let builder = std::thread::Builder::new().name("journal".to_owned());
-                builder.spawn_scoped(scope, || writer.run(notice))?;
+                builder.spawn_scoped(scope, || keep::write(writer, &control, notice))?;
             }
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);

@@ -70,8 +70,26 @@ pub(crate) enum Survives {
     PowerCut,
 }
 
-/// Is told, on the journal's thread, what came of a line.
-type Then = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
+/// Is told, on the journal's thread, what came of a line; also where a bug ends that thread.
+struct Then(Option<Told>);
+
+type Told = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
+
+impl Then {
+    fn tell(mut self, written: Result<(), io::Error>) {
+        if let Some(then) = self.0.take() {
+            then(written);
+        }
+    }
+}
+
+impl Drop for Then {
+    fn drop(&mut self) {
+        if let Some(then) = self.0.take() {
+            then(Err(io::Error::other("the journal's thread is gone")));
+        }
+    }
+}
 
 struct Line {
     text: String,
@@ -121,13 +139,18 @@ impl Journal {
             Entry::Stopped {} => Effect::Stops,
             Entry::Journal { .. } => panic!("the first line is written with the file"),
         };
-        let sender = self.0.lock().clone();
-        let Some(sender) = sender else { return then(Ok(())) };
-        let line = Line { text: entry.to_line(), effect, survives, then: Box::new(then) };
-        // The thread is gone only where the daemon is lost by a bug.
-        if let Err(unsent) = sender.send(line) {
-            (unsent.0.then)(Err(io::Error::other("its thread is gone")));
-        }
+        let text = entry.to_line();
+        // Under this lock, so that there is no line behind the last when it is closed.
+        let sender = self.0.lock();
+        let Some(lines) = &*sender else {
+            drop(sender);
+            return then(Ok(()));
+        };
+        let line = Line { text, effect, survives, then: Then(Some(Box::new(then))) };
+        let unsent = lines.send(line);
+        drop(sender);
+        // The thread is gone only where the daemon is lost by a bug, and who waits is told so.
+        drop(unsent);
     }
 
     /// Hands a line in of which nobody waits to be told.
@@ -162,6 +185,11 @@ impl Writer {
         }
     }
 
+    /// Tells everybody who waits for a line that it is not written.
+    pub(crate) fn give_up(&mut self) {
+        self.lines.try_iter().for_each(drop);
+    }
+
     fn write(&mut self, batch: Vec<Line>, notice: &(dyn Fn(&str) + Sync)) {
         let mut written = Vec::with_capacity(batch.len());
         for line in batch {
@@ -181,7 +209,7 @@ impl Writer {
                 }
                 Err(error) => {
                     self.tell_full(&error, notice);
-                    (line.then)(Err(error));
+                    line.then.tell(Err(error));
                 }
             }
         }
@@ -196,9 +224,9 @@ impl Writer {
                         let forgotten = Entry::Forgotten { id: id.clone() };
                         let _ = self.file.append(&forgotten.to_line());
                     }
-                    (line.then)(Err(io::Error::new(error.kind(), error.to_string())));
+                    line.then.tell(Err(io::Error::new(error.kind(), error.to_string())));
                 }
-                _ => (line.then)(Ok(())),
+                _ => line.then.tell(Ok(())),
             }
         }
     }

@@ -95,7 +95,7 @@ impl Control {
         let orders = self.orders.lock().clone();
         if orders.is_none_or(|orders| orders.send(order).is_err()) {
             // The next daemon runs it.
-            record.end_unworked(lost(), SystemClock.now(), drop);
+            record.end_unworked(lost("a worker"), SystemClock.now(), drop);
             self.note_end(record);
         }
     }
@@ -106,14 +106,14 @@ impl Control {
         self.note_end(record);
     }
 
-    /// A worker is gone by a bug: nothing will be done any more, and nobody should wait for it.
-    pub(super) fn lost(&self) {
+    /// A thread is gone by a bug: nothing will be done any more, and nobody should wait for it.
+    pub(super) fn lost(&self, thread: &str) {
         self.advance(Phase::Ending);
         let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
         for record in records {
             // A worker that is deep in a search hears of nothing else.
             record.cancel.cancel();
-            self.end_unworked(&record, lost());
+            self.end_unworked(&record, lost(thread));
         }
         self.journal.close();
     }
@@ -241,6 +241,26 @@ impl Control {
     }
 }
 
+/// The journal's thread. Where a bug ends it, everybody is told, and the daemon ends.
+pub(super) fn write(writer: &mut Writer, control: &Control, notice: &(dyn Fn(&str) + Sync)) {
+    let writing = Writing { writer, control };
+    writing.writer.run(notice);
+}
+
+struct Writing<'w> {
+    writer: &'w mut Writer,
+    control: &'w Control,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.control.lost("the journal's thread");
+            self.writer.give_up();
+        }
+    }
+}
+
 /// Whatever becomes of the threads, the journal's is not to wait for more.
 pub(super) struct ClosingJournal<'j>(pub(super) &'j Journal);
 
@@ -268,14 +288,19 @@ fn interrupted(reason: String) -> ErrorLine {
 }
 
 /// Nobody works any more, because of a bug.
-fn lost() -> ErrorLine {
-    let message = "the daemon lost a worker by a bug".to_owned();
+fn lost(thread: &str) -> ErrorLine {
+    let message = format!("the daemon lost {thread} by a bug");
     let remedy = "please report it, with what the daemon printed";
     ErrorLine::new(ExitClass::Internal, message, Some(remedy))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::access::Caller;
     use crate::api::tests::{control, control_with};
@@ -308,7 +333,7 @@ mod tests {
             let record = Arc::new(Record::new(number.to_string(), Caller::Owner, spec.clone()));
             control.registry.lock().insert(Arc::clone(&record), None);
             std::thread::scope(|scope| {
-                scope.spawn(|| control.end_unworked(&record, lost()));
+                scope.spawn(|| control.end_unworked(&record, lost("a worker")));
                 while control.registry.lock().forget(&record.id).is_err() {
                     std::hint::spin_loop();
                 }
@@ -322,6 +347,29 @@ mod tests {
             text.lines().skip(1).map(|line| line.split('"').nth(5).unwrap()).collect();
         assert_eq!(words.len(), 600);
         assert!(words.chunks(2).all(|pair| pair == ["ended", "forgotten"]), "{words:?}");
+    }
+
+    #[test]
+    fn whoever_waits_for_the_journal_is_told_that_its_thread_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+        let (mut file, _) = JournalFile::open(directory.path(), bounds).unwrap();
+        file.redirect(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        let (journal, mut writer) = Journal::of(file);
+        let control = control_with(journal);
+        let spec: JobSpec =
+            serde_json::from_str(r#"{"inputs": {"files": ["/a"]}, "output": null}"#).unwrap();
+        let submit = || control.submit(Caller::Owner, spec.clone(), None).unwrap();
+        let records = [submit(), submit()];
+        let write = || write(&mut writer, &control, &|_| panic!("a deliberate crash"));
+        assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
+        for record in records {
+            assert!(record.ended_at().is_some());
+            let refused = record.until_kept().now_or_never().unwrap().unwrap_err();
+            assert_eq!(refused.kind, ProblemKind::Storage);
+        }
+        assert_eq!(control.phase(), Phase::Ending);
+        assert_eq!(control.registry.lock().len(), 0);
     }
 
     #[test]

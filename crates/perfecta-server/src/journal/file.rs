@@ -212,7 +212,7 @@ impl JournalFile {
 
     /// Appends to another file from now on, which may refuse it.
     #[cfg(test)]
-    pub(super) fn redirect(&mut self, file: File) {
+    pub(crate) fn redirect(&mut self, file: File) {
         self.file = file;
     }
 
