@@ -75,19 +75,22 @@ impl Signals {
     }
 }
 
-/// Lets a second Ctrl-C or SIGTERM end the program, whoever waits for the first.
+/// Lets a second Ctrl-C or SIGTERM end the program, whoever waits for the first; gives whether there
+/// was one.
 ///
 /// # Errors
 /// If the system does not allow it.
-pub(crate) fn second_ends_at_once() -> io::Result<()> {
-    let was_asked = Arc::<AtomicBool>::default();
+pub(crate) fn second_ends_at_once() -> io::Result<Arc<AtomicBool>> {
+    let (was_asked, is_second) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
     for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&was_asked))?;
+        // First, so that none is lost from the moment on at which it ends the program no more.
         flag::register(signal, Arc::clone(&was_asked))?;
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second))?;
+        flag::register(signal, Arc::clone(&is_second))?;
     }
     // A file that grows past `ulimit -f` is then the error of its table, not the program's end.
     flag::register(SIGXFSZ, Arc::default())?;
-    Ok(())
+    Ok(was_asked)
 }
 
 impl Drop for Signals {

@@ -5,13 +5,14 @@
 mod daemon_harness;
 mod support;
 
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
 
 use daemon_harness::{Daemon, ENDLESS, command, ended, endless, endless_client};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Place, Run, generated_keys};
@@ -261,6 +262,37 @@ fn the_end_of_its_terminal_asks_a_daemon_to_end() {
     let mut daemon = Daemon::start(Place::new(), &[]);
     daemon.signal(Signal::HUP);
     assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_while_it_starts_takes_no_request() {
+    let place = Place::new();
+    for directory in ["run", "state", "state/perfecta", "state/perfecta/default"] {
+        fs::create_dir_all(place.path(directory)).unwrap();
+        fs::set_permissions(place.path(directory), Permissions::from_mode(0o700)).unwrap();
+    }
+    // It starts until its journal was read, which here begins when somebody writes it.
+    let journal = place.path("state/perfecta/default/journal");
+    mknodat(CWD, &journal, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let child = command(&place, &["serve"]).spawn().unwrap();
+    let mut daemon = Daemon { place, child };
+    while !catches_sigterm(&daemon) {}
+    daemon.signal(Signal::TERM);
+    drop(OpenOptions::new().write(true).open(&journal).unwrap());
+    let status = loop {
+        if let Some(status) = daemon.child.try_wait().unwrap() {
+            break status;
+        }
+        let ping = daemon.run(&["ping", "--json"]);
+        assert!(ping.code != 0 || ping.lines()[0]["is_draining"] == true, "{}", ping.out);
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+fn catches_sigterm(daemon: &Daemon) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
 }
 
 #[test]

@@ -442,6 +442,7 @@ pub(crate) mod tests {
             bounds: Bounds::SMALL,
             access: Access::default(),
             grace: Duration::ZERO,
+            was_asked_to_end: Arc::default(),
             keep: Duration::MAX,
             threads_beside: 0,
             memory_peak_bytes: || None,

@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub struct ServeOptions {
     pub access: Access,
     /// How long requests may go on when it is asked to end.
     pub grace: Duration,
+    /// Whether a signal did before it listens to signals itself.
+    pub was_asked_to_end: Arc<AtomicBool>,
     /// After how long without anything to do it ends.
     pub idle_exit: Option<Duration>,
     /// How long requests that have ended are kept, if that is long enough for their clients.
@@ -196,7 +199,11 @@ pub fn serve(
             }
             let builder = std::thread::Builder::new().name("control".to_owned());
             let control = Arc::clone(&control);
-            let ends = Ends { grace: options.grace, idle: options.idle_exit };
+            let ends = Ends {
+                grace: options.grace,
+                was_asked: &options.was_asked_to_end,
+                idle: options.idle_exit,
+            };
             let serve = move || control::run(listeners, &control, ends, supervisor);
             Ok((builder.spawn_scoped(scope, serve)?, workers))
         });

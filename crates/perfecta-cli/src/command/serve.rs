@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
@@ -67,9 +69,9 @@ impl Serve {
                 .map_err(|error| Failure::new(ExitClass::Io, format!("a session: {error}")))?;
         }
         let activation = passed_socket()?;
-        let options = self.options(terminal)?;
-        second_ends_at_once()
+        let was_asked = second_ends_at_once()
             .map_err(|error| Failure::new(ExitClass::Io, format!("signals: {error}")))?;
+        let options = self.options(terminal, was_asked)?;
         self.log.begin();
         let supervisor = ServiceManager::of_this_process();
         let notice = |notice: &str| self.log.notice(terminal, notice);
@@ -85,7 +87,11 @@ impl Serve {
         }
     }
 
-    fn options(&self, terminal: &Terminal) -> Result<ServeOptions, Failure> {
+    fn options(
+        &self,
+        terminal: &Terminal,
+        was_asked_to_end: Arc<AtomicBool>,
+    ) -> Result<ServeOptions, Failure> {
         let memory_bytes_max = self.memory.bytes_max();
         let access = self.access.checked()?;
         let endpoint = self.endpoint.checked()?;
@@ -108,6 +114,7 @@ impl Serve {
             },
             access,
             grace: self.grace,
+            was_asked_to_end,
             idle_exit: self.idle_exit,
             keep: self.keep,
             threads_beside: Self::THREADS_BESIDE,

@@ -1,8 +1,10 @@
 //! The control thread: opens the doors, and ends in order.
 
+use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -24,9 +26,11 @@ const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
 /// When a daemon ends.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
+pub(super) struct Ends<'o> {
     /// So long after it was asked to, at the latest.
     pub(super) grace: Duration,
+    /// Whether it was while it started.
+    pub(super) was_asked: &'o AtomicBool,
     /// After so long without anything to do.
     pub(super) idle: Option<Duration>,
 }
@@ -35,7 +39,7 @@ pub(super) struct Ends {
 pub(super) fn run(
     listeners: Listeners,
     control: &Arc<Control>,
-    ends: Ends,
+    ends: Ends<'_>,
     supervisor: &dyn Supervisor,
 ) -> io::Result<()> {
     // Whatever becomes of this thread, the one that takes orders is not to wait for it.
@@ -57,16 +61,19 @@ impl Drop for Closing<'_> {
     }
 }
 
-async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends) -> io::Result<()> {
-    let Ends { grace, idle } = ends;
+async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends<'_>) -> io::Result<()> {
+    let Ends { grace, was_asked, idle } = ends;
     let doors = Doors::new(control);
     let accepting = listeners.accept(&doors, control)?;
     tokio::spawn(history::keep(Arc::clone(control)));
     let watched = Arc::clone(control);
     tokio::spawn(async move { watched.attention.keep().await });
     let mut stops = Stops::catch()?;
+    // Those that came before are told by nobody else.
+    let was_asked = was_asked.load(Ordering::Relaxed);
     let grace = tokio::select! {
-        () = stops.next() => Some(grace),
+        () = stops.next(), if !was_asked => Some(grace),
+        () = future::ready(()), if was_asked => Some(grace),
         () = control.until_phase(Phase::Draining) => None,
         () = until_unneeded(control, &doors, idle) => None,
     };
