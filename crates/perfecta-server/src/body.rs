@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::error::Category;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, shortened};
 use crate::spec::JobSpec;
 
 /// No request has more numbers. Those of a body that has are left as they are.
@@ -28,8 +28,9 @@ fn malformed(error: &serde_json::Error, field: Option<String>) -> Problem {
         Category::Data => "see docs/api.md for its fields",
         Category::Syntax | Category::Eof | Category::Io => "send one JSON object",
     };
-    let problem = Problem::new(ProblemKind::Malformed, error.to_string(), remedy);
-    Problem { field, ..problem }
+    let detail = error.to_string();
+    let problem = Problem::new(ProblemKind::Malformed, shortened(&detail), remedy);
+    Problem { field: field.map(|field| shortened(&field).into_owned()), ..problem }
 }
 
 /// JSON has one kind of numbers, and some write 1 as 1.0: those that are whole are written as such.
@@ -188,6 +189,10 @@ mod tests {
         check(&with(r#""keys": {"size": "48"}"#), Some("keys.size"), "48");
         check(&with(r#""share": {"weight": 0}"#), Some("share.weight"), "nonzero");
         check(&with(r#""search": {"hsah": "auto"}"#), Some("search.hsah"), "hsah");
+        // What was sent is told in part.
+        let long = "f".repeat(1 << 20);
+        let problem = parse(with(&format!(r#""search": {{"{long}": 1}}"#)).as_bytes()).unwrap_err();
+        assert!(problem.detail.len() < 1_000 && problem.field.unwrap().len() < 1_000);
         // Nothing of it is looked at.
         check(&with(r#""more": [{"a": 1}, nonsense"#), Some("more"), "unknown field");
         let inputs = |inputs: &str| format!(r#"{{"inputs": {inputs}, "output": null}}"#);

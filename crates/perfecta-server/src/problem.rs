@@ -1,5 +1,7 @@
 //! A refusal on the wire: what is wrong, where, and what the client can do about it.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,9 @@ use utoipa::ToSchema;
 
 /// The content type of a refusal.
 pub(crate) const PROBLEM_TYPE: &str = "application/problem+json";
+
+/// Of what a client sent a refusal tells no more than fits in so many bytes.
+const TOLD_BYTES_MAX: usize = 512;
 
 /// The kind of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -84,7 +89,7 @@ impl Problem {
         remedy: impl Into<String>,
     ) -> Self {
         let field = field.into();
-        let detail = format!("{field}: {}", reason.as_ref());
+        let detail = format!("{field}: {}", shortened(reason.as_ref()));
         Self { field: Some(field), ..Self::new(ProblemKind::InvalidField, detail, remedy) }
     }
 
@@ -221,6 +226,17 @@ impl IntoResponse for Problem {
     }
 }
 
+/// A text without its middle, where it is longer than anybody reads.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    const GAP: &str = " ... ";
+    if text.len() <= TOLD_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    let half = (TOLD_BYTES_MAX - GAP.len()) / 2;
+    let (begin, end) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
+    Cow::Owned(format!("{}{GAP}{}", &text[..begin], &text[end..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +247,19 @@ mod tests {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
     }
+
+    #[test]
+    fn a_long_text_is_told_by_its_beginning_and_its_end() {
+        let longest = "a".repeat(TOLD_BYTES_MAX);
+        assert_eq!(shortened(&longest), longest);
+        for letter in ["a", "\u{e9}", "\u{1f511}"] {
+            let text = format!("begin{}end", letter.repeat(TOLD_BYTES_MAX));
+            let told = shortened(&text);
+            assert!(told.starts_with("begin") && told.ends_with("end"), "{told}");
+            assert!((TOLD_BYTES_MAX - 8..=TOLD_BYTES_MAX).contains(&told.len()), "{told}");
+        }
+    }
+
     #[test]
     fn every_kind_is_documented_as_it_is() {
         let document = include_str!("../../../docs/protocol.md");
