@@ -8,7 +8,7 @@ use crate::api::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
 use crate::daemon::{
     CONNECTION_BYTES_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX, OUTSTANDING_MAX, TABLES_MAX,
 };
-use crate::spec::{FILES_MAX, PATTERNS_MAX};
+use crate::spec::{FILES_MAX, PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_MAX, PATTERNS_MAX};
 
 /// The limits.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +31,12 @@ pub(crate) struct FixedLimits {
     files_max: usize,
     /// Patterns that it includes, or excludes.
     patterns_max: usize,
+    /// Bytes of one.
+    pattern_bytes_max: usize,
+    /// Bytes of all that it has.
+    patterns_bytes_max: usize,
+    /// Bytes of a path.
+    path_bytes_max: usize,
     /// Characters of an idempotency key.
     idempotency_key_bytes_max: usize,
     /// Items of a page.
@@ -50,6 +56,9 @@ pub(crate) const LIMITS: FixedLimits = FixedLimits {
     body_bytes_max: BODY_BYTES_MAX,
     files_max: FILES_MAX,
     patterns_max: PATTERNS_MAX,
+    pattern_bytes_max: PATTERN_BYTES_MAX,
+    patterns_bytes_max: PATTERNS_BYTES_MAX,
+    path_bytes_max: PATH_BYTES_MAX,
     idempotency_key_bytes_max: IDEMPOTENCY_KEY_BYTES_MAX,
     items_max: ITEMS_MAX,
     wait_ms_max: WAIT_MAX.as_secs() * 1_000,

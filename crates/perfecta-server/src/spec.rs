@@ -52,8 +52,17 @@ pub struct JobSpec {
 /// Key files that a request names. A body has room for more, whose paths would take a hundred times the memory.
 pub(crate) const FILES_MAX: usize = 1_000_000;
 
+/// Bytes of a path: Linux takes none that is longer.
+pub(crate) const PATH_BYTES_MAX: usize = 4_096;
+
 /// Patterns of either kind.
 pub(crate) const PATTERNS_MAX: usize = 1_000;
+
+/// Bytes of a pattern; the longest name has 255.
+pub(crate) const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// Bytes of all patterns of a request: compiled, each takes a few hundred.
+pub(crate) const PATTERNS_BYTES_MAX: usize = 64 << 10;
 
 /// Which key files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,8 +15,8 @@ use perfecta_jobs::{
 };
 
 use super::{
-    Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec, SearchSpec,
-    ShareSpec,
+    Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec,
+    PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_MAX, SearchSpec, ShareSpec,
 };
 use crate::problem::Problem;
 
@@ -52,6 +52,7 @@ impl JobSpec {
             self.limits.memory_bytes.unwrap_or(u64::MAX).min(bounds.memory_bytes_max);
         let defaults = Limits::default();
         let (ramp, share, nodes) = self.share.checked()?;
+        self.directory.as_deref().map_or(Ok(()), |path| check_length("directory", path))?;
         let job = Job {
             inputs: self.checked_inputs()?,
             keys: self.keys.checked(),
@@ -85,13 +86,15 @@ impl JobSpec {
                 Ok(Inputs::Files(files.collect::<Result<_, _>>()?))
             }
             InputSpec::Tree { root, include, exclude } => {
+                let root = self.resolved("inputs.tree.root", root)?;
+                check_patterns(include, exclude)?;
                 let defaults: Vec<String> =
                     self.keys.width().default_patterns().iter().map(ToString::to_string).collect();
                 let include = if include.is_empty() { &defaults } else { include };
                 let names = NameFilter::new(include, exclude).map_err(|error| {
                     Problem::field("inputs.tree", error.to_string(), "mend the pattern")
                 })?;
-                Ok(Inputs::Tree { root: self.resolved("inputs.tree.root", root)?, names })
+                Ok(Inputs::Tree { root, names })
             }
         }
     }
@@ -116,6 +119,7 @@ impl JobSpec {
         if path.as_os_str().as_encoded_bytes().contains(&0) {
             return Err(Problem::field(field, "holds a NUL", "name a path without"));
         }
+        check_length(field, path)?;
         if path.is_absolute() {
             return Ok(path.to_owned());
         }
@@ -142,6 +146,35 @@ impl JobSpec {
             _ => path,
         }
     }
+}
+
+/// What no system takes is not kept and shown either.
+fn check_length(field: &str, path: &Path) -> Result<(), Problem> {
+    let bytes = path.as_os_str().len();
+    if bytes <= PATH_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!("has a path of {bytes} bytes, more than {PATH_BYTES_MAX}");
+    Err(Problem::field(field, reason, "name a shorter one"))
+}
+
+/// What takes too long to compile is not begun.
+fn check_patterns(include: &[String], exclude: &[String]) -> Result<(), Problem> {
+    let mut bytes_all = 0;
+    for (field, patterns) in [("inputs.tree.include", include), ("inputs.tree.exclude", exclude)] {
+        if let Some(long) = patterns.iter().find(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            let bytes = long.len();
+            let reason = format!("has a pattern of {bytes} bytes, more than {PATTERN_BYTES_MAX}");
+            return Err(Problem::field(field, reason, "name a shorter one"));
+        }
+        bytes_all += patterns.iter().map(String::len).sum::<usize>();
+        if bytes_all > PATTERNS_BYTES_MAX {
+            let reason =
+                format!("makes it {bytes_all} bytes of patterns, more than {PATTERNS_BYTES_MAX}");
+            return Err(Problem::field(field, reason, "name fewer or shorter ones"));
+        }
+    }
+    Ok(())
 }
 
 impl InputSpec {
@@ -428,6 +461,49 @@ mod tests {
         let null = spec(r#"{"inputs": {"files": ["/a\u0000b"]}, "output": null}"#);
         let problem = null.checked(&BOUNDS).unwrap_err();
         assert_eq!(problem.field.as_deref(), Some("inputs.files"));
+    }
+
+    #[test]
+    fn a_path_that_is_longer_than_any_is_refused() {
+        let check = |json: &str, field: &str| {
+            let of_bytes = |bytes: usize| {
+                let path = format!("/{}", "a".repeat(bytes - 1));
+                spec(&json.replace("PATH", &path)).checked(&BOUNDS)
+            };
+            assert!(of_bytes(PATH_BYTES_MAX).is_ok());
+            let problem = of_bytes(PATH_BYTES_MAX + 1).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some(field));
+            assert!(problem.detail.len() < 100, "{problem:?}");
+        };
+        check(r#"{"inputs": {"files": ["/a", "PATH"]}, "output": null}"#, "inputs.files");
+        check(r#"{"inputs": {"tree": {"root": "PATH"}}, "output": null}"#, "inputs.tree.root");
+        let output = r#"{"inputs": {"files": ["/a"]}, "output": {"directory": "PATH"}}"#;
+        check(output, "output.directory");
+        let directory = r#"{"directory": "PATH", "inputs": {"files": ["/a"]}, "output": null}"#;
+        check(directory, "directory");
+    }
+
+    #[test]
+    fn patterns_that_take_too_long_to_compile_are_refused() {
+        let check = |include: &[String], exclude: &[String], expected: Option<&str>| {
+            let request = spec(r#"{"inputs": {"tree": {"root": "/k"}}, "output": null}"#);
+            let (include, exclude) = (include.to_vec(), exclude.to_vec());
+            let inputs = InputSpec::Tree { root: "/k".into(), include, exclude };
+            let problem = JobSpec { inputs, ..request }.checked(&BOUNDS).err();
+            let field = problem.as_ref().and_then(|problem| problem.field.as_deref());
+            assert_eq!(field, expected, "{problem:?}");
+            assert!(problem.is_none_or(|problem| problem.detail.len() < 100));
+        };
+        let long = ["a".repeat(PATTERN_BYTES_MAX)];
+        let longer = ["a".repeat(PATTERN_BYTES_MAX + 1)];
+        check(&long, &long, None);
+        check(&longer, &long, Some("inputs.tree.include"));
+        check(&long, &longer, Some("inputs.tree.exclude"));
+        let half = vec!["a".repeat(64); PATTERNS_BYTES_MAX / 64 / 2];
+        check(&half, &half, None);
+        let one = ["a".to_owned()];
+        check(&[&half[..], &one].concat(), &half, Some("inputs.tree.exclude"));
+        check(&[&half[..], &half, &one].concat(), &[], Some("inputs.tree.include"));
     }
 
     #[test]
