@@ -290,6 +290,7 @@ fn what_is_allowed_is_listed() {
         ("connections_user_max", 25.0),
         ("connections_tcp_max", 50.0),
         ("requests_outstanding_user_max", 1_000.0),
+        ("files_named_user_max", 1_000_000.0),
         ("items_queued_max", 1_000_000.0),
         ("bodies_bytes_max", 268_435_456.0),
         ("idle_seconds_max", 7.0),

@@ -31,7 +31,7 @@ pub use self::tcp::{Tcp, TcpError, TcpFiles};
 pub(crate) use self::tcp::{authorities, client, identity};
 pub use self::token::{Token, TokenError};
 use crate::problem::{Problem, ProblemKind};
-use crate::spec::{Bounds, InputSpec, JobSpec};
+use crate::spec::{Bounds, FILES_MAX, InputSpec, JobSpec};
 
 /// Who may ask for what.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +83,9 @@ impl ClientLimits {
 
 /// Requests of one user who is allowed, that have not ended.
 pub(crate) const OUTSTANDING_USER_MAX: usize = 1_000;
+
+/// Key files that these name: as many as one request may.
+pub(crate) const FILES_NAMED_USER_MAX: usize = FILES_MAX;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use perfecta_jobs::{
 use tokio::sync::{oneshot, watch};
 
 use self::control::Listeners;
-use crate::access::{Access, Bodies, Caller, OUTSTANDING_USER_MAX};
+use crate::access::{Access, Bodies, Caller, FILES_NAMED_USER_MAX, OUTSTANDING_USER_MAX};
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
@@ -35,7 +35,7 @@ use crate::random;
 use crate::record::Record;
 use crate::registry::{Admission, Registry, RegistryLimits};
 use crate::report::ProcessUse;
-use crate::spec::{Bounds, JobSpec};
+use crate::spec::{Bounds, FILES_MAX, JobSpec};
 use crate::state::{StateDirectory, StateError};
 use crate::wire::{PROTOCOL, Ping};
 
@@ -70,10 +70,14 @@ pub(crate) const OUTSTANDING_MAX: usize = 10_000;
 /// Requests that have, and are kept: twice as many, so that each is kept when all end at once.
 pub(crate) const ENDED_MAX: usize = 2 * OUTSTANDING_MAX;
 
+/// Key files that requests name that have not ended, at some 60 bytes and their names each: as many as
+/// four requests may.
+pub(crate) const FILES_NAMED_MAX: usize = 4 * FILES_MAX;
+
 /// How long they are kept at least: a client that was told of its request asks for its end so soon.
 const KEEP_MIN: Duration = Duration::from_secs(10);
 
-/// Tables that these tell of, together, at some 300 bytes each.
+/// Tables that these tell of, at some 300 bytes each, and key files that they name, together.
 pub(crate) const TABLES_MAX: usize = 250_000;
 
 /// Requests whose items are known at once; others wait to be listed.
@@ -310,6 +314,8 @@ impl Control {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
             outstanding_user_max: OUTSTANDING_USER_MAX,
+            files_named_max: FILES_NAMED_MAX,
+            files_named_user_max: FILES_NAMED_USER_MAX,
             items_queued_max: options.access.limits.items_queued_max,
             ended_max: ENDED_MAX,
             tables_max: TABLES_MAX,

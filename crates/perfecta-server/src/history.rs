@@ -89,7 +89,7 @@ impl History {
     }
 }
 
-/// Takes samples as long as the daemon serves.
+/// Takes samples as long as the daemon serves, and forgets in time what need not be kept.
 pub(crate) async fn keep(control: Arc<Control>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,6 +97,7 @@ pub(crate) async fn keep(control: Arc<Control>) {
         ticks.tick().await;
         let machine = control.machine_report().await;
         control.history.take(&control.ping(), &machine);
+        control.sweep();
     }
 }
 

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use crate::access::BODY_BYTES_MAX;
 use crate::api::{IDEMPOTENCY_KEY_BYTES_MAX, ITEMS_MAX, WAIT_MAX};
 use crate::daemon::{
-    CONNECTION_BYTES_MAX, ENDED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX, OUTSTANDING_MAX, TABLES_MAX,
+    CONNECTION_BYTES_MAX, ENDED_MAX, FILES_NAMED_MAX, HEAD_TIME_MAX, JOBS_ACTIVE_MAX,
+    OUTSTANDING_MAX, TABLES_MAX,
 };
 use crate::spec::{FILES_MAX, PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_MAX, PATTERNS_MAX};
 
@@ -15,9 +16,11 @@ use crate::spec::{FILES_MAX, PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_M
 pub(crate) struct FixedLimits {
     /// Requests that have not ended.
     requests_outstanding_max: usize,
+    /// Key files that these name.
+    files_named_max: usize,
     /// Requests that have, and are kept.
     requests_ended_max: usize,
-    /// Tables that these tell of, together.
+    /// Tables that these tell of, and key files that they name, together.
     tables_kept_max: usize,
     /// Requests whose key files are known at once.
     jobs_active_max: usize,
@@ -48,6 +51,7 @@ pub(crate) struct FixedLimits {
 /// The limits, each from where it is kept.
 pub(crate) const LIMITS: FixedLimits = FixedLimits {
     requests_outstanding_max: OUTSTANDING_MAX,
+    files_named_max: FILES_NAMED_MAX,
     requests_ended_max: ENDED_MAX,
     tables_kept_max: TABLES_MAX,
     jobs_active_max: JOBS_ACTIVE_MAX.get(),

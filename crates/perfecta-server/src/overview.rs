@@ -195,6 +195,8 @@ mod tests {
             RegistryLimits {
                 outstanding_max: 100,
                 outstanding_user_max: 100,
+                files_named_max: 100,
+                files_named_user_max: 100,
                 items_queued_max: 100,
                 ended_max: 100,
                 tables_max: 100,

@@ -1,6 +1,6 @@
 //! All requests that are kept, and how many there may be.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,15 @@ pub(crate) struct RegistryLimits {
     pub(crate) outstanding_max: usize,
     /// Those of one user who is allowed.
     pub(crate) outstanding_user_max: usize,
+    /// Key files that those name that have not ended.
+    pub(crate) files_named_max: usize,
+    /// The same of one user who is allowed.
+    pub(crate) files_named_user_max: usize,
     /// Items that are known and not begun.
     pub(crate) items_queued_max: u64,
     /// Requests that have.
     pub(crate) ended_max: usize,
-    /// What these tell of tables, together.
+    /// Tables that these tell of, and key files that they name, together.
     pub(crate) tables_max: usize,
     /// How long these are kept.
     pub(crate) keep: Duration,
@@ -38,16 +42,27 @@ pub(crate) struct Registry {
     by_idempotency_key: HashMap<String, u64>,
     /// Those that have not ended.
     outstanding: BTreeMap<u64, Arc<Record>>,
-    /// How many of these are whose.
-    outstanding_of: HashMap<Caller, usize>,
+    /// What of these is whose.
+    outstanding_of: HashMap<Caller, Held>,
+    /// Key files that they name.
+    files_named: usize,
     /// Items of theirs that wait and run. Workers change it.
     items: Arc<ItemCounts>,
-    /// Numbers of those that have, in the order of their ends.
-    ended: BTreeSet<(Duration, u64)>,
-    /// What these tell of tables, together.
+    /// Numbers of those that have, in the order of their ends, and how many tables each tells of and
+    /// key files it names.
+    ended: BTreeMap<(Duration, u64), usize>,
+    /// The same, together.
     num_tables: usize,
     /// Requests that are not kept any more, and the journal has not been told.
     forgotten: Vec<String>,
+}
+
+/// What somebody's requests are that have not ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    requests: usize,
+    /// Key files that they name.
+    files_named: usize,
 }
 
 struct Entry {
@@ -74,8 +89,9 @@ impl Registry {
             by_idempotency_key: HashMap::new(),
             outstanding: BTreeMap::new(),
             outstanding_of: HashMap::new(),
+            files_named: 0,
             items: Arc::default(),
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             num_tables: 0,
             forgotten: Vec::new(),
         }
@@ -93,19 +109,32 @@ impl Registry {
         now: Duration,
     ) -> Result<Admission, Problem> {
         self.sweep(now);
-        let known = idempotency_key.as_ref().and_then(|key| self.by_idempotency_key.get(key));
-        if let Some(number) = known {
-            let record = &self.entries[number].record;
-            if record.spec != spec {
-                let detail = "another request was sent with this idempotency key";
-                return Err(Problem::new(ProblemKind::Conflict, detail, "send a key of its own"));
-            }
-            return Ok(Admission::Repeated(Arc::clone(record)));
+        if let Some(record) = self.find_repeated(&spec, idempotency_key.as_deref())? {
+            return Ok(Admission::Repeated(record));
         }
-        self.check_room(caller)?;
+        self.check_room(caller, spec.inputs.num_named())?;
         let record = Arc::new(Record::new(self.fresh_id(), caller, spec));
         self.insert(Arc::clone(&record), idempotency_key);
         Ok(Admission::Fresh(record))
+    }
+
+    /// The request that was sent before with the same idempotency key.
+    ///
+    /// # Errors
+    /// [`Problem`] if it is another one.
+    pub(crate) fn find_repeated(
+        &self,
+        spec: &JobSpec,
+        idempotency_key: Option<&str>,
+    ) -> Result<Option<Arc<Record>>, Problem> {
+        let known = idempotency_key.and_then(|key| self.by_idempotency_key.get(key));
+        let Some(number) = known else { return Ok(None) };
+        let record = &self.entries[number].record;
+        if record.spec != *spec {
+            let detail = "another request was sent with this idempotency key";
+            return Err(Problem::new(ProblemKind::Conflict, detail, "send a key of its own"));
+        }
+        Ok(Some(Arc::clone(record)))
     }
 
     /// An id that no request has, also none of an earlier daemon.
@@ -128,12 +157,15 @@ impl Registry {
             self.by_idempotency_key.insert(key.clone(), number);
         }
         if let Some(at) = record.ended_at() {
-            self.ended.insert((at, number));
-            self.num_tables += record.num_tables();
+            self.put_ended(at, number, &record);
         } else {
             record.count_items_in(Some(Arc::clone(&self.items)));
             self.outstanding.insert(number, Arc::clone(&record));
-            *self.outstanding_of.entry(record.owner).or_default() += 1;
+            let files_named = record.spec.inputs.num_named();
+            let of_owner = self.outstanding_of.entry(record.owner).or_default();
+            of_owner.requests += 1;
+            of_owner.files_named += files_named;
+            self.files_named += files_named;
         }
         self.entries.insert(number, Entry { record, idempotency_key });
     }
@@ -145,21 +177,28 @@ impl Registry {
         }
     }
 
-    /// Takes in that a request has ended.
+    /// Takes in that a request has ended, and forgets what is then too much.
     pub(crate) fn note_end(&mut self, id: &str) {
         let Some(&number) = self.numbers.get(id) else { return };
         // Whoever is about to tell its end says so once more.
         let Some(at) = self.entries[&number].record.ended_at() else { return };
         if let Some(record) = self.take_outstanding(number) {
-            self.ended.insert((at, number));
-            self.num_tables += record.num_tables();
+            self.put_ended(at, number, &record);
+            self.sweep(at);
         }
     }
 
+    fn put_ended(&mut self, at: Duration, number: u64, record: &Record) {
+        let num_tables = record.num_tables() + record.spec.inputs.num_named();
+        self.num_tables += num_tables;
+        self.ended.insert((at, number), num_tables);
+    }
+
     /// Refuses more than there is room for.
-    fn check_room(&self, caller: Caller) -> Result<(), Problem> {
+    fn check_room(&self, caller: Caller, files_named: usize) -> Result<(), Problem> {
         let outstanding = self.num_outstanding();
         let of_caller = self.outstanding_of.get(&caller).copied().unwrap_or_default();
+        let is_bounded = matches!(caller, Caller::User(_));
         let items = self.items.queued();
         let busy = |what: String| {
             let detail = format!("{what} have not ended");
@@ -168,8 +207,15 @@ impl Registry {
         if outstanding >= self.limits.outstanding_max {
             return busy(format!("{outstanding} requests"));
         }
-        if matches!(caller, Caller::User(_)) && of_caller >= self.limits.outstanding_user_max {
-            return busy(format!("{of_caller} requests of this user"));
+        if is_bounded && of_caller.requests >= self.limits.outstanding_user_max {
+            return busy(format!("{} requests of this user", of_caller.requests));
+        }
+        if self.files_named + files_named > self.limits.files_named_max {
+            return busy(format!("requests that name {} key files", self.files_named));
+        }
+        if is_bounded && of_caller.files_named + files_named > self.limits.files_named_user_max {
+            let files = of_caller.files_named;
+            return busy(format!("requests of this user that name {files} key files"));
         }
         if items >= self.limits.items_queued_max {
             return busy(format!("requests with {items} tables that are not begun"));
@@ -247,7 +293,7 @@ impl Registry {
 
     /// Forgets what was kept long enough, and of what is too much, what ended first.
     pub(crate) fn sweep(&mut self, now: Duration) {
-        while let Some(&(at, number)) = self.ended.first() {
+        while let Some((&(at, number), _)) = self.ended.first_key_value() {
             let is_old = now.saturating_sub(at) > self.limits.keep;
             let is_much = self.ended.len() > self.limits.ended_max
                 || (self.num_tables > self.limits.tables_max && self.ended.len() > 1);
@@ -268,10 +314,13 @@ impl Registry {
     fn take_outstanding(&mut self, number: u64) -> Option<Arc<Record>> {
         let record = self.outstanding.remove(&number)?;
         let of_owner = self.outstanding_of.get_mut(&record.owner).expect("it is counted");
-        *of_owner -= 1;
+        let files_named = record.spec.inputs.num_named();
+        of_owner.requests -= 1;
+        of_owner.files_named -= files_named;
+        self.files_named -= files_named;
         record.count_items_in(None);
         // Users come and go.
-        if *of_owner == 0 {
+        if of_owner.requests == 0 {
             self.outstanding_of.remove(&record.owner);
         }
         Some(record)
@@ -282,9 +331,9 @@ impl Registry {
         let Entry { record, idempotency_key } = self.entries.remove(&number)?;
         self.numbers.remove(&record.id);
         if self.take_outstanding(number).is_none() {
-            self.num_tables -= record.num_tables();
-            let at = record.ended_at().expect("it is among those that have ended");
-            self.ended.remove(&(at, number));
+            let at = record.ended_at().expect("it has ended");
+            let num_tables = self.ended.remove(&(at, number));
+            self.num_tables -= num_tables.expect("it is among those that have");
         }
         if let Some(key) = idempotency_key {
             self.by_idempotency_key.remove(&key);
@@ -299,6 +348,7 @@ mod tests {
 
     use super::*;
     use crate::report::ProcessUse;
+    use crate::spec::InputSpec;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -307,8 +357,10 @@ mod tests {
             outstanding_max: 2,
             outstanding_user_max: 1,
             items_queued_max: 5,
+            files_named_max: 9,
+            files_named_user_max: 7,
             ended_max: 2,
-            tables_max: 3,
+            tables_max: 5,
             keep: 10 * SECOND,
         };
         Registry::new(limits, 0xabc)
@@ -369,6 +421,44 @@ mod tests {
         second.place(5, 0);
         end(&mut registry, &second, SECOND);
         admit(&mut registry, SECOND);
+    }
+
+    /// A request that names so many key files.
+    fn naming(count: usize) -> JobSpec {
+        JobSpec { inputs: InputSpec::Files(vec!["/a".into(); count]), ..spec("/a") }
+    }
+
+    #[test]
+    fn no_request_is_taken_that_names_more_key_files_than_there_is_room_for() {
+        let mut registry = registry();
+        let mut admit = |caller, count| registry.admit(caller, naming(count), None, SECOND);
+        let refused = admit(Caller::User(7), 8).map(drop).unwrap_err();
+        assert!(refused.detail.contains("of this user"), "{refused:?}");
+        let Ok(Admission::Fresh(record)) = admit(Caller::User(7), 7) else {
+            panic!("there is room");
+        };
+        let refused = admit(Caller::Owner, 3).map(drop).unwrap_err();
+        assert_eq!(refused.kind, ProblemKind::Busy);
+        assert!(refused.detail.contains("name 7 key files"), "{refused:?}");
+        admit(Caller::Owner, 2).map(drop).unwrap();
+        end(&mut registry, &record, SECOND);
+        registry.admit(Caller::User(7), naming(7), None, SECOND).map(drop).unwrap();
+    }
+
+    #[test]
+    fn what_is_too_much_is_forgotten_when_another_request_ends() {
+        let mut registry = registry();
+        let mut with_files = |count: usize| {
+            let admission = registry.admit(Caller::Owner, naming(count), None, SECOND);
+            let Ok(Admission::Fresh(record)) = admission else { panic!("there is room") };
+            end(&mut registry, &record, SECOND);
+            let kept = registry.iter().map(|record| record.spec.inputs.num_named());
+            (kept.collect::<Vec<_>>(), registry.take_forgotten().len())
+        };
+        assert_eq!(with_files(2), (vec![2], 0));
+        assert_eq!(with_files(3), (vec![2, 3], 0));
+        assert_eq!(with_files(1), (vec![3, 1], 1));
+        assert_eq!(with_files(9), (vec![9], 2));
     }
 
     #[test]

@@ -81,6 +81,16 @@ pub enum InputSpec {
     },
 }
 
+impl InputSpec {
+    /// How many key files are named.
+    pub(crate) const fn num_named(&self) -> usize {
+        match self {
+            Self::Files(files) => files.len(),
+            Self::Tree { .. } => 0,
+        }
+    }
+}
+
 /// The same as it is sent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

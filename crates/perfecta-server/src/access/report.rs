@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ANSWER_TIME_MAX, Access, BODIES_BYTES_MAX, BODY_TIME_MAX, OUTSTANDING_USER_MAX};
+use super::{
+    ANSWER_TIME_MAX, Access, BODIES_BYTES_MAX, BODY_TIME_MAX, FILES_NAMED_USER_MAX,
+    OUTSTANDING_USER_MAX,
+};
 use crate::daemon::STALL_TIME_MAX;
 
 /// Who may ask for what, and how much; nothing secret.
@@ -21,6 +24,7 @@ pub(crate) struct AccessReport {
     connections_user_max: usize,
     connections_tcp_max: usize,
     requests_outstanding_user_max: usize,
+    files_named_user_max: usize,
     items_queued_max: u64,
     bodies_bytes_max: usize,
     idle_seconds_max: f64,
@@ -41,6 +45,7 @@ impl AccessReport {
             connections_user_max: limits.connections_user_max(),
             connections_tcp_max: limits.connections_tcp_max(),
             requests_outstanding_user_max: OUTSTANDING_USER_MAX,
+            files_named_user_max: FILES_NAMED_USER_MAX,
             items_queued_max: limits.items_queued_max,
             bodies_bytes_max: BODIES_BYTES_MAX,
             idle_seconds_max: limits.idle_max.as_secs_f64(),

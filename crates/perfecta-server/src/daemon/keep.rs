@@ -56,9 +56,8 @@ impl Control {
         record: &Arc<Record>,
         idempotency_key: Option<String>,
     ) {
-        for id in self.registry.lock().take_forgotten() {
-            self.journal.note(&Entry::Forgotten { id });
-        }
+        let forgotten = self.registry.lock().take_forgotten();
+        self.note_forgotten(forgotten);
         let is_durable = record.spec.output.as_ref().is_some_and(|output| output.durable);
         let survives = if is_durable { Survives::PowerCut } else { Survives::Death };
         let entry = Entry::Accepted(Accepted {
@@ -127,8 +126,28 @@ impl Control {
 
     /// Puts a request among those that have ended.
     pub(super) fn note_end(&self, record: &Record) {
-        self.registry.lock().note_end(&record.id);
+        let forgotten = {
+            let mut registry = self.registry.lock();
+            registry.note_end(&record.id);
+            registry.take_forgotten()
+        };
+        self.note_forgotten(forgotten);
         self.num_ended.send_modify(|count| *count += 1);
+    }
+
+    /// Forgets what was kept long enough.
+    pub(crate) fn sweep(&self) {
+        let forgotten = {
+            let mut registry = self.registry.lock();
+            registry.sweep(SystemClock.now());
+            registry.take_forgotten()
+        };
+        self.note_forgotten(forgotten);
+    }
+
+    /// These ended before they were forgotten, and so do their lines.
+    fn note_forgotten(&self, ids: Vec<String>) {
+        ids.into_iter().for_each(|id| self.journal.note(&Entry::Forgotten { id }));
     }
 
     /// Cancels a request, also for daemons to come.
@@ -304,7 +323,8 @@ mod tests {
     use super::*;
     use crate::access::Caller;
     use crate::api::tests::{control, control_with};
-    use crate::spec::JobSpec;
+    use crate::daemon::TABLES_MAX;
+    use crate::spec::{InputSpec, JobSpec};
     use crate::wire::RequestState;
 
     /// Of an hour after 1970.
@@ -317,6 +337,13 @@ mod tests {
             deaths: 1,
             spec: Cow::Owned(serde_json::from_str(spec).unwrap()),
         }
+    }
+
+    /// What the lines of a journal tell, by their words.
+    fn words(directory: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(directory.join("journal")).unwrap();
+        let word = |line: &str| line.split('"').nth(5).unwrap().to_owned();
+        text.lines().skip(1).map(word).collect()
     }
 
     /// Whoever sees that a request has ended may forget it at once.
@@ -342,11 +369,30 @@ mod tests {
         }
         control.journal.close();
         writer.run(&|notice| panic!("{notice}"));
-        let text = std::fs::read_to_string(directory.path().join("journal")).unwrap();
-        let words: Vec<&str> =
-            text.lines().skip(1).map(|line| line.split('"').nth(5).unwrap()).collect();
+        let words = words(directory.path());
         assert_eq!(words.len(), 600);
         assert!(words.chunks(2).all(|pair| pair == ["ended", "forgotten"]), "{words:?}");
+    }
+
+    #[test]
+    fn what_is_too_much_is_forgotten_in_the_journal_too_when_another_request_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+        let (file, _) = JournalFile::open(directory.path(), bounds).unwrap();
+        let (journal, mut writer) = Journal::of(file);
+        let control = control_with(journal);
+        let spec: JobSpec =
+            serde_json::from_str(r#"{"inputs": {"files": ["/a"]}, "output": null}"#).unwrap();
+        let inputs = InputSpec::Files(vec!["/a".into(); TABLES_MAX]);
+        let spec = JobSpec { inputs, ..spec };
+        for id in ["1", "2"] {
+            let record = Arc::new(Record::new(id.to_owned(), Caller::Owner, spec.clone()));
+            control.registry.lock().insert(Arc::clone(&record), None);
+            control.end_unworked(&record, lost("a worker"));
+        }
+        control.journal.close();
+        writer.run(&|notice| panic!("{notice}"));
+        assert_eq!(words(directory.path()), ["ended", "ended", "forgotten"]);
     }
 
     #[test]
