@@ -350,9 +350,14 @@ impl Control {
         spec: JobSpec,
         idempotency_key: Option<String>,
     ) -> Result<Arc<Record>, Problem> {
+        let idempotency_key = idempotency_key.map(|key| caller.own_key(key));
+        // It was accepted, whatever has become of the daemon and of its roots since.
+        let repeated = self.registry.lock().find_repeated(&spec, idempotency_key.as_deref())?;
+        if let Some(record) = repeated {
+            return Ok(record);
+        }
         let placed = self.access.place(&spec, &self.bounds)?;
         self.check_node(&placed.job)?;
-        let idempotency_key = idempotency_key.map(|key| caller.own_key(key));
         let key = idempotency_key.clone();
         let admission = {
             let mut registry = self.registry.lock();

@@ -396,6 +396,20 @@ mod tests {
     }
 
     #[test]
+    fn a_repeated_request_is_found_whatever_has_become_of_the_daemon_since() {
+        let control = control();
+        let submit = |key: &str| {
+            let spec = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
+            let spec = serde_json::from_str(spec).unwrap();
+            control.submit(Caller::Owner, spec, Some(key.to_owned()))
+        };
+        let accepted = submit("k").unwrap();
+        control.advance(Phase::Draining);
+        assert_eq!(submit("k").unwrap().id, accepted.id);
+        assert_eq!(submit("another").map(drop).unwrap_err().kind, ProblemKind::Draining);
+    }
+
+    #[test]
     fn whoever_waits_for_the_journal_is_told_that_its_thread_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
