@@ -121,7 +121,7 @@ impl Journal {
     /// A journal, and what is to run on a thread of its own.
     pub(crate) fn of(file: JournalFile) -> (Self, Writer) {
         let (sender, lines) = channel();
-        (Self(Mutex::new(Some(sender))), Writer { file, lines, was_full: false })
+        (Self(Mutex::new(Some(sender))), Writer { file, lines, owed: Vec::new(), was_full: false })
     }
 
     /// Hands a line in. `then` is called once, here or on the journal's thread.
@@ -168,6 +168,9 @@ impl Journal {
 pub(crate) struct Writer {
     file: JournalFile,
     lines: Receiver<Line>,
+    /// Lines of requests that are kept, which found no room: they are written before any other. Of a
+    /// request there are three at most.
+    owed: Vec<(Effect, String)>,
     /// Whether it was told that there is no room.
     was_full: bool,
 }
@@ -183,6 +186,9 @@ impl Writer {
                 notice(&format!("the journal grows, and cannot be rewritten: {error}"));
             }
         }
+        if let Err(error) = self.pay() {
+            self.tell_full(&error, notice);
+        }
     }
 
     /// Tells everybody who waits for a line that it is not written.
@@ -193,22 +199,17 @@ impl Writer {
     fn write(&mut self, batch: Vec<Line>, notice: &(dyn Fn(&str) + Sync)) {
         let mut written = Vec::with_capacity(batch.len());
         for line in batch {
-            let appended = match &line.effect {
-                Effect::Begins(id) => self.file.append_first(id, &line.text),
-                Effect::Joins(id) => self.file.append_for(id, &line.text),
-                Effect::Forgets(id) => {
-                    self.file.forget(id);
-                    self.file.append(&line.text)
-                }
-                Effect::Stops => self.file.append(&line.text),
-            };
-            match appended {
+            let is_of_kept = self.take_in(&line.effect);
+            match self.pay().and_then(|()| self.append(&line.effect, &line.text)) {
                 Ok(()) => {
                     self.was_full = false;
                     written.push(line);
                 }
                 Err(error) => {
                     self.tell_full(&error, notice);
+                    if is_of_kept {
+                        self.owed.push((line.effect, line.text));
+                    }
                     line.then.tell(Err(error));
                 }
             }
@@ -229,6 +230,39 @@ impl Writer {
                 _ => line.then.tell(Ok(())),
             }
         }
+    }
+
+    /// Whether a line is of a request that is kept. What is forgotten is owed nothing else.
+    fn take_in(&mut self, effect: &Effect) -> bool {
+        match effect {
+            Effect::Begins(_) | Effect::Stops => false,
+            Effect::Joins(id) => self.file.keeps(id),
+            Effect::Forgets(id) => {
+                self.owed.retain(|(owed, _)| !matches!(owed, Effect::Joins(of) if of == id));
+                self.file.forget(id)
+            }
+        }
+    }
+
+    fn append(&mut self, effect: &Effect, text: &str) -> io::Result<()> {
+        match effect {
+            Effect::Begins(id) => self.file.append_first(id, text),
+            Effect::Joins(id) => self.file.append_for(id, text),
+            Effect::Forgets(_) | Effect::Stops => self.file.append(text),
+        }
+    }
+
+    /// Writes what is owed, as far as there is room.
+    fn pay(&mut self) -> io::Result<()> {
+        let owed = std::mem::take(&mut self.owed);
+        let mut owed = owed.into_iter();
+        while let Some((effect, text)) = owed.next() {
+            if let Err(error) = self.append(&effect, &text) {
+                self.owed = std::iter::once((effect, text)).chain(owed).collect();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Once, until there is room again.

@@ -176,7 +176,7 @@ impl JournalFile {
     /// # Errors
     /// As [`Self::append_first`].
     pub(crate) fn append_for(&mut self, id: &str, line: &str) -> io::Result<()> {
-        if self.lines.contains_key(id) { self.append_first(id, line) } else { self.append(line) }
+        if self.keeps(id) { self.append_first(id, line) } else { self.append(line) }
     }
 
     /// A line of a request that is kept from now on, if it was not.
@@ -216,10 +216,17 @@ impl JournalFile {
         self.file = file;
     }
 
-    /// The lines of a request are waste from now on.
-    pub(crate) fn forget(&mut self, id: &str) {
-        let lines = self.lines.remove(id).unwrap_or_default();
-        self.live_bytes -= lines.iter().map(|extent| extent.bytes).sum::<u64>();
+    /// Whether a request has lines that are kept.
+    pub(crate) fn keeps(&self, id: &str) -> bool {
+        self.lines.contains_key(id)
+    }
+
+    /// The lines of a request are waste from now on; gives whether there were any.
+    pub(crate) fn forget(&mut self, id: &str) -> bool {
+        let lines = self.lines.remove(id);
+        let bytes = lines.iter().flatten().map(|extent| extent.bytes);
+        self.live_bytes -= bytes.sum::<u64>();
+        lines.is_some()
     }
 
     /// Has everything that was appended survive a power cut.

@@ -335,6 +335,36 @@ fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be() {
 }
 
 #[test]
+/// Nobody hands a cancel in twice.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_told_of_a_request_while_there_was_no_room_is_written_when_there_is() {
+    let check = |after: &[Entry<'_>], kept: &[&str]| {
+        let directory = written(&[accepted("a"), accepted("b"), accepted("c")]);
+        let (file, _) = open(directory.path());
+        let (journal, mut writer) = Journal::of(file);
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        writer.file.redirect(full);
+        let cancelled = |id: &str| Entry::Cancelled { id: id.to_owned() };
+        let told = [cancelled("a"), cancelled("b"), ended("b", 7), cancelled("c"), forgotten("c")];
+        told.iter().for_each(|entry| journal.note(entry));
+        let batch = writer.lines.try_iter().collect();
+        writer.write(batch, &|_| {});
+        let path = directory.path().join("journal");
+        writer.file.redirect(OpenOptions::new().read(true).append(true).open(path).unwrap());
+        after.iter().for_each(|entry| journal.note(entry));
+        journal.close();
+        writer.run(&|notice| panic!("{notice}"));
+        let (_, left) = open(directory.path());
+        assert_eq!(ids(&left), kept);
+        assert!(left.requests[0].is_cancelled && left.requests[0].ended.is_none());
+        assert!(left.requests[1].is_cancelled && left.requests[1].ended.is_some());
+        assert_eq!(left.died, !matches!(after.last(), Some(Entry::Stopped {})));
+    };
+    check(&[], &["a", "b"]);
+    check(&[accepted("d"), Entry::Stopped {}], &["a", "b", "d"]);
+}
+
 fn a_failed_sync_is_not_tried_again() {
     let directory = written(&[]);
     let (mut file, _) = open(directory.path());
