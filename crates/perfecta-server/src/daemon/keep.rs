@@ -207,9 +207,13 @@ impl Control {
             ));
         }
         if !left.damaged.is_empty() {
+            let kept = match &left.aside_error {
+                None => "is kept as journal.damaged".to_owned(),
+                Some(error) => format!("cannot be kept as journal.damaged: {error}"),
+            };
             notice(&format!(
                 "the journal was damaged in {} lines, the first of them line {}; they were skipped, and \
-                 the file is kept as journal.damaged",
+                 the file {kept}",
                 left.damaged.len(),
                 left.damaged[0]
             ));

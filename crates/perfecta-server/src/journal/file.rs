@@ -11,10 +11,14 @@ use std::path::{Path, PathBuf};
 
 use super::JournalError;
 use super::entry::{Accepted, Entry, VERSION, version_of};
+use crate::access::BODY_BYTES_MAX;
 use crate::wire::RequestStatus;
 
 /// A journal is not rewritten for less than this.
 const WASTE_BYTES_MIN: u64 = 1 << 20;
+
+/// No line is longer: a request is a body, and written in other words it may be somewhat longer.
+pub(super) const LINE_BYTES_MAX: u64 = 4 * BODY_BYTES_MAX as u64;
 
 /// What is not kept is not read either.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,8 @@ pub(crate) struct Left {
     pub(crate) died: bool,
     /// Lines that are damaged, by number.
     pub(crate) damaged: Vec<usize>,
+    /// Why what is damaged is not kept.
+    pub(crate) aside_error: Option<io::Error>,
     /// Why the journal stays as it was, with all that is over.
     pub(crate) rewrite_error: Option<io::Error>,
 }
@@ -90,7 +96,7 @@ impl JournalFile {
             let aside = directory.join("journal.damaged");
             // The one before it has been told of; what is kept here is for those who look into it.
             let _ = fs::remove_file(&aside);
-            fs::hard_link(&path, aside).map_err(failed)?;
+            left.aside_error = fs::hard_link(&path, aside).err();
         }
         let lines = left.requests.iter().flat_map(Earlier::lines);
         let journal = match Self::write(&path, lines) {
@@ -308,9 +314,14 @@ impl Found {
         let (mut fold, mut line) = (Fold::default(), Vec::new());
         for number in 1.. {
             line.clear();
-            reader.read_until(b'\n', &mut line).map_err(failed)?;
-            // What has no end is nothing, or what a death tore.
-            let Some(text) = line.strip_suffix(b"\n") else { break };
+            let mut bounded = reader.by_ref().take(LINE_BYTES_MAX);
+            bounded.read_until(b'\n', &mut line).map_err(failed)?;
+            // What has no end is nothing, or what a death tore; or it is no journal from here on.
+            let Some(text) = line.strip_suffix(b"\n") else {
+                let is_cut = line.len() as u64 == LINE_BYTES_MAX;
+                fold.damaged.extend(is_cut.then_some(number));
+                break;
+            };
             if number == 1 && version_of(text).is_some_and(|version| version != u64::from(VERSION))
             {
                 return Err(JournalError::Version { path: path.to_owned() });
@@ -393,7 +404,7 @@ impl Fold {
         let (died, damaged) = (!self.stopped, std::mem::take(&mut self.damaged));
         self.count_deaths(self.stopped);
         let requests = self.requests.into_values().collect();
-        let left = Left { requests, died, damaged, rewrite_error: None };
+        let left = Left { requests, died, damaged, aside_error: None, rewrite_error: None };
         Found { left, extents: self.extents }
     }
 }

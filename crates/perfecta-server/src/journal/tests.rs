@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use tempfile::TempDir;
 
 use super::entry::before;
-use super::file::{Bounds, JournalFile, Left, read};
+use super::file::{Bounds, JournalFile, LINE_BYTES_MAX, Left, read};
 use super::*;
 use crate::access::Caller;
 use crate::spec::JobSpec;
@@ -265,6 +265,31 @@ fn a_journal_that_cannot_be_rewritten_is_gone_on_with_and_deaths_are_counted() {
     assert_eq!(left.requests[1].accepted.deaths, 4);
 }
 
+#[test]
+fn what_is_damaged_keeps_no_daemon_from_starting_where_it_cannot_be_kept() {
+    let directory = written(&[accepted("a"), accepted("b")]);
+    let path = directory.path().join("journal");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("key b", "key x")).unwrap();
+    fs::create_dir(directory.path().join("journal.damaged")).unwrap();
+    let (_, left) = open(directory.path());
+    assert_eq!(ids(&left), ["a"]);
+    assert!(left.aside_error.is_some());
+}
+
+#[test]
+fn what_has_no_lines_is_not_read_to_its_end() {
+    let line = accepted("a").to_line();
+    let endless = io::repeat(b'0').take(LINE_BYTES_MAX);
+    let behind = format!("\n{}", accepted("b").to_line());
+    let journal = line.as_bytes().chain(endless).chain(behind.as_bytes());
+    let left = read(Path::new("journal"), journal).unwrap();
+    assert_eq!((ids(&left), left.damaged.as_slice()), (vec!["a"], &[2][..]));
+    let journal = line.as_bytes().chain(io::repeat(0));
+    let left = read(Path::new("journal"), journal).unwrap();
+    assert_eq!((ids(&left), left.damaged.as_slice()), (vec!["a"], &[2][..]));
+}
+
 /// What is there of a line that a full disk did not take costs no other line.
 #[cfg(target_os = "linux")]
 #[test]
@@ -310,31 +335,6 @@ fn who_asked_for_a_line_is_told_that_there_is_no_room() {
     assert!(notices.lock().len() == 1 && notices.lock()[0].contains("No space left"));
 }
 
-/// A pipe takes lines, and cannot be synced.
-#[test]
-fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be() {
-    let directory = written(&[]);
-    let (mut file, _) = open(directory.path());
-    let (_reader, pipe) = io::pipe().unwrap();
-    file.redirect(std::os::fd::OwnedFd::from(pipe).into());
-    let (journal, mut writer) = Journal::of(file);
-    let (told, answers) = mpsc::channel();
-    for (id, survives) in
-        [("a", Survives::PowerCut), ("b", Survives::Death), ("c", Survives::PowerCut)]
-    {
-        let told = told.clone();
-        let tell = move |written: Result<(), io::Error>| told.send((id, written.is_ok())).unwrap();
-        journal.append(&accepted(id), survives, tell);
-    }
-    journal.close();
-    writer.run(&|notice| panic!("{notice}"));
-    drop(told);
-    let mut answers: Vec<(&str, bool)> = answers.iter().collect();
-    answers.sort_unstable();
-    assert_eq!(answers, [("a", false), ("b", true), ("c", false)]);
-}
-
-#[test]
 /// Nobody hands a cancel in twice.
 #[cfg(target_os = "linux")]
 #[test]
@@ -365,6 +365,31 @@ fn what_was_told_of_a_request_while_there_was_no_room_is_written_when_there_is()
     check(&[accepted("d"), Entry::Stopped {}], &["a", "b", "d"]);
 }
 
+/// A pipe takes lines, and cannot be synced.
+#[test]
+fn a_line_that_cannot_be_synced_is_refused_where_it_had_to_be() {
+    let directory = written(&[]);
+    let (mut file, _) = open(directory.path());
+    let (_reader, pipe) = io::pipe().unwrap();
+    file.redirect(std::os::fd::OwnedFd::from(pipe).into());
+    let (journal, mut writer) = Journal::of(file);
+    let (told, answers) = mpsc::channel();
+    for (id, survives) in
+        [("a", Survives::PowerCut), ("b", Survives::Death), ("c", Survives::PowerCut)]
+    {
+        let told = told.clone();
+        let tell = move |written: Result<(), io::Error>| told.send((id, written.is_ok())).unwrap();
+        journal.append(&accepted(id), survives, tell);
+    }
+    journal.close();
+    writer.run(&|notice| panic!("{notice}"));
+    drop(told);
+    let mut answers: Vec<(&str, bool)> = answers.iter().collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [("a", false), ("b", true), ("c", false)]);
+}
+
+#[test]
 fn a_failed_sync_is_not_tried_again() {
     let directory = written(&[]);
     let (mut file, _) = open(directory.path());
