@@ -91,6 +91,12 @@ impl Counts {
         }
     }
 
+    /// Refusals of a kind so far.
+    #[cfg(test)]
+    pub(crate) fn num_problems(&self, kind: ProblemKind) -> u64 {
+        self.problems.get_or_create(&[("type", kind.name().to_owned())]).get()
+    }
+
     /// Something happened in a request.
     pub(crate) fn observe(&self, running: &Running, event: &Event<'_>, now: Duration) {
         let since_accepted = now.saturating_sub(running.accepted);

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tracing::info;
 
 use super::conduct::{Answering, Attended, Turns};
 use super::{Control, Phase};
@@ -112,7 +113,7 @@ impl Doors {
                     let held = (permit, seat);
                     self.serve_one(stream, (caller, Transport::Local), held);
                 }
-                Err(problem) => self.refuse(stream, problem),
+                Err(problem) => self.refuse(stream, peer.uid(), problem),
             }
         }
     }
@@ -187,7 +188,9 @@ impl Doors {
     }
 
     /// Tells a client why it is not served, if it listens.
-    fn refuse(self: &Arc<Self>, stream: UnixStream, problem: Problem) {
+    fn refuse(self: &Arc<Self>, stream: UnixStream, user: u32, problem: Problem) {
+        self.control.counts.answered(problem.kind.status().as_u16(), Some(problem.kind));
+        info!(user, problem = problem.kind.name(), "not served");
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         let doors = Arc::clone(self);
         tokio::spawn(async move {
@@ -290,4 +293,25 @@ pub(super) fn raise_open_files() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::control;
+
+    #[test]
+    fn who_is_not_served_is_counted_also_where_nobody_tells_it() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(async {
+            let doors = Doors::new(&control());
+            let refusals = 2 * REFUSALS_MAX;
+            for _ in 0..refusals {
+                let Err(problem) = doors.caller(7, 8) else { panic!("nobody allowed it") };
+                doors.refuse(UnixStream::pair().unwrap().0, 7, problem);
+            }
+            let counted = doors.control.counts.num_problems(ProblemKind::Forbidden);
+            assert_eq!(counted, refusals as u64);
+        });
+    }
 }
