@@ -4,6 +4,7 @@ mod connect;
 mod pulse;
 mod remote;
 
+use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -57,6 +58,14 @@ pub enum ClientError {
         /// Why not.
         reason: String,
     },
+    /// The daemon does not take this client for one that may ask.
+    #[error("the daemon at {endpoint} does not trust this client: {reason}")]
+    Untrusting {
+        /// The address.
+        endpoint: String,
+        /// What it says.
+        reason: String,
+    },
     /// It says nothing.
     #[error("the daemon at {0} is silent")]
     Silent(String),
@@ -85,6 +94,9 @@ impl ClientError {
             Self::Denied(_) => Some("use an endpoint of your own"),
             Self::Untrusted { .. } => {
                 Some("check who is there, and with which certificates; or use another endpoint")
+            }
+            Self::Untrusting { .. } => {
+                Some("name a certificate that it takes, with --certificate and --key")
             }
             Self::Silent(_) => {
                 Some("see whether it is stopped or overloaded; its tables are whole")
@@ -244,7 +256,7 @@ impl Client {
             let frame = connection.pulse.patient(PATIENCE, body.frame()).await;
             let frame = frame.ok_or_else(|| self.silent())?;
             let frame = frame.transpose().map_err(|error| self.gone(&error))?;
-            let Some(frame) = frame else { return Err(self.gone(&"it ended the answer")) };
+            let Some(frame) = frame else { return Err(self.no_server("it ended the answer")) };
             let Ok(data) = frame.into_data() else { continue };
             for told in lines.take(&data)? {
                 let is_end = matches!(told, Told::End(_));
@@ -338,8 +350,16 @@ impl Client {
         ClientError::Silent(self.name())
     }
 
-    fn gone(&self, reason: &dyn std::fmt::Display) -> ClientError {
-        ClientError::NoServer { endpoint: self.name(), reason: reason.to_string() }
+    /// Why nothing more comes; one that wants a certificate says so in the middle of it.
+    fn gone(&self, error: &(dyn Error + 'static)) -> ClientError {
+        match connect::alert(error) {
+            Some(alert) => ClientError::Untrusting { endpoint: self.name(), reason: alert },
+            None => self.no_server(&error.to_string()),
+        }
+    }
+
+    fn no_server(&self, reason: &str) -> ClientError {
+        ClientError::NoServer { endpoint: self.name(), reason: reason.to_owned() }
     }
 }
 

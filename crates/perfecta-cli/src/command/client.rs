@@ -285,6 +285,7 @@ fn is_of_an_ending_daemon(error: &ClientError) -> bool {
         ClientError::Refused(problem) => problem.kind == ProblemKind::Draining,
         ClientError::Denied(_)
         | ClientError::Untrusted { .. }
+        | ClientError::Untrusting { .. }
         | ClientError::Silent(_)
         | ClientError::VersionMismatch { .. }
         | ClientError::Nonsense(_) => false,
@@ -312,7 +313,9 @@ fn ask<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
 pub(crate) fn client_failure(error: &ClientError) -> Failure {
     let exit = match error {
         ClientError::NoServer { .. } => Exit::NoServer,
-        ClientError::Denied(_) | ClientError::Untrusted { .. } => Exit::Work(ExitClass::Denied),
+        ClientError::Denied(_) | ClientError::Untrusted { .. } | ClientError::Untrusting { .. } => {
+            Exit::Work(ExitClass::Denied)
+        }
         ClientError::Silent(_) => Exit::Silent,
         ClientError::VersionMismatch { .. } => Exit::VersionMismatch,
         ClientError::Refused(problem) => Exit::told(problem.exit_code),

@@ -1,5 +1,6 @@
 //! A client's connection, by whichever door, and who is behind it.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, rustls};
 
 use super::pulse::{Heard, Pulse};
 use super::remote::Remote;
@@ -101,6 +102,20 @@ impl Target {
             _ => ClientError::NoServer { endpoint: self.name(), reason: error.to_string() },
         }
     }
+}
+
+/// What a daemon said when it broke the agreement off, if that is why a connection ended.
+pub(super) fn alert(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let told = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::AlertReceived(_)) = told {
+            return told.map(ToString::to_string);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// A connection to the first address of a name that takes one.
