@@ -1,12 +1,28 @@
 //! What the daemon tells while it serves, and how.
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use tracing::{Level, warn};
 use tracing_subscriber::fmt;
 
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
+
+/// Writes events, each of which is a line, whatever names of files are in it.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = printable(text.trim_end_matches('\n')) + "\n";
+        io::stderr().lock().write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// What is told on standard error.
 #[derive(Debug, Args)]
@@ -49,7 +65,7 @@ impl LogOptions {
     /// If it was called before.
     pub(crate) fn begin(&self) {
         let Some(level) = self.level() else { return };
-        let lines = fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+        let lines = fmt().with_max_level(level).with_writer(|| Lines).with_target(false);
         // They are told by `eprintln!`, which panics where standard error takes nothing.
         let lines = lines.log_internal_errors(false);
         match self.log_format {

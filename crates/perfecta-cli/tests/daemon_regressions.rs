@@ -139,6 +139,25 @@ fn a_daemon_whose_standard_error_takes_nothing_tells_nobody_and_goes_on() {
 }
 
 #[test]
+fn no_name_makes_two_lines_of_one_in_the_log() {
+    for format in ["text", "json"] {
+        let place = Place::new();
+        std::fs::create_dir_all(place.path("run")).unwrap();
+        let mut serve = command(&place, &["serve", "--log", "debug", "--log-format", format]);
+        let child = serve.stderr(Stdio::piped()).spawn().unwrap();
+        let mut daemon = Daemon { place, child };
+        daemon.ok(&["ping", "--wait-for-server", "60"]);
+        let run = daemon.run(&["bulk-create", "missing\nforged", "--no-output"]);
+        assert_ne!(run.code, 0);
+        daemon.ok(&["shutdown"]);
+        let mut log = String::new();
+        daemon.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(log.contains("missing\\nforged"), "{log}");
+        assert!(log.lines().all(|line| !line.starts_with("forged")), "{log}");
+    }
+}
+
+#[test]
 fn a_daemon_and_its_clients_need_no_streams_at_all() {
     let place = Place::new();
     let binary = env!("CARGO_BIN_EXE_perfecta");
