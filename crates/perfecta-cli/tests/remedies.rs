@@ -176,3 +176,13 @@ fn a_name_with_a_line_end_makes_no_line_of_its_own() {
     let run = check(&place, &["inspect", "a\nerror: b.keys"], 5, &["a\\nerror: b.keys: 3 bytes"]);
     assert_eq!(run.err.lines().count(), 2, "{}", run.err);
 }
+
+/// The low and high words of wide keys make duplicates, and a table of the words would be wrong.
+#[test]
+fn wide_keys_without_their_width_lead_to_key_size() {
+    let place = Place::new();
+    let dense: Vec<u32> = (0..300).flat_map(|key| [key, 0]).collect();
+    place.write_keys("dense.keys", &dense);
+    let words = ["duplicate key 0x00000000 at byte 0x4", "give --key-size 64"];
+    check(&place, &["create", "dense.keys", "--no-output"], 5, &words);
+}

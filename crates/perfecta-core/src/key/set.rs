@@ -163,6 +163,8 @@ pub enum KeyError {
         key: u64,
         /// Width of the keys.
         width: KeyWidth,
+        /// Whether two neighbours together look like one key of 64 bits.
+        looks_halved: bool,
     },
     /// A line of a text input is no key.
     #[error(transparent)]
@@ -190,6 +192,11 @@ impl KeyError {
             Self::NotSorted { .. } => {
                 "sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
             }
+            Self::Duplicate {
+                looks_halved: true, place: Place { at: At::Byte(_), .. }, ..
+            } => {
+                "the keys look like halves of 64-bit keys: if they are, give --key-size 64; else remove one, or give --dedupe to keep the first"
+            }
             Self::Duplicate { .. } => "remove one, or give --dedupe to keep the first",
             Self::Text(error) => error.remedy(),
         }
@@ -201,9 +208,9 @@ impl KeyError {
             Self::NotSorted { place, previous, key, width } => {
                 Self::NotSorted { place: place.in_text(text), previous, key, width }
             }
-            Self::Duplicate { place, first, key, width } => {
+            Self::Duplicate { place, first, key, width, looks_halved } => {
                 let (place, first) = (place.in_text(text), first.in_text(text));
-                Self::Duplicate { place, first, key, width }
+                Self::Duplicate { place, first, key, width, looks_halved }
             }
             other => other,
         }
@@ -375,10 +382,10 @@ fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyErro
     if !repair.sort
         && let Some(place) = keys.windows(2).position(|pair| pair[1] < pair[0])
     {
-        if let Some(duplicate) = first_duplicate_in_order(&keys[..=place])
+        if let Some((first, second)) = first_duplicate_in_order(&keys[..=place])
             && !repair.dedupe
         {
-            return Err(duplicate);
+            return Err(duplicate(keys, first, second));
         }
         return Err(KeyError::NotSorted {
             place: Place::in_words(place + 1, K::WIDTH),
@@ -388,32 +395,44 @@ fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyErro
         });
     }
     if !repair.dedupe
-        && let Some(error) = first_duplicate(keys)
+        && let Some((first, second)) = first_duplicate(keys)
     {
-        return Err(error);
+        return Err(duplicate(keys, first, second));
     }
     keys.sort_unstable();
     keys.dedup();
     Ok(())
 }
 
-fn first_duplicate_in_order<K: Key>(keys: &[K]) -> Option<KeyError> {
+/// Where a key and the same key after it stand.
+fn first_duplicate_in_order<K: Key>(keys: &[K]) -> Option<(usize, usize)> {
     let place = keys.windows(2).position(|pair| pair[0] == pair[1])?;
-    Some(duplicate(keys[place], place, place + 1))
+    Some((place, place + 1))
 }
 
 /// The duplicate whose later copy comes first in the input.
-fn first_duplicate<K: Key>(keys: &[K]) -> Option<KeyError> {
+fn first_duplicate<K: Key>(keys: &[K]) -> Option<(usize, usize)> {
     let mut places: Vec<(K, usize)> = keys.iter().copied().zip(0..).collect();
     places.sort_unstable();
     let equal = places.windows(2).filter(|pair| pair[0].0 == pair[1].0);
-    let first = equal.min_by_key(|pair| pair[1].1)?;
-    Some(duplicate(first[0].0, first[0].1, first[1].1))
+    equal.map(|pair| (pair[0].1, pair[1].1)).min_by_key(|&(_, second)| second)
 }
 
-fn duplicate<K: Key>(key: K, first_index: usize, index: usize) -> KeyError {
+fn duplicate<K: Key>(keys: &[K], first_index: usize, index: usize) -> KeyError {
     let [place, first] = [index, first_index].map(|index| Place::in_words(index, K::WIDTH));
-    KeyError::Duplicate { place, first, key: key.into(), width: K::WIDTH }
+    let (key, looks_halved) = (keys[index].into(), looks_halved(keys));
+    KeyError::Duplicate { place, first, key, width: K::WIDTH, looks_halved }
+}
+
+/// Whether words that are no ascending keys of 32 bits look like the halves of keys of 64 bits, low
+/// half first: those keys would be in order, or their high halves are all the same.
+fn looks_halved<K: Key>(keys: &[K]) -> bool {
+    let (pairs, rest) = keys.as_chunks::<2>();
+    let is_halves = K::WIDTH == KeyWidth::Bits32 && rest.is_empty() && !keys.is_sorted();
+    let wide = |pair: &[K; 2]| pair[1].into() << 32 | pair[0].into();
+    is_halves
+        && (pairs.is_sorted_by(|left, right| wide(left) < wide(right))
+            || pairs.iter().all(|pair| pair[1] == pairs[0][1]))
 }
 
 #[cfg(test)]
@@ -447,6 +466,28 @@ mod tests {
             KeySet::from_le_bytes(&[0; 9], KeyWidth::Bits64, NONE).unwrap_err().to_string(),
             "9 bytes are no whole number of 8-byte keys: 1 bytes are left at byte 0x8"
         );
+    }
+
+    /// The words of wide keys, taken for keys, repeat where a low half is as its high half.
+    #[test]
+    fn duplicates_of_halves_of_wide_keys_lead_to_the_keys_width() {
+        let check = |words: &[u32], repair, is_told| {
+            let error = KeySet::from_u32(words.to_vec(), repair).unwrap_err();
+            assert!(matches!(error, KeyError::Duplicate { .. }), "{words:?}: {error}");
+            let remedy = error.remedy();
+            assert_eq!(remedy.contains("--key-size 64"), is_told, "{words:?}: {remedy}");
+            assert!(remedy.contains("--dedupe"), "{words:?}: {remedy}");
+        };
+        let dense: Vec<u32> = (0..9).flat_map(|key| [key, 0]).collect();
+        check(&dense, NONE, true);
+        check(&dense[..dense.len() - 1], NONE, false);
+        check(&[5, 5, 6, 5, 1, 6], NONE, true);
+        check(&[9, 0, 4, 0, 7, 0], SORT, true);
+        check(&[1, 2, 2, 3], NONE, false);
+        check(&[3, 3, 9, 4, 7, 1], NONE, false);
+        check(&[9, 3, 7, 3, 9, 1], SORT, false);
+        let text = KeySet::from_text(b"0\n0\n1\n0\n", KeyWidth::Bits32, NONE).unwrap_err();
+        assert!(!text.remedy().contains("--key-size 64"), "{}", text.remedy());
     }
 
     #[test]
