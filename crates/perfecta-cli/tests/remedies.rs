@@ -186,3 +186,24 @@ fn wide_keys_without_their_width_lead_to_key_size() {
     let words = ["duplicate key 0x00000000 at byte 0x4", "give --key-size 64"];
     check(&place, &["create", "dense.keys", "--no-output"], 5, &words);
 }
+
+#[test]
+fn one_line_tells_of_all_files_that_are_read_as_half_as_wide_as_their_names_say() {
+    let place = Place::new();
+    for file in ["a.keys64", "b.keys64", "c.keys64", "d.keys"] {
+        place.write_keys(file, &[1, 2, 3, 4]);
+    }
+    let told = |arguments: &[&str]| {
+        let run = place.ok(&[arguments, &["--no-output"]].concat());
+        run.err.lines().filter(|line| line.contains("the name ends in 64")).count()
+    };
+    let bulk = ["bulk-create", ".", "--include", "*.keys*"];
+    let run = place.ok(&[&bulk[..], &["--no-output"]].concat());
+    let words = "a.keys64 and 2 files more: read as 32-bit keys, though the name ends in 64; if the keys have 64 \
+                 bits, give --key-size 64, or auto";
+    assert!(run.err.contains(words), "{}", run.err);
+    assert_eq!(told(&bulk), 1);
+    assert_eq!(told(&["create", "a.keys64"]), 1);
+    assert_eq!(told(&["create", "a.keys64", "--key-size", "auto"]), 0);
+    assert_eq!(told(&["create", "d.keys"]), 0);
+}

@@ -129,6 +129,12 @@ impl WidthRule {
         }
     }
 
+    /// Whether the name of a file has the extension of 64-bit keys, and these are taken for others.
+    #[must_use]
+    pub(crate) fn contradicts(self, path: &Path) -> bool {
+        says_64(path.extension()) && self.of(path) == KeyWidth::Bits32
+    }
+
     /// Names of key files, where the user names none: keys of 64 bits have an extension of their
     /// own, which is looked for where widths are read off names.
     #[must_use]
@@ -328,5 +334,14 @@ mod tests {
         check("keys64/a.keys", KeyWidth::Bits32);
         let fixed = WidthRule::Fixed(KeyWidth::Bits32);
         assert_eq!(fixed.of(Path::new("mfc42-6164.keys")), KeyWidth::Bits32);
+    }
+
+    #[test]
+    fn an_extension_that_says_64_contradicts_32_bits_alone() {
+        let [narrow, wide] = [KeyWidth::Bits32, KeyWidth::Bits64].map(WidthRule::Fixed);
+        let keys64 = Path::new("d/a.keys64");
+        assert!(narrow.contradicts(keys64));
+        assert!(!wide.contradicts(keys64) && !WidthRule::FromName.contradicts(keys64));
+        assert!(!narrow.contradicts(Path::new("x64.keys")));
     }
 }

@@ -98,6 +98,9 @@ pub(crate) fn prepare<'a>(
     let state = JobState::new(Arc::clone(&work), window, staffed.into_iter().collect());
     let wall = session.now() - begun;
     work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
+    if let Some(notice) = width_notice(&work) {
+        work.observer.lock().observe(&Event::Notice(&notice));
+    }
     if num_lost > 0 {
         let notice = format!(
             "{num_lost} of the tables that are in the pack by now will not be in it: it is written anew, with \
@@ -107,6 +110,24 @@ pub(crate) fn prepare<'a>(
     }
     let closing = Closing { stage, pack, cpu_begun, on_end };
     session.with_dispatcher(|dispatcher| dispatcher.activate(state, closing));
+}
+
+/// Says that key files are read as what their names say they are not: half of each key would be
+/// taken for a key, and a table of such halves may well be found.
+fn width_notice(work: &Work<'_>) -> Option<String> {
+    let width = work.world.job.keys.width;
+    let files = work.items.iter().map(|item| &item.keys_file);
+    let mut files = files.filter(|file| width.contradicts(file));
+    let first = files.next()?.display();
+    let more = match files.count() {
+        0 => String::new(),
+        1 => " and 1 file more".to_owned(),
+        more => format!(" and {more} files more"),
+    };
+    Some(format!(
+        "{first}{more}: read as 32-bit keys, though the name ends in 64; if the keys have 64 bits, give \
+         --key-size 64, or auto"
+    ))
 }
 
 /// Items for a node without a worker would wait for ever.
