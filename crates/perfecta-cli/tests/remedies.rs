@@ -207,3 +207,18 @@ fn one_line_tells_of_all_files_that_are_read_as_half_as_wide_as_their_names_say(
     assert_eq!(told(&["create", "a.keys64", "--key-size", "auto"]), 0);
     assert_eq!(told(&["create", "d.keys"]), 0);
 }
+
+#[test]
+fn a_directory_that_is_called_like_a_key_file_is_walked() {
+    let place = Place::new();
+    place.write_keys("keys/a.keys/b.keys", &[1, 2, 3]);
+    let run = place.ok(&["bulk-create", "keys", "out"]);
+    assert!(run.out.contains("1 table: 1 ok"), "{}", run.out);
+    assert!(place.path("out/a.keys/b/manifest.json").is_file());
+    assert!(place.ok(&["bulk-create", "keys", "out", "--dry-run"]).err.is_empty());
+    let verified = place.ok(&["verify", "out", "--keys", "keys"]);
+    assert!(verified.out.contains("1 table: 1 ok"), "{}", verified.out);
+    place.write("empty/a.keys/notes", b"none");
+    check(&place, &["bulk-create", "empty", "out"], 4, &["no key file (*.keys) in empty"]);
+    check(&place, &["create", "keys/a.keys", "out"], 5, &["it is a directory"]);
+}

@@ -54,7 +54,12 @@ pub(crate) fn list_inputs(
             let entries = files.iter().map(inspect).collect::<Result<_, _>>()?;
             Ok(Listing { entries, links: files.clone() })
         }
-        Inputs::Tree { root, .. } => list_tree(root, Lengths::Wanted, &job.limits, engine, cancel),
+        Inputs::Tree { root, .. } => {
+            let mut listing = list_tree(root, Lengths::Wanted, &job.limits, engine, cancel)?;
+            // What they hold is listed as well: a directory is no key file, whatever it is called.
+            listing.entries.retain(|entry| !matches!(entry.kind, EntryKind::Directory));
+            Ok(listing)
+        }
     }
 }
 
