@@ -222,3 +222,20 @@ fn a_directory_that_is_called_like_a_key_file_is_walked() {
     check(&place, &["bulk-create", "empty", "out"], 4, &["no key file (*.keys) in empty"]);
     check(&place, &["create", "keys/a.keys", "out"], 5, &["it is a directory"]);
 }
+
+/// A key file that was cut off is a key file of fewer keys.
+#[cfg(target_os = "linux")]
+#[test]
+fn keygen_leaves_no_part_of_a_key_file() {
+    let place = Place::new();
+    let keygen = ["keygen", "d", "--shape", "linear", "--keys", "1000", "--key-size", "32"];
+    let run = place.run_within("trap '' XFSZ; ulimit -f 2;", &keygen);
+    assert_eq!(run.code, 8, "{}", run.err);
+    assert!(run.err.contains("d/u32/linear-1000.keys: cannot write: "), "{}", run.err);
+    assert!(fs::read_dir(place.path("d/u32")).unwrap().next().is_none());
+    place.ok(&keygen);
+    let before = place.tree("d");
+    let others = [&keygen[..], &["--force", "--seed", "2"]].concat();
+    assert_eq!(place.run_within("trap '' XFSZ; ulimit -f 2;", &others).code, 8);
+    assert!(place.tree("d") == before);
+}

@@ -1,6 +1,7 @@
 //! `perfecta keygen`: key files from a seed, to try things on.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -88,7 +89,7 @@ impl Keygen {
             KeyWidth::Bits64 => keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
         };
         if self.force || !is_there(&path) {
-            return fs::write(&path, bytes).map_err(|error| Failure::io("write", &path, &error));
+            return publish(&path, &bytes).map_err(|error| Failure::io("write", &path, &error));
         }
         if holds(&path, &bytes) {
             return Ok(());
@@ -97,6 +98,18 @@ impl Keygen {
         Err(Failure::new(ExitClass::Conflict, message)
             .with_remedy("name another directory, or give --force to replace such files"))
     }
+}
+
+/// Writes a file beside its place and puts it there whole: what is cut off is a key file, too, of fewer
+/// keys.
+fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.part", std::process::id()));
+    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    written.inspect_err(|_| {
+        // It is the first error that is told.
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 /// Whether something is there, also a link that leads nowhere.
