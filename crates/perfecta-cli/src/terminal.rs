@@ -40,17 +40,26 @@ impl Terminal {
 }
 
 /// Names of files are shown, never obeyed: what a terminal would take for a command is escaped, and
-/// what would make two lines of one.
+/// what would make two lines of one, or show letters in another order than they have.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() {
+        if letter.is_control() || is_invisible_order(letter) {
             shown.extend(letter.escape_default());
         } else {
             shown.push(letter);
         }
     }
     shown
+}
+
+/// Ends of lines and paragraphs that are no control characters, and the marks, embeddings and isolates
+/// that Unicode's bidirectional algorithm obeys (UAX #9, section 2).
+const fn is_invisible_order(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 fn gone(error: &io::Error) -> Failure {

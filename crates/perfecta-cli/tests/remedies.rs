@@ -239,3 +239,18 @@ fn keygen_leaves_no_part_of_a_key_file() {
     assert_eq!(place.run_within("trap '' XFSZ; ulimit -f 2;", &others).code, 8);
     assert!(place.tree("d") == before);
 }
+
+/// What turns a text around would show another name than the file's.
+#[test]
+fn a_name_with_letters_that_turn_text_around_is_shown_escaped() {
+    let place = Place::new();
+    for letter in ['\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}', '\u{2028}'] {
+        let name = format!("a{letter}b.keys");
+        place.write(&name, b"xyz");
+        let escaped = format!("a{}b.keys: 3 bytes", letter.escape_default());
+        let run = check(&place, &["create", &name, "--no-output"], 5, &[&escaped]);
+        assert!(!run.err.contains(letter), "{}", run.err);
+    }
+    let run = place.ok(&["keygen", "d\u{202e}", "--keys", "5", "--shape", "linear"]);
+    assert_eq!(run.out, "2 files, 10 keys in d\\u{202e}\n");
+}

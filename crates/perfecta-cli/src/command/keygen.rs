@@ -11,7 +11,7 @@ use perfecta_jobs::ExitClass;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::options;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 use crate::text::counted;
 
 /// Write key files made from a seed.
@@ -65,7 +65,7 @@ impl Keygen {
                 }
             }
         }
-        let directory = self.directory.display();
+        let directory = printable(&self.directory.display().to_string());
         let (files, keys) = (counted(num_files, "file"), counted(num_keys_all, "key"));
         terminal.say(&format!("{files}, {keys} in {directory}"))?;
         Ok(Exit::SUCCESS)
