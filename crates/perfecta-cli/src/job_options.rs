@@ -65,17 +65,17 @@ struct SearchOptions {
     #[arg(long, default_value = "auto", value_name = "HASH", value_parser = options::parse_hash)]
     hash: FamilyChoice,
     /// Make exactly so many attempts, also after a success, and report the counts
-    #[arg(long, value_name = "N", value_parser = parse_attempts)]
+    #[arg(long, value_name = "N", value_parser = options::parse_attempts)]
     fixed_attempts: Option<u64>,
-    /// Give up after so many attempts
-    #[arg(long, value_name = "N", default_value_t = Plan::ATTEMPTS_MAX, value_parser = parse_attempts)]
-    max_attempts: u64,
+    /// Give up after so many attempts [default: 10000000]
+    #[arg(long, value_name = "N", value_parser = options::parse_attempts)]
+    max_attempts: Option<u64>,
     /// Double the table after so many attempts in vain [default: 256 with --hash auto, else never]
-    #[arg(long, value_name = "N", value_parser = parse_attempts)]
+    #[arg(long, value_name = "N", value_parser = options::parse_attempts)]
     grow_after: Option<u64>,
-    /// Double the table at most so often
-    #[arg(long, value_name = "N", default_value_t = Plan::GROWS_MAX)]
-    max_grows: u8,
+    /// Double the table at most so often [default: 5]
+    #[arg(long, value_name = "N")]
+    max_grows: Option<u8>,
     /// Double the table so often before the first attempt
     #[arg(long, value_name = "N", default_value_t = 0)]
     initial_grows: u8,
@@ -181,13 +181,6 @@ fn emit_help() -> String {
     format!("Artifacts of each table, comma-separated: {}; or all", kinds.join(", "))
 }
 
-fn parse_attempts(value: &str) -> Result<u64, String> {
-    match options::parse_number(value)? {
-        0 => Err("at least 1".to_owned()),
-        attempts => Ok(attempts),
-    }
-}
-
 impl InputOptions {
     /// As jobs take it.
     pub(crate) fn checked(&self) -> KeyOptions {
@@ -215,6 +208,7 @@ impl InputOptions {
 impl SearchOptions {
     fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Failure> {
         self.check_seeds()?;
+        self.check_bounds()?;
         let seeds = SeedSource::default();
         Ok(Plan {
             family: self.hash,
@@ -225,12 +219,29 @@ impl SearchOptions {
                 ..seeds
             },
             fixed_attempts: self.fixed_attempts,
-            attempts_max: self.max_attempts,
+            attempts_max: self.max_attempts.unwrap_or(Plan::ATTEMPTS_MAX),
             grow_after: self.grow_after,
-            grows_max: self.max_grows,
+            grows_max: self.max_grows.unwrap_or(Plan::GROWS_MAX),
             grows_initial: self.initial_grows,
             memory_bytes_max,
         })
+    }
+
+    /// What is done whatever comes of it is not more than what is done at most. Without a bound that
+    /// was given, it may be.
+    fn check_bounds(&self) -> Result<(), Failure> {
+        let fixed = self.fixed_attempts.zip(self.max_attempts);
+        if let Some((fixed, max)) = fixed.filter(|(fixed, max)| fixed > max) {
+            let message = format!("--fixed-attempts {fixed} is more than --max-attempts {max}");
+            return Err(Failure::usage(message)
+                .with_remedy("leave --max-attempts out: the fixed number is made, and no more"));
+        }
+        if let Some(max) = self.max_grows.filter(|max| self.initial_grows > *max) {
+            let message =
+                format!("--initial-grows {} is more than --max-grows {max}", self.initial_grows);
+            return Err(Failure::usage(message).with_remedy("raise --max-grows, or leave it out"));
+        }
+        Ok(())
     }
 
     /// Words beyond those that the family takes would be left out without a word.
@@ -347,6 +358,19 @@ impl JobOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bounds_in_the_help_are_those_of_a_plan() {
+        let command = SearchOptions::augment_args(clap::Command::new("search"));
+        let mut arguments = command.get_arguments();
+        let mut check = |name: &str, bound: u64| {
+            let help = arguments.find(|argument| argument.get_id() == name).unwrap().get_help();
+            let help = help.unwrap().to_string();
+            assert!(help.ends_with(&format!("[default: {bound}]")), "{help}");
+        };
+        check("max_attempts", Plan::ATTEMPTS_MAX);
+        check("max_grows", Plan::GROWS_MAX.into());
+    }
 
     #[test]
     fn a_deadline_is_a_time_from_now_or_a_time_of_day() {

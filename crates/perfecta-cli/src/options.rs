@@ -51,6 +51,17 @@ pub(crate) fn parse_number(value: &str) -> Result<u64, String> {
         .map_err(|_| "not a whole number (decimal, 0x, 0o or 0b; at most 64 bits)".to_owned())
 }
 
+/// A number of attempts: there is at least one.
+///
+/// # Errors
+/// A sentence.
+pub(crate) fn parse_attempts(value: &str) -> Result<u64, String> {
+    match parse_number(value)? {
+        0 => Err("at least 1".to_owned()),
+        attempts => Ok(attempts),
+    }
+}
+
 /// Seed words that the user fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FixedSeeds {

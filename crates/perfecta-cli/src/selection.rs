@@ -16,14 +16,24 @@ use crate::job_options::InputOptions;
 pub(crate) struct SelectionOptions {
     /// Take only files of this name; can be given again [default: *.keys, and with --key-size 64 or
     /// auto *.keys64 too]
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = parse_pattern)]
     include: Vec<String>,
     /// Leave out files of this name; can be given again
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", value_parser = parse_pattern)]
     exclude: Vec<String>,
     /// Take the key files listed in FILE, one a line; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude"])]
     files_from: Option<PathBuf>,
+}
+
+/// What a variable without a value leaves.
+fn parse_pattern(value: &str) -> Result<String, String> {
+    if value.is_empty() {
+        return Err(
+            "an empty pattern is no name's; write one such as '*.keys', or leave it out".to_owned()
+        );
+    }
+    Ok(value.to_owned())
 }
 
 impl SelectionOptions {

@@ -254,3 +254,26 @@ fn a_name_with_letters_that_turn_text_around_is_shown_escaped() {
     let run = place.ok(&["keygen", "d\u{202e}", "--keys", "5", "--shape", "linear"]);
     assert_eq!(run.out, "2 files, 10 keys in d\\u{202e}\n");
 }
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    let place = with_keys();
+    let create = |more: &[&str], words: &[&str]| {
+        check(&place, &[&["create", "my.keys", "--no-output"], more].concat(), 2, words);
+    };
+    create(
+        &["--fixed-attempts", "10", "--max-attempts", "5"],
+        &["--fixed-attempts 10 is more than --max-attempts 5", "help: leave --max-attempts out"],
+    );
+    create(
+        &["--initial-grows", "3", "--max-grows", "2"],
+        &["--initial-grows 3 is more than --max-grows 2", "help: raise --max-grows"],
+    );
+    place.ok(&["create", "my.keys", "--no-output", "--fixed-attempts", "5", "--max-attempts", "5"]);
+    place.ok(&["create", "my.keys", "--no-output", "--initial-grows", "6"]);
+    check(&place, &["bench", "my.keys", "--attempts", "0"], 2, &["at least 1"]);
+    for option in ["--include", "--exclude"] {
+        let words = ["an empty pattern", "'*.keys'"];
+        check(&place, &["bulk-create", ".", "--no-output", option, ""], 2, &words);
+    }
+}

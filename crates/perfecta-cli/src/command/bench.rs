@@ -28,7 +28,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "HASH", value_parser = options::parse_hash)]
     hash: Vec<FamilyChoice>,
     /// Attempts of each family
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = options::parse_number)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = options::parse_attempts)]
     attempts: u64,
     /// One JSON object a line, for every family
     #[arg(long)]
@@ -72,7 +72,7 @@ impl Bench {
     fn plan(&self, family: Family) -> Plan {
         Plan {
             family: FamilyChoice::Named(family),
-            fixed_attempts: Some(self.attempts.max(1)),
+            fixed_attempts: Some(self.attempts),
             memory_bytes_max: machine::memory_bytes(),
             ..Plan::default()
         }
