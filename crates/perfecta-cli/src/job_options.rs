@@ -281,9 +281,16 @@ impl OutputOptions {
 
     /// What is asked for and left out.
     fn notice(&self) -> Option<&'static str> {
-        let wants_sources = self.include_keys || self.emit != ArtifactKinds::default();
-        (wants_sources && self.layout == LayoutChoice::Packed)
-            .then_some("a packed file holds tables alone: --emit and --include-keys are left out")
+        let is_source_emitted = self.emit != ArtifactKinds::default();
+        match self.layout {
+            LayoutChoice::Packed if self.include_keys || is_source_emitted => {
+                Some("a packed file holds tables alone: --emit and --include-keys are left out")
+            }
+            LayoutChoice::Dirs if self.include_keys && !is_source_emitted => {
+                Some("nothing that --emit names has a self-test: --include-keys is left out")
+            }
+            LayoutChoice::Dirs | LayoutChoice::Packed => None,
+        }
     }
 
     /// What is emitted of each table.

@@ -277,3 +277,17 @@ fn options_that_contradict_each_other_are_refused() {
         check(&place, &["bulk-create", ".", "--no-output", option, ""], 2, &words);
     }
 }
+
+#[test]
+fn keys_that_no_artifact_takes_are_told_of() {
+    let place = with_keys();
+    let is_told = |more: &[&str]| {
+        let run = place.ok(&[&["create", "my.keys"], more, &["--include-keys"]].concat());
+        run.err.contains("nothing that --emit names has a self-test: --include-keys is left out")
+    };
+    assert!(is_told(&["out"]));
+    assert!(is_told(&["out", "--emit", "pht"]));
+    assert!(!is_told(&["out", "--emit", "c"]));
+    assert!(!is_told(&["out", "--emit", "all"]));
+    assert!(!is_told(&["packed", "--layout", "packed"]));
+}
