@@ -356,6 +356,11 @@ impl JobOptions {
         self.output.artifacts()
     }
 
+    /// Where the table of this name lies in `directory`, if it is written at all.
+    pub(crate) fn place_of(&self, directory: Option<PathBuf>, table: &str) -> Option<PathBuf> {
+        self.output.checked(directory).ok().flatten().map(|output| output.place_of(table))
+    }
+
     /// What is asked for and left out, in a sentence for the user.
     pub(crate) fn notice(&self) -> Option<&'static str> {
         self.output.notice()

@@ -1,16 +1,22 @@
 //! What people read: the facts of a table, the end of a run.
 
+use std::path::Path;
+
 use perfecta_server::{SummaryLine, TableLine};
 
 use crate::failure::Failure;
 use crate::progress::thousands;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 
-/// The facts of one table.
+/// The facts of one table, and its place, if it is published.
 ///
 /// # Errors
 /// [`Failure`] if standard output takes nothing.
-pub(crate) fn table_facts(terminal: &Terminal, table: &TableLine) -> Result<(), Failure> {
+pub(crate) fn table_facts(
+    terminal: &Terminal,
+    table: &TableLine,
+    place: Option<&Path>,
+) -> Result<(), Failure> {
     let say = |name: &str, value: &str| terminal.say(&format!("{name:<18} {value}"));
     say("table", &table.table)?;
     say("status", &table.status)?;
@@ -37,7 +43,9 @@ pub(crate) fn table_facts(terminal: &Terminal, table: &TableLine) -> Result<(), 
     if table.files > 0 {
         say("written", &files_and_bytes(u64::from(table.files), table.bytes))?;
     }
-    Ok(())
+    let is_there = matches!(table.status.as_str(), "ok" | "unchanged");
+    let place = place.filter(|_| is_there).map(|place| place.display().to_string());
+    place.map_or(Ok(()), |place| say("path", &printable(&place)))
 }
 
 /// The end of a run, and what was done with its files: `written` or `checked`.

@@ -291,3 +291,16 @@ fn keys_that_no_artifact_takes_are_told_of() {
     assert!(!is_told(&["out", "--emit", "all"]));
     assert!(!is_told(&["packed", "--layout", "packed"]));
 }
+
+#[test]
+fn create_says_where_the_table_is() {
+    let place = with_keys();
+    let last = |more: &[&str]| {
+        let run = place.ok(&[&["create", "my.keys"], more].concat());
+        run.out.lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(last(&["out"]), "path               out/my");
+    assert_eq!(last(&["out"]), "path               out/my");
+    assert_eq!(last(&["out", "--layout", "packed"]), "path               out/tables.packed");
+    assert!(!last(&["--no-output"]).starts_with("path"));
+}

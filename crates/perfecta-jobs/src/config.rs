@@ -9,6 +9,7 @@ use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair};
 use perfecta_core::search::Plan;
 
 use crate::names::NameFilter;
+use crate::places::PACKED_DIRECTORY;
 
 /// A request: key files in, tables out.
 #[derive(Debug, Clone)]
@@ -186,6 +187,15 @@ impl Output {
             durability: Durability::Process,
             conflicts: Conflicts::Refuse,
         }
+    }
+
+    /// Where the table of this name lies, if its key file was listed and not found below a root.
+    #[must_use]
+    pub fn place_of(&self, table: &str) -> PathBuf {
+        self.directory.join(match self.layout {
+            Layout::Dirs => table,
+            Layout::Packed => PACKED_DIRECTORY,
+        })
     }
 }
 

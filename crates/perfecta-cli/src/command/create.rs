@@ -66,7 +66,8 @@ impl CreateRequest {
         early_end.iter().for_each(|failure| terminal.complain(failure));
         match &finished.only_table {
             Some(table) if !self.options.display.json && table.error.is_none() => {
-                finished.after(text::table_facts(terminal, table))
+                let place = self.options.place_of(self.directory.clone(), &table.table);
+                finished.after(text::table_facts(terminal, table, place.as_deref()))
             }
             Some(_) | None => Ok(finished.exit),
         }
