@@ -304,3 +304,23 @@ fn create_says_where_the_table_is() {
     assert_eq!(last(&["out", "--layout", "packed"]), "path               out/tables.packed");
     assert!(!last(&["--no-output"]).starts_with("path"));
 }
+
+#[test]
+fn a_packed_file_is_shown_with_the_names_of_its_tables() {
+    let place = Place::new();
+    for file in 10..35 {
+        place.write_keys(&format!("keys/{file}.keys"), &[1, file]);
+    }
+    place.ok(&["bulk-create", "keys", "out", "--layout", "packed"]);
+    let pack = "out/tables.packed/tables.phtpack";
+    let shown = place.ok(&["inspect", pack]).out;
+    assert!(shown.contains("table              t10, 2 keys\n"), "{shown}");
+    assert!(
+        shown.ends_with("table              t29, 2 keys\n5 tables more, which --json lists\n"),
+        "{shown}"
+    );
+    let json = &place.ok(&["inspect", pack, "--json"]).lines()[0];
+    let list = json["list"].as_array().unwrap();
+    assert_eq!((list.len(), &json["tables"]), (25, &25.into()));
+    assert_eq!(list[24], serde_json::json!({"name": "t34", "keys": 2}));
+}

@@ -14,7 +14,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
 use crate::key_file;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
+use crate::text::counted;
 
 /// Show what is in a table file (.pht), a packed file or a key file.
 #[derive(Debug, Args)]
@@ -57,6 +58,10 @@ impl Inspect {
             return terminal.say(&Value::Object(object).to_string());
         }
         for (name, value) in facts {
+            if let Some(tables) = value.as_array().filter(|_| name == "list") {
+                say_tables(terminal, tables)?;
+                continue;
+            }
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             terminal.say(&format!("{name:<18} {text}"))?;
         }
@@ -66,15 +71,19 @@ impl Inspect {
     fn pack_facts(&self, bytes: &[u8]) -> Result<Facts, Failure> {
         let pack = PackView::decode(bytes).map_err(|error| self.damaged(&error))?;
         let mut num_keys = 0;
+        let mut list = Vec::new();
         for entry in pack.iter() {
             let table = entry.table().map_err(|error| self.damaged(&error))?;
-            num_keys += u64::from(table.parameters().num_keys);
+            let keys = table.parameters().num_keys;
+            num_keys += u64::from(keys);
+            list.push(json!({"name": String::from_utf8_lossy(entry.name), "keys": keys}));
         }
         Ok(vec![
             ("kind", json!("packed tables")),
             ("bytes", json!(bytes.len())),
             ("tables", json!(pack.len())),
             ("keys", json!(num_keys)),
+            ("list", Value::Array(list)),
         ])
     }
 
@@ -109,6 +118,23 @@ impl Inspect {
     fn damaged(&self, error: &FormatError) -> Failure {
         let message = format!("{}: {error}", self.file.display());
         Failure::new(ExitClass::Verification, message).with_remedy("build it again")
+    }
+}
+
+/// The first tables of a pack, and how many more there are.
+fn say_tables(terminal: &Terminal, tables: &[Value]) -> Result<(), Failure> {
+    const TABLES_SHOWN_MAX: usize = 20;
+    for table in tables.iter().take(TABLES_SHOWN_MAX) {
+        let name = printable(table["name"].as_str().unwrap_or_default());
+        let keys = counted(table["keys"].as_u64().unwrap_or_default(), "key");
+        terminal.say(&format!("{:<18} {name}, {keys}", "table"))?;
+    }
+    match tables.len().saturating_sub(TABLES_SHOWN_MAX) {
+        0 => Ok(()),
+        more => {
+            let tables = counted(more as u64, "table");
+            terminal.say(&format!("{tables} more, which --json lists"))
+        }
     }
 }
 
