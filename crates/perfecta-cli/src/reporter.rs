@@ -1,5 +1,7 @@
 //! Shows what is told of a job, whoever does it: this program, or a daemon.
 
+use std::collections::HashSet;
+
 use perfecta_jobs::{Event, ExitClass, JobError, Observer, Summary};
 use perfecta_server::{ErrorLine, ProgressLine, SummaryLine, TableLine};
 
@@ -77,6 +79,8 @@ pub(crate) struct Reporter<'a> {
     /// The error that was told last, if others may share it, and for how many tables it was not
     /// told again.
     shared: Option<(ErrorLine, u64)>,
+    /// Conflicts that were told, each with its key file: a list can name a file again and again.
+    conflicts: HashSet<(String, String)>,
     /// What was said last that the user can do: it is not said again.
     remedy: Option<String>,
     /// Why standard output takes no more, if it does not; the job goes on all the same.
@@ -116,6 +120,7 @@ impl<'a> Reporter<'a> {
             display,
             only_table: None,
             shared: None,
+            conflicts: HashSet::new(),
             remedy: None,
             broken: None,
         }
@@ -145,6 +150,10 @@ impl<'a> Reporter<'a> {
     fn complain(&mut self, keys_file: &str, error: &ErrorLine) {
         if self.shared.as_ref().is_some_and(|(shared, _)| shared == error) {
             self.shared = self.shared.take().map(|(shared, count)| (shared, count + 1));
+            return;
+        }
+        let is_conflict = error.class == ExitClass::Conflict.name();
+        if is_conflict && !self.conflicts.insert((keys_file.to_owned(), error.message.clone())) {
             return;
         }
         self.tell_repeated();

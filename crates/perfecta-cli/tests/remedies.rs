@@ -324,3 +324,17 @@ fn a_packed_file_is_shown_with_the_names_of_its_tables() {
     assert_eq!((list.len(), &json["tables"]), (25, &25.into()));
     assert_eq!(list[24], serde_json::json!({"name": "t34", "keys": 2}));
 }
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_once() {
+    let place = Place::new();
+    let mut list = String::new();
+    for number in 0..30 {
+        place.write_keys(&format!("{number}.keys"), &[1, number + 2]);
+        list += &format!("{number}.keys\n");
+    }
+    place.write("list", list.repeat(2).as_bytes());
+    let run = place.run(&["bulk-create", "--files-from", "list", "out"]);
+    let errors = run.err.lines().filter(|line| line.starts_with("error: ")).count();
+    assert_eq!((run.code, errors), (3, 30), "{}", run.err);
+}
