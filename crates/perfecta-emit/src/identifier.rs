@@ -163,10 +163,19 @@ const RESERVED: [&str; 6] = [
      linksection map native nil noalias none nonlocal null object opaque orelse package packed
      params pass print raise range readonly select sealed string suspend synchronized threadlocal
      throws transient typeof undefined unreachable usingnamespace val var volatile with",
-    // Headers of the C library, which a header of the same name would hide.
-    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
-     stdarg stdatomic stdbit stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads
-     time uchar wchar wctype",
+    // Headers of C, POSIX, glibc, musl and gcc outside directories: one of the same name would hide
+    // them from all that is compiled where it is looked for.
+    "aio aliases alloca ar argp argz assert byteswap complex cpio cpuid crypt ctype devctl
+     dirent dlfcn elf endian envz err errno error execinfo fcntl features fenv float fmtmsg
+     fnmatch fpu_control fstab fts ftw gconv getopt glob grp gshadow iconv ieee754 ifaddrs
+     inttypes iso646 langinfo lastlog libgen libintl limits link locale malloc math mcheck
+     memory mntent monetary mqueue ndbm netdb nl_types nss obstack paths poll printf
+     proc_service pthread pty pwd re_comp regex regexp resolv sched search semaphore setjmp
+     sgtty shadow signal spawn stab stdalign stdarg stdatomic stdbit stdbool stdckdint stddef
+     stdfix stdint stdio stdio_ext stdlib stdnoreturn string strings stropts syscall sysexits
+     syslimits syslog tar termio termios tgmath thread_db threads time trace ttyent uchar
+     ucontext ulimit unistd unwind ustat utime utmp utmpx values varargs wait wchar wctype
+     wordexp",
     // Devices, which Windows takes no file by the name of.
     "aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5
      lpt6 lpt7 lpt8 lpt9",
@@ -195,6 +204,10 @@ mod tests {
         check("class.keys", "class_table");
         check("Self.txt", "Self_table");
         check("stdio.bin", "stdio_table");
+        check("features.keys", "features_table");
+        check("Pthread.keys", "Pthread_table");
+        check("sched.keys", "sched_table");
+        check("nl-types.keys", "nl_types_table");
         check("CON.keys", "CON_table");
         check(".keys", "keys");
         check("", "table");
