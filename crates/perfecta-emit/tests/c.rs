@@ -156,6 +156,33 @@ fn a_key_file_of_other_length_fails_the_self_test() {
     assert!(run_in_vain(&mut command, &directory).contains("usage: length_self_test KEYS"));
 }
 
+/// A guard of the name alone would leave the second out without a word.
+#[test]
+fn two_tables_of_one_name_are_not_included_in_one_unit() {
+    if !has("gcc") || !has("g++") {
+        return;
+    }
+    let directory = directory("c-clash");
+    for (below, keys) in [("narrow", vec![1, 2, 3]), ("other", vec![1, 2, 4])] {
+        fs::create_dir(directory.join(below)).unwrap();
+        let case = Case::u32("x", perfecta_core::family::Family::Folded, keys);
+        case.write(ArtifactKind::C, &directory.join(below));
+    }
+    let once = "#include \"narrow/x.h\"\n#include \"narrow/x.h\"\nint main(void) { return x_index(1) != 0; }\n";
+    fs::write(directory.join("once.c"), once).unwrap();
+    fs::write(directory.join("both.c"), format!("{once}#include \"other/x.h\"\n")).unwrap();
+    for compiler in [&["gcc", "-std=c99"][..], &["g++", "-x", "c++", "-std=c++11"]] {
+        let compile = |file: &str| {
+            let mut command = Command::new(compiler[0]);
+            command.args(&compiler[1..]).args(WARNINGS).args(["-fsyntax-only", file]);
+            command
+        };
+        run(&mut compile("once.c"), &directory);
+        let said = run_in_vain(&mut compile("both.c"), &directory);
+        assert!(said.contains("two tables are called x: give one key file another name"), "{said}");
+    }
+}
+
 #[test]
 fn headers_of_several_tables_and_units_live_side_by_side() {
     if !has("gcc") || !has("g++") {

@@ -1,7 +1,8 @@
 //! C99, also for C++: a header with everything, or a header and a source file with the array.
 //!
 //! Every name begins with the identifier, so that any number of tables can be included side by
-//! side. The file with the array also holds the self-test.
+//! side; two of one name cannot, and the header's guard tells them apart. The file with the array also
+//! holds the self-test.
 
 use std::fmt;
 use std::io;
@@ -11,7 +12,7 @@ use perfecta_core::key::KeyWidth;
 
 use super::{write_crc32c_table, write_head, write_template};
 use crate::artifact::{FileGenerator, Generator};
-use crate::description::{Description, SelfTestKeys};
+use crate::description::{Description, Elements, SelfTestKeys};
 use crate::formula::{Direction, Expression, Operator};
 use crate::output::Output;
 
@@ -45,7 +46,7 @@ fn write_header(description: &Description<'_>, out: &mut dyn Output) -> io::Resu
     if !is_data_apart(description) {
         write_self_test(description, &values, out)?;
     }
-    values.fill(out, "\n#endif /* @IDENT@_H */\n")
+    values.fill(out, HEADER_END)
 }
 
 fn write_data(description: &Description<'_>, out: &mut dyn Output) -> io::Result<()> {
@@ -90,6 +91,7 @@ struct Names {
     key: &'static str,
     element: &'static str,
     vertices: String,
+    hash: String,
 }
 
 impl Names {
@@ -104,6 +106,7 @@ impl Names {
                 ElementWidth::U32 => "uint32_t",
             },
             vertices: description.parameters.geometry.vertices().to_string(),
+            hash: format!("{:#018x}ull", hash(description)),
         }
     }
 
@@ -114,6 +117,7 @@ impl Names {
             ("key", self.key),
             ("element", self.element),
             ("vertices", &self.vertices),
+            ("hash", &self.hash),
         ];
         write_template(out, template, &values)
     }
@@ -128,7 +132,7 @@ const fn word_type(width: KeyWidth) -> &'static str {
 
 const HEADER_START: &str = r#" */
 #ifndef @IDENT@_H
-#define @IDENT@_H
+#define @IDENT@_H @hash@
 
 #include <stdint.h>
 
@@ -143,6 +147,29 @@ const LINKAGE_END: &str = r"
 }
 #endif
 ";
+
+const HEADER_END: &str = r#"
+#elif @IDENT@_H != @hash@
+#error "two tables are called @ident@: give one key file another name, and build its table anew"
+#endif /* @IDENT@_H */
+"#;
+
+/// Tells a table from others of its name. Its key file's name is shown in the head alone, and does not
+/// count.
+fn hash(description: &Description<'_>) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{:?}", description.parameters).as_bytes());
+    match description.elements {
+        Elements::Solved(bytes) => {
+            hasher.update(bytes);
+        }
+        // Any hash is as long as another.
+        Elements::Expected => {}
+    }
+    let hash = hasher.finalize();
+    let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+    u64::from_be_bytes(*first)
+}
 
 fn write_declarations(
     description: &Description<'_>,
