@@ -97,7 +97,8 @@ struct SearchOptions {
 struct OutputOptions {
     #[arg(long, value_name = "LIST", default_value_t, help = emit_help())]
     emit: ArtifactKinds,
-    /// Put the keys into emitted sources, for their self-tests; else these read the key file
+    /// Put the keys into emitted sources, for their self-tests; else these read a file of the keys in
+    /// ascending order, packed and little-endian: the key file, unless --text, --sort or --dedupe is given
     #[arg(long)]
     include_keys: bool,
     /// A directory for each table, or all tables in one file

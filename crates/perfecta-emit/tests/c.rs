@@ -152,6 +152,8 @@ fn a_key_file_of_other_length_fails_the_self_test() {
     fs::write(directory.join("length.keys"), &keys[..8]).unwrap();
     let said = run_in_vain(&mut command, &directory);
     assert_eq!(said, "the file holds 2 keys, the table 3\n");
+    fs::write(directory.join("length.keys"), [&keys[..], &[0; 3]].concat()).unwrap();
+    assert_eq!(run_in_vain(&mut command, &directory), "the key file ends within a key\n");
     fs::remove_file(directory.join("length.keys")).unwrap();
     assert!(run_in_vain(&mut command, &directory).contains("usage: length_self_test KEYS"));
 }

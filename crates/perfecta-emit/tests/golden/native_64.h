@@ -90,12 +90,13 @@ int main(int argc, char **argv)
 {
     unsigned char bytes[sizeof(uint64_t)];
     uint32_t rank = 0;
+    size_t length;
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
     if (file == NULL) {
         fprintf(stderr, "usage: native_64_self_test KEYS, a file that can be read\n");
         return 2;
     }
-    while (fread(bytes, sizeof bytes, 1, file) == 1) {
+    while ((length = fread(bytes, 1, sizeof bytes, file)) == sizeof bytes) {
         uint64_t key = 0;
         unsigned byte;
         for (byte = sizeof bytes; byte > 0; byte -= 1) {
@@ -108,6 +109,10 @@ int main(int argc, char **argv)
         rank += 1;
     }
     fclose(file);
+    if (length != 0) {
+        printf("the key file ends within a key\n");
+        return 1;
+    }
     if (rank != NATIVE_64_NUM_KEYS) {
         printf("the file holds %lu keys, the table %lu\n", (unsigned long)rank,
                (unsigned long)NATIVE_64_NUM_KEYS);
