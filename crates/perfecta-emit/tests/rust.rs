@@ -93,6 +93,25 @@ fn a_module_can_be_included_and_used_in_constants_and_needs_no_use() {
     run(&mut Command::new(directory.join("main")), &directory);
 }
 
+/// What `docs/generated-code.md` shows, taken as it stands there.
+#[test]
+fn the_example_of_the_document_compiles_without_a_warning() {
+    let document = include_str!("../../../docs/generated-code.md");
+    let (_, from_block) = document.split_once("```rust\n").unwrap();
+    let (block, _) = from_block.split_once("```").unwrap();
+    let directory = directory("rust-document");
+    let folded = perfecta_core::family::Family::Folded;
+    Case::u32("HologramWorld-31016", folded, vec![3, 5, 8]).write(ArtifactKind::Rust, &directory);
+    let (modules, rest): (Vec<_>, Vec<_>) =
+        block.lines().partition(|line| line.starts_with("mod "));
+    let (modules, rest) = (modules.join("\n"), rest.join("\n"));
+    let main = format!("{modules}\nfn main() {{\nlet key = 8;\n{rest}\nassert_eq!(rank, 2);\n}}\n");
+    fs::write(directory.join("main.rs"), main).unwrap();
+    let mut compile = Command::new("rustc");
+    run(compile.args(["--edition=2021", "-Dwarnings", "main.rs"]), &directory);
+    run(&mut Command::new(directory.join("main")), &directory);
+}
+
 #[test]
 fn a_broken_table_fails_its_self_test() {
     let directory = directory("rust-broken");
