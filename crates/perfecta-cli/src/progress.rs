@@ -1,10 +1,11 @@
 //! Progress on standard error: a bar on a terminal, nothing elsewhere.
 
-use std::io::{self, IsTerminal};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use perfecta_server::ProgressLine;
 
 use crate::terminal::printable;
@@ -38,9 +39,10 @@ impl Display {
         let progress = progress();
         let columns = columns();
         bar.set_style(style(columns));
-        bar.set_length(progress.keys_total);
-        bar.set_position(progress.keys_done);
-        bar.set_message(message(&progress, columns - bar_columns(columns)));
+        // As the counts beside it: what is done of the keys is another part, and the time to go tells it.
+        bar.set_length(u64::from(progress.tables.max(1)));
+        bar.set_position(u64::from(progress.settled()));
+        bar.set_message(message_beside_bar(&progress, columns));
     }
 
     /// Prints a line above the bar.
@@ -61,7 +63,7 @@ impl Display {
 
 /// One line, cut where the terminal ends: a line that wraps cannot be drawn over.
 fn bar() -> ProgressBar {
-    let target = indicatif::ProgressDrawTarget::stderr_with_hz(10);
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(Narrowed), 10);
     // A bar of length 0 would be full.
     let bar = ProgressBar::with_draw_target(Some(1), target)
         .with_style(style(columns()))
@@ -70,17 +72,80 @@ fn bar() -> ProgressBar {
     bar
 }
 
+/// Standard error as a terminal that lacks the columns of an echo: lines are filled up to its width.
+#[derive(Debug)]
+struct Narrowed;
+
+impl Narrowed {
+    fn put(text: fmt::Arguments<'_>) -> io::Result<()> {
+        io::stderr().lock().write_fmt(text)
+    }
+
+    /// Moves the cursor `count` places in the direction of a letter (ECMA-48, CUU to CUB).
+    fn go(letter: char, count: usize) -> io::Result<()> {
+        if count == 0 { Ok(()) } else { Self::put(format_args!("\x1b[{count}{letter}")) }
+    }
+}
+
+impl TermLike for Narrowed {
+    fn width(&self) -> u16 {
+        columns().saturating_sub(ECHO_COLUMNS).max(1) as u16
+    }
+
+    fn move_cursor_up(&self, count: usize) -> io::Result<()> {
+        Self::go('A', count)
+    }
+
+    fn move_cursor_down(&self, count: usize) -> io::Result<()> {
+        Self::go('B', count)
+    }
+
+    fn move_cursor_right(&self, count: usize) -> io::Result<()> {
+        Self::go('C', count)
+    }
+
+    fn move_cursor_left(&self, count: usize) -> io::Result<()> {
+        Self::go('D', count)
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        Self::put(format_args!("{line}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        Self::put(format_args!("{text}"))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        Self::put(format_args!("\r\x1b[2K"))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
 /// Terminals of fewer columns have none for the bar.
 const COLUMNS_FOR_BAR: usize = 60;
 
 fn style(columns: usize) -> ProgressStyle {
-    let template = if bar_columns(columns) > 0 { "[{bar:10}] {wide_msg}" } else { "{wide_msg}" };
+    let template = if bar_columns(columns) > 0 { "[{bar:10}] {msg}" } else { "{msg}" };
     ProgressStyle::with_template(template).expect("the template is valid").progress_chars("=> ")
 }
 
 /// What the bar takes of a line, brackets and the space after it included.
 const fn bar_columns(columns: usize) -> usize {
     if columns >= COLUMNS_FOR_BAR { 13 } else { 0 }
+}
+
+/// What a terminal puts after the line when keys for signals are pressed: `^C`, and once more. A line
+/// that it makes wrap is taken away in part only.
+const ECHO_COLUMNS: usize = 4;
+
+/// The message, cut to what the bar and the echo leave of `columns`.
+fn message_beside_bar(progress: &ProgressLine, columns: usize) -> String {
+    let room = columns.saturating_sub(bar_columns(columns) + ECHO_COLUMNS);
+    message(progress, room).chars().take(room).collect()
 }
 
 /// The terminal's width, as it is now.
@@ -131,7 +196,8 @@ impl Parts {
             counts: format!("{}/{}", count(progress.settled()), count(progress.tables)),
             time_left: progress
                 .seconds_left()
-                .map(|seconds| format!("ETA {}", clock(Duration::from_secs_f64(seconds)))),
+                .filter(|&seconds| seconds > 0.0)
+                .map(|seconds| format!("ETA {}", clock(Duration::from_secs_f64(seconds.ceil())))),
             failed: (progress.failed > 0).then(|| format!("{} failed", count(progress.failed))),
             rate: Some(progress.wall_seconds).filter(|&seconds| seconds > 0.0).map(rate),
             hardest: progress.hardest.as_ref().map(|hardest| {
@@ -291,6 +357,39 @@ mod tests {
                 assert!(line.chars().count() <= columns, "{columns} columns: {line}");
             }
         }
+    }
+
+    #[test]
+    fn the_bar_is_as_full_as_the_counts_say() {
+        let bar = ProgressBar::hidden();
+        let display = Display { bar: Some(bar.clone()) };
+        display.show(at_work);
+        assert_eq!((bar.position(), bar.length()), (9_312, Some(13_637)));
+        display.show(ProgressLine::default);
+        assert_eq!((bar.position(), bar.length()), (0, Some(1)));
+    }
+
+    #[test]
+    fn the_echo_of_a_key_does_not_wrap_the_line() {
+        for columns in 0..130 {
+            for progress in [at_work(), with_a_hard_search()] {
+                let line = message_beside_bar(&progress, columns);
+                let taken = bar_columns(columns) + line.chars().count() + "^C^C".len();
+                assert!(taken <= columns.max(4), "{columns} columns: {line}");
+            }
+        }
+        assert_eq!(usize::from(Narrowed.width()) + "^C^C".len(), columns());
+    }
+
+    #[test]
+    fn there_is_time_to_go_until_there_is_none() {
+        let time_left = |keys_done| {
+            let progress = ProgressLine { keys_done, ..at_work() };
+            Parts::of(&progress).time_left
+        };
+        assert_eq!(time_left(9_999_999).as_deref(), Some("ETA 0:01"));
+        assert_eq!(time_left(8_900_000).as_deref(), Some("ETA 0:02"));
+        assert_eq!(time_left(10_000_000), None);
     }
 
     #[test]
