@@ -303,7 +303,7 @@ impl Client {
             if error.is::<LengthLimitError>() {
                 return ClientError::Nonsense(format!("it has more than {ANSWER_BYTES_MAX} bytes"));
             }
-            self.gone(&error)
+            self.gone(&*error)
         })?;
         Ok(body.to_bytes())
     }
