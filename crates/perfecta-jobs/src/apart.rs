@@ -61,7 +61,7 @@ pub(crate) fn keep_apart(
     match output.layout {
         Layout::Packed if sources.forbid(&directory.join(PACKED_DIRECTORY)) => Err(lies_in_input()),
         Layout::Packed => Ok(()),
-        Layout::Dirs => refuse_items(engine, output, &sources, items),
+        Layout::Dirs => refuse_items(engine, output, &sources, items, cancel),
     }
 }
 
@@ -70,25 +70,42 @@ fn refuse_items(
     output: &Output,
     sources: &Sources,
     items: &mut [Planned],
+    cancel: &CancelFlag,
 ) -> Result<(), JobError> {
-    let mut places: HashMap<PathBuf, Place> = HashMap::new();
+    let mut places: HashMap<PathBuf, Result<Place, IoError>> = HashMap::new();
     let mut tables: HashMap<PathBuf, bool> = HashMap::new();
     for item in items.iter_mut().filter(|item| item.refusal.is_none()) {
+        cancel.check()?;
         if !places.contains_key(&item.below) {
-            let parent = output.directory.join(&item.below);
-            let parent = resolve(engine, &parent).map_err(JobError::Output)?;
-            let table = table_around(engine, output, &item.below, &mut tables)?;
-            places.insert(item.below.clone(), Place { parent, table });
+            let place = place_of(engine, output, &item.below, &mut tables);
+            places.insert(item.below.clone(), place);
         }
-        let Place { parent, table } = &places[&item.below];
-        if let Some(table) = table {
-            item.refusal = Some(ItemError::InTable { table: output.directory.join(table) });
-        } else if sources.forbid(&parent.join(item.identifier.as_str())) {
-            let target = output.directory.join(item.target());
-            item.refusal = Some(ItemError::InputInTheWay { target });
-        }
+        item.refusal = match &places[&item.below] {
+            Ok(Place { table: Some(table), .. }) => {
+                Some(ItemError::InTable { table: output.directory.join(table) })
+            }
+            Ok(Place { parent, table: None }) => {
+                let is_forbidden = sources.forbid(&parent.join(item.identifier.as_str()));
+                let target = output.directory.join(item.target());
+                is_forbidden.then_some(ItemError::InputInTheWay { target })
+            }
+            // Nothing can be published there, and others are none the worse for it.
+            Err(error) => Some(ItemError::Output(error.clone())),
+        };
     }
     Ok(())
+}
+
+/// Where tables of a directory of key files go. `tables` are the directories that were looked at.
+fn place_of(
+    engine: &mut dyn Engine,
+    output: &Output,
+    below: &Path,
+    tables: &mut HashMap<PathBuf, bool>,
+) -> Result<Place, IoError> {
+    let parent = resolve(engine, &output.directory.join(below))?;
+    let table = table_around(engine, output, below, tables)?;
+    Ok(Place { parent, table })
 }
 
 /// The published table in which a directory below the output lies, or that it is. `tables` are the
@@ -98,12 +115,12 @@ fn table_around(
     output: &Output,
     below: &Path,
     tables: &mut HashMap<PathBuf, bool>,
-) -> Result<Option<PathBuf>, JobError> {
+) -> Result<Option<PathBuf>, IoError> {
     let directories = below.ancestors().filter(|directory| !directory.as_os_str().is_empty());
     for directory in directories {
         if !tables.contains_key(directory) {
             let path = output.directory.join(directory);
-            tables.insert(directory.to_owned(), is_table(engine, &path).map_err(JobError::Output)?);
+            tables.insert(directory.to_owned(), is_table(engine, &path)?);
         }
         if tables[directory] {
             return Ok(Some(directory.to_owned()));

@@ -40,6 +40,7 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let items = plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel)?;
     let mut dry_run = DryRun::default();
     for item in items {
+        runtime.cancel.check()?;
         if let Some(refusal) = item.refusal.clone().or_else(|| length_error(job, &item)) {
             dry_run.refused.push((item.keys_file, refusal));
             continue;
