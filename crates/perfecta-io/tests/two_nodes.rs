@@ -36,7 +36,8 @@ fn test_programs() -> Vec<PathBuf> {
     // be compiled anew, here and once more by whoever comes next.
     for (name, _) in std::env::vars_os() {
         let own = name.to_str().is_some_and(|name| {
-            name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+            let begins = |part| name.starts_with(part);
+            begins("CARGO_MANIFEST_") || begins("CARGO_PKG_") || name == "OUT_DIR"
         });
         if own {
             build.env_remove(name);

@@ -518,6 +518,8 @@ mod tests {
         let runtime = runtime.enable_all().build().unwrap();
         let client = Client::new(Endpoint::at(&path));
         let heard = runtime.block_on(client.get::<serde_json::Value>("/v1/ping")).unwrap_err();
+        // What is left of the connection goes with it: only then the other end hears of that.
+        drop((client, runtime));
         daemon.join().unwrap();
         (heard, path.display().to_string())
     }
