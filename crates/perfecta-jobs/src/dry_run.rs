@@ -21,6 +21,16 @@ const PACKED_FILES: u64 = 2;
 /// About what a table takes in the pack's index and in its manifest.
 const PACKED_ENTRY_BYTES: u64 = 290;
 
+/// The table that a search of so many keys begins with; none if only fewer fit into one, which there
+/// may be.
+///
+/// # Errors
+/// Why no such search begins. A run finds out when it has read the file.
+fn table(job: &Job, num_keys: u64) -> Result<Option<Geometry>, ItemError> {
+    let fitting = usize::try_from(num_keys).ok().filter(|&keys| keys <= Geometry::KEYS_MAX);
+    fitting.map(|keys| job.search.first_geometry(keys)).transpose().map_err(ItemError::Plan)
+}
+
 /// Why a key file of this length will fail. A run finds out when it reads the file.
 fn length_error(job: &Job, item: &Planned) -> Option<ItemError> {
     let width = match job.keys.encoding {
@@ -46,9 +56,15 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
             continue;
         }
         let num_keys = item.num_keys(job);
+        let geometry = match table(job, num_keys) {
+            Ok(geometry) => geometry,
+            Err(refusal) => {
+                dry_run.refused.push((item.keys_file, refusal));
+                continue;
+            }
+        };
         dry_run.tables += 1;
         dry_run.keys += num_keys;
-        let geometry = usize::try_from(num_keys).ok().and_then(Geometry::for_keys);
         let (Some(output), Some(geometry)) = (&job.output, geometry) else { continue };
         let width = job.keys.width.of(&item.keys_file);
         match (output.layout, runtime.renderer) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::Attempter;
 use perfecta_core::key::{KeyError, KeyWidth};
+use perfecta_core::search::Plan;
 use perfecta_emit::Identifier;
 use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
 
@@ -62,7 +63,7 @@ impl Planned {
     /// Bytes of memory that it takes: file, keys, graph, the table twice, and all that is written.
     pub(crate) fn memory_bytes(&self, job: &Job) -> u64 {
         let keys = self.num_keys_max(job);
-        let (solved, geometry) = largest_table(keys);
+        let (solved, geometry) = largest_table(&job.search, keys);
         let graph = Attempter::memory_bytes(solved, geometry) + 2 * table_bytes(geometry);
         self.file_bytes + keys * self.key_bytes(job) + graph + self.rendered_bytes
     }
@@ -85,11 +86,16 @@ const TEXT_KEY_BYTES: u64 = 11;
 /// The shortest: a digit and the line's end.
 const TEXT_KEY_BYTES_MIN: u64 = 2;
 
-/// The table of the most of so many keys: there may be fewer than a file's length says, and there are
-/// no tables of more.
-fn largest_table(keys: u64) -> (usize, Geometry) {
+/// The table that a search of the most of so many keys begins with: there may be fewer than a file's
+/// length says, and there are no tables of more.
+fn largest_table(search: &Plan, keys: u64) -> (usize, Geometry) {
     let solved = keys.min(Geometry::KEYS_MAX as u64) as usize;
-    (solved, Geometry::for_keys(solved).expect("there are tables of as many"))
+    // What cannot be doubled as often as asked for is never searched.
+    (solved, search.first_geometry(solved).unwrap_or_else(|_| smallest_table(solved)))
+}
+
+fn smallest_table(keys: usize) -> Geometry {
+    Geometry::for_keys(keys).expect("there are tables of as many")
 }
 
 fn table_bytes(geometry: Geometry) -> u64 {
@@ -99,7 +105,8 @@ fn table_bytes(geometry: Geometry) -> u64 {
 /// What will be written for tables, by a renderer if it is not the table alone.
 struct Rendering<'r> {
     renderer: Option<&'r dyn Renderer>,
-    /// What small tables come to, each as if it were full: of these there may be thousands, and to look
+    search: &'r Plan,
+    /// What small tables come to, each as if it had the most keys: of these there may be thousands, and to look
     /// at each of them takes as long as to solve it.
     small: HashMap<(Geometry, KeyWidth), u64>,
 }
@@ -107,23 +114,27 @@ struct Rendering<'r> {
 impl<'r> Rendering<'r> {
     /// Tables of up to so many keys are small: larger ones take a thousand times as long to solve as to
     /// estimate.
-    const SMALL_KEYS_MAX: u32 = 1 << 16;
+    const SMALL_KEYS_MAX: u64 = 1 << 16;
 
-    fn of_job(job: &Job, renderer: Option<&'r dyn Renderer>) -> Self {
+    fn of_job(job: &'r Job, renderer: Option<&'r dyn Renderer>) -> Self {
         let is_wanted =
             job.output.as_ref().is_some_and(|output| matches!(output.layout, Layout::Dirs));
-        Self { renderer: renderer.filter(|_| is_wanted), small: HashMap::new() }
+        Self {
+            renderer: renderer.filter(|_| is_wanted),
+            search: &job.search,
+            small: HashMap::new(),
+        }
     }
 
     fn bytes(&mut self, keys: u64, width: KeyWidth) -> u64 {
-        let (solved, geometry) = largest_table(keys);
+        let (solved, geometry) = largest_table(self.search, keys);
         let Some(renderer) = self.renderer else { return table_bytes(geometry) };
         let estimate = |keys| renderer.estimate(keys, width, geometry).bytes;
-        let most = geometry.edge_capacity();
+        let most = u64::from(smallest_table(solved).edge_capacity());
         if most > Self::SMALL_KEYS_MAX {
             return estimate(solved as u64);
         }
-        *self.small.entry((geometry, width)).or_insert_with(|| estimate(u64::from(most)))
+        *self.small.entry((geometry, width)).or_insert_with(|| estimate(most))
     }
 }
 
@@ -493,6 +504,24 @@ mod tests {
         check(SelfTest::WithKeys, 40_000, 2_500_000..2_700_000);
         check(SelfTest::FromFile, 1_200_000, 30_000_000..31_000_000);
         check(SelfTest::WithKeys, 1_200_000, 56_000_000..58_000_000);
+    }
+
+    #[test]
+    fn a_table_that_is_doubled_at_first_takes_as_much_as_the_larger_one() {
+        let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::FromFile);
+        let planned = |keys: u64, grows_initial: u8| {
+            let mut job = job();
+            job.search.grows_initial = grows_initial;
+            let planned = plan(&job, Some(&renderer), vec![file("a.keys", 4 * keys)]).remove(0);
+            (planned.memory_bytes(&job), planned.rendered_bytes)
+        };
+        for keys in [1_000, 400_000] {
+            let (plain, grown) = (planned(keys, 0), planned(keys, 3));
+            assert!(grown.0 > 4 * plain.0, "{plain:?} {grown:?}");
+            assert!(grown.1 > 4 * plain.1, "{plain:?} {grown:?}");
+        }
+        // Never searched: only its keys are read.
+        assert_eq!(planned(1_000, 100), planned(1_000, 0));
     }
 
     #[test]

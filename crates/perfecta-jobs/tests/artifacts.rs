@@ -41,6 +41,29 @@ fn all_artifacts_are_published_verified_and_found_unchanged() {
 }
 
 #[test]
+fn a_dry_run_knows_of_tables_that_are_doubled_at_first() {
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    let artifacts = artifacts("all");
+    let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let out = tempfile::tempdir().unwrap();
+        let mut job = job(input.path(), out.path());
+        job.output.as_mut().unwrap().layout = layout;
+        job.search.grows_initial = 3;
+        let planned = dry_run(&job, &runtime).unwrap();
+        let (summary, _) = run_all(&job, &runtime);
+        assert_eq!((planned.tables, summary.ok), (3, 3));
+        let difference = planned.bytes.abs_diff(summary.bytes);
+        assert!(difference * 10 < summary.bytes, "{planned:?} {summary:?}");
+        job.search.grows_initial = 29;
+        let planned = dry_run(&job, &runtime).unwrap();
+        let messages: Vec<_> = planned.refused.iter().map(|(_, error)| error.to_string()).collect();
+        assert_eq!(messages, ["29 doublings pass the greatest table (2^31 vertices)"; 3]);
+    }
+}
+
+#[test]
 fn a_pack_is_what_the_library_maps() {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     three_good(input.path());

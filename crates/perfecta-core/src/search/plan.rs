@@ -136,17 +136,23 @@ impl Plan {
         let family = self.family.family();
         let hashed = keys.hashed().width();
         family.check_suits(hashed, keys.bitmap(), keys.first() == 0)?;
-        let too_large = PlanError::TooLarge { grows: self.grows_initial };
-        let mut geometry = Geometry::for_keys(keys.len()).ok_or(too_large)?;
-        for _ in 0..self.grows_initial {
-            geometry = geometry.grown().ok_or(too_large)?;
-        }
+        let geometry = self.first_geometry(keys.len())?;
         let needed = Attempter::memory_bytes(keys.len(), geometry);
         if needed > self.memory_bytes_max {
             return Err(PlanError::Memory { needed, limit: self.memory_bytes_max });
         }
         let attempts = self.stage_attempts(family, 0);
         Ok(Stage { family, geometry, attempts, grows: self.grows_initial })
+    }
+
+    /// Sizes of the graph that a search of so many keys begins with.
+    ///
+    /// # Errors
+    /// [`PlanError::TooLarge`] if there is none.
+    pub fn first_geometry(&self, num_keys: usize) -> Result<Geometry, PlanError> {
+        let smallest = Geometry::for_keys(num_keys);
+        let grown = (0..self.grows_initial).fold(smallest, |it, _| it.and_then(Geometry::grown));
+        grown.ok_or(PlanError::TooLarge { grows: self.grows_initial })
     }
 
     /// The stage after `stage`, when `made` attempts were made in all stages so far.
