@@ -2,7 +2,10 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::{Builder, Scope};
+
+use parking_lot::Mutex;
 
 use crate::session::Session;
 use crate::worker::Worker;
@@ -20,8 +23,13 @@ pub fn start_workers<'scope>(
     notice: &'scope (dyn Fn(&str) + Sync),
 ) -> io::Result<NonZeroUsize> {
     let mut started = None;
+    // Nobody begins before it is known how many they are: a job is planned for all of them.
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
     for number in 0..session.limits.workers.get() {
+        let gate = Arc::clone(&gate);
         let work = move || {
+            drop(gate.lock());
             let _leaving = Leaving { session, lost };
             if let Err(refused) = session.runtime.engines.place(number) {
                 notice(&refused);
@@ -39,6 +47,7 @@ pub fn start_workers<'scope>(
             (Err(error), None) => return Err(error),
         }
     }
+    drop(closed);
     Ok(started.expect("a session has a worker"))
 }
 
