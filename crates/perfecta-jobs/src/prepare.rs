@@ -18,6 +18,7 @@ use crate::job::JobState;
 use crate::manifest::{Digest, PackManifest};
 use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
+use crate::render::Renderer;
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Rooms, Stage};
@@ -57,23 +58,21 @@ pub(crate) fn prepare<'a>(
     let Request { job, renderer, cancel, observer, on_end } = request;
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
-    let laid = check(&job, &staffed)
+    let laid = check(&job, renderer.as_deref(), &staffed)
         .and_then(|()| plan_items(&job, renderer.as_deref(), engine, &cancel))
         .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
-            let renderer =
-                renderer.clone().ok_or(JobError::Unsupported("writing without a renderer"))?;
+            let renderer = renderer.clone().expect("tables are not written without one");
             let options_blake3 = options_digest(&job, &renderer.fingerprint());
             let (output, rooms) = (output.clone(), stage.rooms.clone());
-            Ok(Target::Dirs(Publication { output, renderer, rooms, options_blake3 }))
+            Target::Dirs(Publication { output, renderer, rooms, options_blake3 })
         }
-        (Some(_), Some(_)) => Ok(Target::Pack),
-        _ => Ok(Target::Memory),
+        (Some(_), Some(_)) => Target::Pack,
+        _ => Target::Memory,
     };
-    let prepared = laid.and_then(|(ground, items)| Ok((target(&ground)?, ground, items)));
-    let (target, ground, items) = match prepared {
-        Ok(prepared) => prepared,
+    let (target, ground, items) = match laid {
+        Ok((ground, items)) => (target(&ground), ground, items),
         Err(error) => {
             session.with_dispatcher(|dispatcher| dispatcher.ended(id));
             return on_end(Err(error));
@@ -130,8 +129,16 @@ fn width_notice(work: &Work<'_>) -> Option<String> {
     ))
 }
 
-/// Items for a node without a worker would wait for ever.
-fn check(job: &Job, staffed: &BTreeSet<usize>) -> Result<(), JobError> {
+/// Refuses what could only come to nothing: items for a node without a worker would wait for ever.
+fn check(
+    job: &Job,
+    renderer: Option<&dyn Renderer>,
+    staffed: &BTreeSet<usize>,
+) -> Result<(), JobError> {
+    let is_written = job.output.as_ref().is_some_and(|output| output.layout == Layout::Dirs);
+    if is_written && renderer.is_none() {
+        return Err(JobError::Unsupported("writing without a renderer"));
+    }
     match job.nodes {
         NodePolicy::Fixed(node) if !staffed.contains(&node) => {
             Err(JobError::NoSuchNode { node, num_nodes: staffed.len() })
