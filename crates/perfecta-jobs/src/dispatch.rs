@@ -202,20 +202,21 @@ impl<'a> Dispatcher<'a> {
         self.jobs.get(&work.id).map(|active| active.state.progress(wall))
     }
 
-    /// Wakes a worker that has something to do now, if one waits.
+    /// Wakes a worker for an item, and one for whatever else there is to do now, if they wait.
     pub(crate) fn rouse(&mut self) {
         if self.sleepers.is_empty() {
             return;
         }
-        let is_free = self.offers_to_all();
         let mut offers_items: Vec<Option<bool>> = vec![None; self.num_nodes];
-        let wanted = self.sleepers.find(|sleeper| {
-            is_free
-                || sleeper.may_begin
-                    && *offers_items[sleeper.node]
-                        .get_or_insert_with(|| self.offers_item(sleeper.node))
+        let begins = self.sleepers.find(|sleeper| {
+            sleeper.may_begin
+                && *offers_items[sleeper.node].get_or_insert_with(|| self.offers_item(sleeper.node))
         });
-        if let Some(number) = wanted {
+        if let Some(number) = begins {
+            self.sleepers.rouse(number);
+        }
+        // Not every sleeper may begin that item: whoever takes this, the other is not left for it.
+        if let Some(number) = self.sleepers.first().filter(|_| self.offers_to_all()) {
             self.sleepers.rouse(number);
         }
     }
@@ -243,19 +244,19 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn offers_to_all(&self) -> bool {
+        let in_flight = self.in_flight();
         self.can_prepare()
-            || self.jobs.values().any(|active| {
-                active.state.is_due()
-                    || active.state.is_through()
-                    || active.state.board.may_offer(self.now)
-                    || self.only_awaits_sync(&active.state)
+            || self.jobs.values().any(|Active { state, .. }| {
+                state.is_due()
+                    || state.is_through()
+                    || state.offers_help(self.now, self.free_bytes(in_flight, state))
+                    || self.only_awaits_sync(in_flight, state)
             })
     }
 
     /// Whether something of a job waits for a sync, and nothing of it goes on before unless a search
     /// ends.
-    fn only_awaits_sync(&self, state: &JobState<'a>) -> bool {
-        let in_flight = self.in_flight();
+    fn only_awaits_sync(&self, in_flight: InFlight, state: &JobState<'a>) -> bool {
         let mut nodes = 0..self.num_nodes;
         state.awaits_sync() && nodes.all(|node| self.candidate(in_flight, state, node).is_none())
     }
@@ -339,7 +340,8 @@ impl<'a> Dispatcher<'a> {
 
     /// A sync that waits for no more items. It comes before help, of which there may be no end.
     fn find_sync(&mut self) -> Option<Assignment<'a>> {
-        let is_found = |id: &&JobId| self.only_awaits_sync(&self.jobs[*id].state);
+        let in_flight = self.in_flight();
+        let is_found = |id: &&JobId| self.only_awaits_sync(in_flight, &self.jobs[*id].state);
         let id = *self.lap.iter().find(is_found)?;
         let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
         let unsynced = active.state.take_unsynced();
@@ -377,17 +379,29 @@ impl<'a> Dispatcher<'a> {
         node: usize,
     ) -> Option<Candidate> {
         let candidate = state.candidate(node)?;
-        let (mut files_max, mut bytes_max) =
-            (self.limits.files_in_flight_max.get(), self.limits.memory_bytes_max);
-        let others_may_come = self.limits.jobs_active_max.get() > 1;
-        if others_may_come && state.files_in_flight() > 0 {
+        let mut files_max = self.limits.files_in_flight_max.get();
+        if self.leaves_a_part(state) {
             files_max -= files_max / usize::from(KEPT_PART);
-            bytes_max -= bytes_max / u64::from(KEPT_PART);
         }
         // What exceeds the memory of a session by itself runs alone.
         let has_memory = in_flight.memory_bytes == 0
-            || in_flight.memory_bytes + candidate.memory_bytes <= bytes_max;
+            || candidate.memory_bytes <= self.free_bytes(in_flight, state);
         (in_flight.files < files_max && has_memory).then_some(candidate)
+    }
+
+    /// Bytes of memory that a job may take now, as far as the bounds over all jobs go.
+    fn free_bytes(&self, in_flight: InFlight, state: &JobState<'a>) -> u64 {
+        let mut bytes_max = self.limits.memory_bytes_max;
+        if self.leaves_a_part(state) {
+            bytes_max -= bytes_max / u64::from(KEPT_PART);
+        }
+        bytes_max.saturating_sub(in_flight.memory_bytes)
+    }
+
+    /// Whether a part of what is bounded is kept for other jobs than this one.
+    fn leaves_a_part(&self, state: &JobState<'a>) -> bool {
+        let others_may_come = self.limits.jobs_active_max.get() > 1;
+        others_may_come && state.files_in_flight() > 0
     }
 
     /// An item for a worker of `node`, from the job whose turn it is.
@@ -440,10 +454,12 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn find_help(&mut self) -> Option<Assignment<'a>> {
-        let now = self.now;
-        self.lap.iter().find_map(|id| {
-            let active = self.jobs.get_mut(id).expect("the lap names active jobs");
-            let help = active.state.take_help(now)?;
+        let (now, in_flight) = (self.now, self.in_flight());
+        (0..self.lap.len()).find_map(|place| {
+            let id = self.lap[place];
+            let bytes_max = self.free_bytes(in_flight, &self.jobs[&id].state);
+            let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
+            let help = active.state.take_help(now, bytes_max)?;
             Some(Assignment::Help(Arc::clone(&active.state.work), help))
         })
     }

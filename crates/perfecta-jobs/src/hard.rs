@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::{Attempter, Scratch};
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{
-    AttemptRange, RangeEnd, RangeReport, Search, Step, Tally, Verdict, try_range,
+    AttemptRange, RangeEnd, RangeReport, Search, Stage, Step, Tally, Verdict, try_range,
 };
 use perfecta_io::Clock;
 
@@ -61,7 +62,6 @@ pub(crate) struct SharedSearch<'a> {
     /// A helper panicked: the range it had is lost, and the search with it.
     is_broken: AtomicBool,
     counts_on: bool,
-    pub(crate) memory_bytes: u64,
 }
 
 struct Ranges {
@@ -88,7 +88,6 @@ impl<'a> SharedSearch<'a> {
         patience: Patience<'a>,
         leader: Waker,
         counts_on: bool,
-        memory_bytes: u64,
     ) -> Self {
         Self {
             keys,
@@ -100,16 +99,44 @@ impl<'a> SharedSearch<'a> {
             attempts: AtomicU64::new(0),
             is_broken: AtomicBool::new(false),
             counts_on,
-            memory_bytes,
         }
     }
 
-    /// A range that waits to be tried, if there is one.
-    pub(crate) fn take_range(&self) -> Option<AttemptRange> {
-        match self.ranges.lock().search.next_range() {
-            Step::Try(range) => Some(range),
-            Step::Wait | Step::Settled => None,
+    /// A range that waits to be tried, if there is one, and what `reserve` gives for the bytes of
+    /// memory that an attempt of it takes; without that it waits on.
+    pub(crate) fn take_range<R>(
+        &self,
+        reserve: impl FnOnce(u64) -> Option<R>,
+    ) -> Option<(AttemptRange, R)> {
+        let mut ranges = self.ranges.lock();
+        if !ranges.search.has_range() {
+            return None;
         }
+        let reserved = reserve(self.attempt_bytes(ranges.search.stage()))?;
+        match ranges.search.next_range() {
+            Step::Try(range) => Some((range, reserved)),
+            Step::Wait | Step::Settled => unreachable!("it has a range"),
+        }
+    }
+
+    /// Whether a helper would get a range now, if there is memory for attempts of so many bytes.
+    pub(crate) fn offers_range(&self, has_memory: impl FnOnce(u64) -> bool) -> bool {
+        let ranges = self.ranges.lock();
+        ranges.search.has_range() && has_memory(self.attempt_bytes(ranges.search.stage()))
+    }
+
+    /// The sizes of the table that is searched for now: each time twice those before.
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.ranges.lock().search.stage().geometry
+    }
+
+    /// Bytes of memory that an attempt takes now.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        Attempter::memory_bytes(self.keys.len(), self.geometry())
+    }
+
+    fn attempt_bytes(&self, stage: &Stage) -> u64 {
+        Attempter::memory_bytes(self.keys.len(), stage.geometry)
     }
 
     /// Tries a range and hands in the report.
@@ -214,18 +241,10 @@ mod tests {
         let patience = Patience { cancel: CancelFlag::default(), clock: &SystemClock, until: None };
         let leader = Waker::noop().clone();
         let machine = Search::new(&keys, &plan).unwrap();
-        let shared = SharedSearch::new(
-            Arc::clone(&keys),
-            "a.keys".into(),
-            machine,
-            patience,
-            leader,
-            false,
-            0,
-        );
+        let shared =
+            SharedSearch::new(Arc::clone(&keys), "a.keys".into(), machine, patience, leader, false);
         let mut scratch = Scratch::default();
-        let first = shared.take_range().unwrap();
-        let second = shared.take_range().unwrap();
+        let [first, second] = [(); 2].map(|()| shared.take_range(|_| Some(())).unwrap().0);
         shared.help(&mut scratch, &second);
         assert!(shared.attempts() > 0);
         shared.help(&mut scratch, &first);

@@ -141,6 +141,13 @@ pub(crate) enum Due {
     Append(Chunk),
 }
 
+impl Ticket {
+    /// Bytes of memory that it holds.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory.as_ref().map_or(0, Reservation::bytes)
+    }
+}
+
 impl Unsynced {
     const fn len(&self) -> usize {
         self.stages.len() + self.names.len()
@@ -309,9 +316,20 @@ impl<'a> JobState<'a> {
         }
     }
 
-    /// A range of a search that takes help, with the memory that it takes.
-    pub(crate) fn take_help(&mut self, now: Duration) -> Option<Help<'a>> {
-        self.board.take(now, &mut self.memory)
+    /// The search of an item takes so many bytes of memory in all by now.
+    pub(crate) fn takes(&mut self, ticket: &mut Ticket, bytes: u64) {
+        let memory = ticket.memory.as_mut().expect("what is searched for holds memory");
+        self.memory.extend(memory, bytes);
+    }
+
+    /// A range of a search that takes help, with the memory that it takes, `bytes_max` at most.
+    pub(crate) fn take_help(&mut self, now: Duration, bytes_max: u64) -> Option<Help<'a>> {
+        self.board.take(now, &mut self.memory, bytes_max)
+    }
+
+    /// Whether [`Self::take_help`] would have something.
+    pub(crate) fn offers_help(&self, now: Duration, bytes_max: u64) -> bool {
+        self.board.offers(now, &self.memory, bytes_max)
     }
 
     /// A helper is done.

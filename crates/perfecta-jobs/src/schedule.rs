@@ -62,10 +62,18 @@ impl Planned {
 
     /// Bytes of memory that it takes: file, keys, graph, the table twice, and all that is written.
     pub(crate) fn memory_bytes(&self, job: &Job) -> u64 {
+        let (_, first) = largest_table(&job.search, self.num_keys_max(job));
+        self.memory_bytes_with(job, first)
+    }
+
+    /// The same with a table of these sizes, to which the one that it begins with was doubled.
+    pub(crate) fn memory_bytes_with(&self, job: &Job, geometry: Geometry) -> u64 {
         let keys = self.num_keys_max(job);
-        let (solved, geometry) = largest_table(&job.search, keys);
+        let (solved, first) = largest_table(&job.search, keys);
         let graph = Attempter::memory_bytes(solved, geometry) + 2 * table_bytes(geometry);
-        self.file_bytes + keys * self.key_bytes(job) + graph + self.rendered_bytes
+        // What is written is elements for the most part.
+        let times = u64::from((geometry.vertices() / first.vertices()).max(1));
+        self.file_bytes + keys * self.key_bytes(job) + graph + times * self.rendered_bytes
     }
 
     /// Bytes that are read of what lies in its place: the graph has none of its memory yet.
@@ -284,7 +292,7 @@ fn refuse_nested(items: &mut [Planned], first_at: &HashMap<(PathBuf, String), us
 
 /// Bytes of memory in flight.
 ///
-/// Invariant: `reserved <= limit`.
+/// Invariant: `reserved` exceeds `limit` by no more than what reservations were extended by.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: u64,
@@ -295,6 +303,12 @@ pub(crate) struct MemoryBudget {
 #[must_use = "what is reserved must be released"]
 #[derive(Debug)]
 pub(crate) struct Reservation(u64);
+
+impl Reservation {
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.0
+    }
+}
 
 impl MemoryBudget {
     /// What small sets may have in flight, however many threads there are, and also while every CPU
@@ -311,13 +325,13 @@ impl MemoryBudget {
         Self::new(job.limits.memory_bytes_max.min(useful))
     }
 
-    const fn new(limit: u64) -> Self {
+    pub(crate) const fn new(limit: u64) -> Self {
         Self { limit, reserved: 0 }
     }
 
     /// Whether `bytes` of it are free now.
     pub(crate) const fn has(&self, bytes: u64) -> bool {
-        bytes <= self.limit - self.reserved
+        bytes <= self.limit.saturating_sub(self.reserved)
     }
 
     /// Bytes that are reserved.
@@ -332,6 +346,14 @@ impl MemoryBudget {
         }
         self.reserved += bytes;
         Some(Reservation(bytes))
+    }
+
+    /// What holds a reservation takes so many bytes in all by now, whether more are free or not: nothing
+    /// else gets any before they are.
+    pub(crate) fn extend(&mut self, Reservation(reserved): &mut Reservation, bytes: u64) {
+        let more = bytes.saturating_sub(*reserved);
+        *reserved += more;
+        self.reserved += more;
     }
 
     pub(crate) fn release(&mut self, reservation: Reservation) {
@@ -572,5 +594,18 @@ mod tests {
         assert!(!budget.is_quiet());
         budget.release(four);
         assert!(budget.is_quiet());
+    }
+
+    #[test]
+    fn what_takes_more_than_was_reserved_lets_nothing_else_begin() {
+        let mut budget = MemoryBudget::new(10);
+        let mut six = budget.reserve(6).unwrap();
+        budget.extend(&mut six, 5);
+        assert_eq!((six.bytes(), budget.reserved()), (6, 6), "it takes no more");
+        budget.extend(&mut six, 12);
+        assert_eq!((six.bytes(), budget.reserved()), (12, 12));
+        assert!(!budget.has(1));
+        budget.release(six);
+        assert!(budget.is_quiet() && budget.has(10));
     }
 }

@@ -40,6 +40,11 @@ impl Sleepers {
         self.asleep.iter().position(|sleeper| sleeper.as_ref().is_some_and(&mut is_wanted))
     }
 
+    /// The first of all.
+    pub(crate) fn first(&self) -> Option<usize> {
+        self.find(|_| true)
+    }
+
     pub(crate) fn rouse(&mut self, number: usize) {
         if let Some(sleeper) = self.remove(number) {
             sleeper.waker.wake();

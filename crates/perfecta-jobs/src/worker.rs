@@ -353,7 +353,7 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn help(&self, work: &Work<'a>, help: Help<'a>) {
-        let mut scratch = self.session.take_scratch(self.node, help.search.memory_bytes);
+        let mut scratch = self.session.take_scratch(self.node, help.memory_bytes());
         help.search.help(&mut scratch, &help.range);
         self.session.give_scratch(self.node, scratch);
         self.session.change(work, |state| state.helped(help));

@@ -4,7 +4,6 @@ use alloc::collections::BTreeMap;
 
 use super::plan::{Limit, Plan, PlanError, Stage};
 use super::range::{AttemptRange, RangeEnd, RangeReport, Tally};
-use crate::graph::Attempter;
 use crate::key::KeySet;
 use crate::seeds::Seeds;
 
@@ -95,10 +94,10 @@ impl Search {
         if self.settled.is_some() {
             return Step::Settled;
         }
-        let stage_end = self.stage.attempts + 1;
-        if self.handed_out == stage_end {
+        if !self.has_range() {
             return Step::Wait;
         }
+        let stage_end = self.stage.attempts + 1;
         let first = self.handed_out;
         let end = stage_end.min(first + range_length(self.num_keys));
         self.handed_out = end;
@@ -141,24 +140,16 @@ impl Search {
         self.settled.is_none() && bound.is_none_or(|(attempt, _)| first < attempt)
     }
 
-    /// Bytes of memory that an attempt takes in the stage of the next range.
-    ///
-    /// Greater than before when the table was doubled. Whoever counts memory asks before each range
-    /// and reserves what is more, or says [`Self::refuse_memory`].
+    /// The stage of the next range: another than before when the table was doubled.
     #[must_use]
-    pub fn memory_bytes(&self) -> u64 {
-        Attempter::memory_bytes(self.num_keys, self.stage.geometry)
+    pub const fn stage(&self) -> &Stage {
+        &self.stage
     }
 
-    /// Ends the search with [`Limit::Memory`]: the caller has no memory for a stage of which no range
-    /// was handed out yet.
-    ///
-    /// # Panics
-    /// If one was, or the search is settled.
-    pub fn refuse_memory(&mut self) {
-        assert!(self.settled.is_none(), "a settled search takes no memory");
-        assert_eq!(self.handed_out, 1, "memory is refused before a stage begins");
-        self.settled = Some(Err(Limit::Memory));
+    /// Whether [`Self::next_range`] has one now.
+    #[must_use]
+    pub const fn has_range(&self) -> bool {
+        self.settled.is_none() && self.handed_out <= self.stage.attempts
     }
 
     /// Ranges handed out and not yet reported.
@@ -224,7 +215,7 @@ mod tests {
     use super::*;
     use crate::family::Family;
     use crate::geometry::Geometry;
-    use crate::graph::Scratch;
+    use crate::graph::{Attempter, Scratch};
     use crate::key::Repair;
     use crate::search::plan::FamilyChoice;
     use crate::search::range::try_range;
@@ -341,53 +332,26 @@ mod tests {
         }
     }
 
-    /// Drives a search alone, in so much memory. Gives back what the stages asked for.
-    fn run_in_memory(search: &mut Search, keys: &KeySet, memory_bytes: u64) -> Vec<u64> {
-        let mut scratch = Scratch::default();
-        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
-        let mut asked = Vec::new();
-        loop {
-            let needed = search.memory_bytes();
-            if asked.last() != Some(&needed) {
-                asked.push(needed);
-                if needed > memory_bytes {
-                    search.refuse_memory();
-                }
-            }
-            match search.next_range() {
-                Step::Try(range) => {
-                    let geometry = range.stage.geometry;
-                    assert_eq!(needed, Attempter::memory_bytes(keys.len(), geometry));
-                    search.complete(try_range(&mut attempter, &range, &|_| true));
-                }
-                Step::Wait => unreachable!("one thread has no other range in flight"),
-                Step::Settled => return asked,
-            }
-        }
-    }
-
     #[test]
-    fn a_search_says_what_a_doubled_table_takes_before_an_attempt_takes_it() {
+    fn the_stage_of_a_range_is_told_before_it_is_handed_out() {
         let (keys, hopeless) = hopeless();
         let plan = Plan { grow_after: Some(10), grows_max: 3, ..hopeless };
-        let geometry = Geometry::for_keys(keys.len()).unwrap();
-        let bytes: Vec<u64> = (0..4)
-            .scan(Some(geometry), |stage, _| {
-                let geometry = stage.take()?;
-                *stage = geometry.grown();
-                Some(Attempter::memory_bytes(keys.len(), geometry))
-            })
-            .collect();
-        let check = |memory_bytes, stages: usize, limit, attempts| {
-            let mut search = Search::new(&keys, &plan).unwrap();
-            assert_eq!(run_in_memory(&mut search, &keys, memory_bytes), bytes[..stages]);
-            assert_eq!(search.verdict().outcome, Err(limit));
-            assert_eq!(search.verdict().tally.attempts(), attempts);
-            assert_eq!(search.num_in_flight(), 0);
-        };
-        check(u64::MAX, 4, Limit::Grows, 40);
-        check(bytes[1], 3, Limit::Memory, 20);
-        check(bytes[0] - 1, 1, Limit::Memory, 0);
+        let mut search = Search::new(&keys, &plan).unwrap();
+        let mut scratch = Scratch::default();
+        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+        let mut geometries = Vec::new();
+        while search.has_range() {
+            let told = *search.stage();
+            let Step::Try(range) = search.next_range() else { panic!("a range") };
+            assert_eq!(range.stage, told);
+            assert!(!search.has_range(), "ten attempts are one range");
+            geometries.push(told.geometry);
+            search.complete(try_range(&mut attempter, &range, &|_| true));
+        }
+        assert_eq!(search.verdict().outcome, Err(Limit::Grows));
+        assert_eq!(geometries[0], Geometry::for_keys(keys.len()).unwrap());
+        assert!(geometries.is_sorted_by(|one, next| one.grown() == Some(*next)));
+        assert_eq!(geometries.len(), 4);
     }
 
     #[test]

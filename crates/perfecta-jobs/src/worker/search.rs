@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::{Attempter, Scratch};
 use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeySet;
@@ -107,10 +108,6 @@ impl<'a> Worker<'_, 'a> {
                 return Searching::Over(Box::new(searched));
             }
         }
-        let geometry = match work.plan.first_stage(&keys) {
-            Ok(stage) => stage.geometry,
-            Err(_) => unreachable!("the search began with a first stage"),
-        };
         Searching::Hard(Arc::new(SharedSearch::new(
             Arc::clone(&keys),
             item.planned().keys_file.clone(),
@@ -118,7 +115,6 @@ impl<'a> Worker<'_, 'a> {
             patience,
             self.waker.clone(),
             work.plan.fixed_attempts.is_some(),
-            Attempter::memory_bytes(num_keys, geometry),
         )))
     }
 
@@ -143,9 +139,11 @@ impl<'a> Worker<'_, 'a> {
         false
     }
 
-    fn lead_on(&mut self, slot: usize, leading: Box<Leading<'a>>) {
-        let mut scratch = self.session.take_scratch(self.node, leading.hard.memory_bytes);
-        let led = guarded(|| self.try_ranges(&leading, &mut scratch));
+    fn lead_on(&mut self, slot: usize, mut leading: Box<Leading<'a>>) {
+        let geometry = leading.hard.geometry();
+        self.account_for(&mut leading.in_hand, geometry);
+        let mut scratch = self.session.take_scratch(self.node, leading.hard.memory_bytes());
+        let led = guarded(|| self.try_ranges(&leading, geometry, &mut scratch));
         self.session.give_scratch(self.node, scratch);
         match led {
             Ok(None) => {
@@ -163,6 +161,15 @@ impl<'a> Worker<'_, 'a> {
         }
     }
 
+    /// Counts the memory of an item whose table may have been doubled to these sizes.
+    fn account_for(&self, in_hand: &mut ItemInHand<'a>, geometry: Geometry) {
+        let ItemInHand { work, item, ticket } = in_hand;
+        let bytes = item.planned().memory_bytes_with(&work.world.job, geometry);
+        if bytes > ticket.memory_bytes() {
+            self.session.change(work, |state| state.takes(ticket, bytes));
+        }
+    }
+
     /// A search that is over: nobody helps with it any more.
     fn lead_no_more(&self, leading: Leading<'a>) -> ItemInHand<'a> {
         let Leading { in_hand, hard, .. } = leading;
@@ -173,8 +180,14 @@ impl<'a> Worker<'_, 'a> {
         in_hand
     }
 
-    /// Tries ranges until the search is over, or something else wants to be looked at.
-    fn try_ranges(&mut self, leading: &Leading<'a>, scratch: &mut Scratch) -> Option<Searched> {
+    /// Tries ranges until the search is over, its table is another than that of `geometry`, or something
+    /// else wants to be looked at.
+    fn try_ranges(
+        &mut self,
+        leading: &Leading<'a>,
+        geometry: Geometry,
+        scratch: &mut Scratch,
+    ) -> Option<Searched> {
         let Leading { in_hand, hard, begun } = leading;
         let keys = Arc::clone(&hard.keys);
         let mut attempter = Attempter::new(keys.hashed(), scratch);
@@ -182,7 +195,8 @@ impl<'a> Worker<'_, 'a> {
         let led = hard.lead(&mut attempter, &mut || {
             self.session.wake_helpers();
             self.session.tick(&in_hand.work);
-            self.has_something_else()
+            hard.geometry() != geometry
+                || self.has_something_else()
                 || self.turn_is_over(&mut turn_begun)
                 || self.session.is_broken()
         });
@@ -205,10 +219,14 @@ impl<'a> Worker<'_, 'a> {
         now - *turn_begun.get_or_insert(now) >= Turns::TURN
     }
 
-    /// Whether a completion came, or another item waits to be searched, than the one that is led now.
+    /// Whether a completion came, or another item waits for a buffer or to be searched, than the one
+    /// that is led now.
     fn has_something_else(&mut self) -> bool {
         self.arrived.extend(self.engine.poll());
-        !self.arrived.is_empty() || !self.ready.is_empty() || !self.leading.is_empty()
+        !self.arrived.is_empty()
+            || !self.unbuffered.is_empty()
+            || !self.ready.is_empty()
+            || !self.leading.is_empty()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use perfecta_core::family::Family;
+use perfecta_core::search::FamilyChoice;
 use perfecta_jobs::{Inputs, ItemError, Job, Ramp, Renderer};
 
 use crate::common::{PlainRenderer, keys};
@@ -56,6 +58,41 @@ fn a32_what_is_in_flight_takes_no_more_memory_than_the_limit_whatever_could_be()
     }
     assert_eq!(telling.told().summary().ok, 20);
     assert_eq!(most, 3, "three fit, and three are what there is memory for");
+}
+
+#[test]
+fn a_table_that_is_doubled_while_it_is_searched_for_counts_as_the_larger_one() {
+    let process = Process::new(4);
+    // They differ in high bits only, which a plain product makes nothing of.
+    process.write_keys("hopeless.keys", &keys(NUM_KEYS, 1 << 20));
+    sets(&process, 30);
+    let limits = limits(2);
+    let session = process.session(limits);
+    let telling = Telling::default();
+    let mut job = job(4 * needed_bytes());
+    job.ramp.max = 1.try_into().unwrap();
+    job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
+    job.search.attempts_max = u64::MAX;
+    job.search.grow_after = Some(1000);
+    job.search.grows_max = 4;
+    session.submit(telling.request(job.clone(), None));
+    session.close();
+    let mut turns = Turns::new(&process, &session, limits);
+    let (mut most, mut exceeding) = (0, None);
+    while turns.next() {
+        let reserved = session.statistics().memory_reserved_bytes;
+        most = most.max(reserved);
+        let started = telling.with(|told| told.started.len());
+        let before = exceeding.take().unwrap_or(started);
+        assert_eq!(started, before, "something begins beside what takes more than the limit");
+        exceeding = (reserved > job.limits.memory_bytes_max).then_some(started);
+    }
+    let told = telling.told();
+    let search = told.report("hopeless.keys").search.unwrap();
+    assert_eq!(search.grows, 4);
+    assert!(most > job.limits.memory_bytes_max, "{most}");
+    // The graph alone has two numbers for each vertex.
+    assert!(most >= 8 * u64::from(search.vertices), "{most} bytes were counted for {search:?}");
 }
 
 #[test]

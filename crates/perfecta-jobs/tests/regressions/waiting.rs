@@ -3,15 +3,16 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use perfecta_core::family::Family;
 use perfecta_core::search::FamilyChoice;
-use perfecta_io::pool::{BufferPool, PoolOptions};
+use perfecta_io::pool::{Acquisition, BufferPool, PoolOptions};
 use perfecta_io::{Clock, Engine, Fault};
 use perfecta_jobs::{
     CancelFlag, Durability, EngineSource, Event, Inputs, Job, JobError, Layout, NodePolicy, Ramp,
-    Renderer, Runtime, SessionLimits, run,
+    Renderer, Runtime, SessionLimits, Stepped, Worker, run,
 };
 
 use crate::common::{self, Faulty, PlainRenderer, job, keys};
@@ -299,6 +300,62 @@ fn on_one_node_of_two_a_search_without_end_leaves_others_their_turns() {
         });
         assert_eq!(summary.unwrap().ok, FILES, "node {node}");
     }
+}
+
+#[test]
+fn an_item_that_waits_for_a_buffer_is_not_held_up_by_a_search_of_its_worker() {
+    let mut process = Process::new(1);
+    process.pool = Some(BufferPool::reserve(&PoolOptions::with_budget(64 << 10)).unwrap());
+    // They differ in high bits only, which a plain product makes nothing of.
+    process.write_keys("hopeless.keys", &keys(2000, 1 << 20));
+    process.write_keys("small.keys", &keys(3, 3));
+    let mut job = without_timer(in_memory());
+    job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
+    job.search.attempts_max = 1_000_000;
+    job.search.grow_after = Some(u64::MAX);
+    // The other worker does nothing, so that the first one's turns are not shared.
+    let session = process.session(limits(2));
+    let telling = Telling::default();
+    session.submit(telling.request(job, None));
+    session.close();
+    let mut worker = Worker::new(&session, 0);
+    let mut step = || match worker.step() {
+        Stepped::Worked => {}
+        Stepped::Idle(_) => {
+            let due = process.machine.next_due().expect("it waits for its files alone");
+            process.machine.advance_to(due);
+            worker.wait(Some(Duration::ZERO));
+        }
+        Stepped::Left => panic!("the search was not cancelled"),
+    };
+    while telling.with(|told| told.started.is_empty()) {
+        step();
+    }
+    // Somebody else is the next to get the only buffer.
+    let pool = process.pool.as_ref().unwrap();
+    let Ok(Acquisition::Waiting(ticket)) = pool.acquire_or_wait(1, HOUR, Waker::noop()) else {
+        panic!("the first file has the buffer")
+    };
+    let mut ticket = Some(ticket);
+    let mut buffer = None;
+    while buffer.is_none() {
+        step();
+        match ticket.take().unwrap().collect(HOUR) {
+            Ok(collected) => buffer = Some(collected),
+            Err(waiting) => ticket = Some(waiting),
+        }
+    }
+    for _ in 0..20 {
+        step();
+    }
+    assert_eq!(telling.with(|told| (told.started.len(), told.reports.len())), (2, 0));
+    drop(buffer);
+    step();
+    assert!(pool.statistics().in_use_bytes > 0, "nobody collects the buffer");
+    assert_eq!(telling.with(|told| told.reports.len()), 0, "the search goes on");
+    telling.cancel.cancel();
+    worker.work();
+    assert_eq!(telling.told().summary().cancelled, 2);
 }
 
 #[test]
