@@ -137,11 +137,12 @@ fn short_hash(name: &[u8]) -> u32 {
 fn is_reserved(text: &str) -> bool {
     static WORDS: LazyLock<HashSet<&str>> =
         LazyLock::new(|| RESERVED.iter().flat_map(|list| list.split_ascii_whitespace()).collect());
-    WORDS.contains(text.to_ascii_lowercase().as_str())
+    let text = text.to_ascii_lowercase();
+    text.ends_with("intrin") || WORDS.contains(text.as_str())
 }
 
 /// Words that a table must not have as its name, in lower case.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 7] = [
     // C to C23 and C++ to C++23.
     "alignas alignof and and_eq asm atomic_cancel atomic_commit atomic_noexcept auto bitand bitor
      bool break case catch char char8_t char16_t char32_t class co_await co_return co_yield compl
@@ -154,15 +155,16 @@ const RESERVED: [&str; 6] = [
      virtual void volatile wchar_t while xor xor_eq linux unix",
     // Rust, with the crates and types that a module of the same name would hide.
     "abstract alloc as async await become box core crate dyn final fn gen impl in let loop macro
-     match mod move override priv pub ref self std super test trait type union unsafe unsized use
+     match mod move mut override priv pub ref self std super test trait type union unsafe unsized use
      where yield u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f16 f32 f64 f128 str",
-    // Python, Go, Zig, Java, JavaScript, C#.
-    "addrspace align allowzero and any anyframe anytype assert boolean byte callconv chan
-     comptime debugger def defer del elif errdefer error except exec fallthrough finally
-     from func function global go goto implements instanceof interface internal is lambda
-     linksection map native nil noalias none nonlocal null object opaque orelse package packed
-     params pass print raise range readonly select sealed string suspend synchronized threadlocal
-     throws transient typeof undefined unreachable usingnamespace val var volatile with",
+    // Python, Go, Zig, Java, JavaScript, C#, without those of C, C++ and Rust.
+    "addrspace align allowzero and any anyframe anytype arguments assert base boolean byte callconv chan
+     checked comptime debugger decimal def defer del delegate elif errdefer error eval event except exec
+     extends fallthrough finally fixed foreach from func function global go goto implements implicit
+     instanceof interface internal is lambda linksection lock map native nil noalias none nonlocal null
+     object opaque orelse out package packed params pass print raise range readonly sbyte sealed select
+     stackalloc strictfp string suspend synchronized threadlocal throws transient typeof uint ulong
+     unchecked undefined unreachable ushort usingnamespace val var volatile with",
     // Headers of C, POSIX, glibc, musl and gcc outside directories: one of the same name would hide
     // them from all that is compiled where it is looked for.
     "aio aliases alloca ar argp argz assert byteswap complex cpio cpuid crypt ctype devctl
@@ -176,11 +178,13 @@ const RESERVED: [&str; 6] = [
      syslimits syslog tar termio termios tgmath thread_db threads time trace ttyent uchar
      ucontext ulimit unistd unwind ustat utime utmp utmpx values varargs wait wchar wctype
      wordexp",
+    // Those of gcc's own and of its libraries; what ends in `intrin` is one, too.
+    "acc_prof backtrace cet gcov mm3dnow mm_malloc omp openacc quadmath quadmath_weak",
     // Devices, which Windows takes no file by the name of.
     "aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5
      lpt6 lpt7 lpt8 lpt9",
     // Names that a build tool or a file of ours has already.
-    "all clean debug install main manifest release",
+    "all clean debug install lib main manifest release",
 ];
 
 #[cfg(test)]
@@ -209,6 +213,10 @@ mod tests {
         check("sched.keys", "sched_table");
         check("nl-types.keys", "nl_types_table");
         check("CON.keys", "CON_table");
+        check("mut.keys", "mut_table");
+        check("lib.keys", "lib_table");
+        check("immintrin.keys", "immintrin_table");
+        check("omp.keys", "omp_table");
         check(".keys", "keys");
         check("", "table");
         check("*/ #include <x> /*", "include_x");
