@@ -182,7 +182,8 @@ impl Expression {
     }
 }
 
-/// The key as the family hashes it: as given, or with the bits that no key uses left out.
+/// The key as the family hashes it: as given, or with the bits that no key uses left out. What is left
+/// has 32 bits, and is of that width unless the family widens it wherever it reads it.
 fn gathered_key(parameters: &Parameters, steps: &mut Vec<Step>) -> Expression {
     let key = Expression::Key(parameters.key_width);
     let Some(downsize) = parameters.downsize else { return key };
@@ -193,7 +194,9 @@ fn gathered_key(parameters: &Parameters, steps: &mut Vec<Step>) -> Expression {
     // linters want to see used.
     let nothing = key.clone().shift_right(63).shift_right(1);
     let gathered = runs.reduce(Expression::or).unwrap_or(nothing);
-    step(steps, "gathered", gathered.narrow())
+    let gathered =
+        if families::reads_wide(parameters.family) { gathered } else { gathered.narrow() };
+    step(steps, "gathered", gathered)
 }
 
 /// Keeps a hash below the number of vertices. The functions whose shift does that already need none.

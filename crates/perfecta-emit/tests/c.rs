@@ -165,14 +165,16 @@ fn two_tables_of_one_name_are_not_included_in_one_unit() {
         return;
     }
     let directory = directory("c-clash");
-    for (below, keys) in [("narrow", vec![1, 2, 3]), ("other", vec![1, 2, 4])] {
+    let tables = [("first", "x", [1, 2, 3]), ("other", "x", [1, 2, 4]), ("case", "X", [1, 2, 3])];
+    for (below, name, keys) in tables {
         fs::create_dir(directory.join(below)).unwrap();
-        let case = Case::u32("x", perfecta_core::family::Family::Folded, keys);
+        let case = Case::u32(name, perfecta_core::family::Family::Folded, keys.to_vec());
         case.write(ArtifactKind::C, &directory.join(below));
     }
-    let once = "#include \"narrow/x.h\"\n#include \"narrow/x.h\"\nint main(void) { return x_index(1) != 0; }\n";
+    let once = "#include \"first/x.h\"\n#include \"first/x.h\"\nint main(void) { return x_index(1) != 0; }\n";
     fs::write(directory.join("once.c"), once).unwrap();
     fs::write(directory.join("both.c"), format!("{once}#include \"other/x.h\"\n")).unwrap();
+    fs::write(directory.join("case.c"), format!("{once}#include \"case/X.h\"\n")).unwrap();
     for compiler in [&["gcc", "-std=c99"][..], &["g++", "-x", "c++", "-std=c++11"]] {
         let compile = |file: &str| {
             let mut command = Command::new(compiler[0]);
@@ -180,8 +182,11 @@ fn two_tables_of_one_name_are_not_included_in_one_unit() {
             command
         };
         run(&mut compile("once.c"), &directory);
-        let said = run_in_vain(&mut compile("both.c"), &directory);
-        assert!(said.contains("two tables are called x: give one key file another name"), "{said}");
+        for (unit, name) in [("both.c", "x"), ("case.c", "X")] {
+            let said = run_in_vain(&mut compile(unit), &directory);
+            let message = format!("two tables are called {name}: give one key file another name");
+            assert!(said.contains(&message), "{said}");
+        }
     }
 }
 

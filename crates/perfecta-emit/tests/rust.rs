@@ -80,6 +80,27 @@ fn clippy_has_nothing_to_say() {
     }
 }
 
+/// All keywords of the language's reference, strict and reserved, of any edition.
+#[test]
+fn no_keyword_is_the_name_of_a_module() {
+    let keywords = "as async await break const continue crate dyn else enum extern false fn for gen if impl in let \
+                    loop match mod move mut pub ref return self Self static struct super trait true type unsafe \
+                    use where while abstract become box do final macro override priv try typeof unsized virtual \
+                    yield";
+    let directory = directory("rust-keywords");
+    let mut root = String::new();
+    for keyword in keywords.split(' ') {
+        let identifier = perfecta_emit::Identifier::of_file_name(keyword.as_bytes());
+        root += &format!("#[allow(non_snake_case)]\npub mod {identifier} {{}}\n");
+    }
+    fs::write(directory.join("lib.rs"), root).unwrap();
+    for edition in ["2021", "2024"] {
+        let mut compile = Command::new("rustc");
+        let options = ["--crate-type=lib", "--emit=metadata", "-Dwarnings", "lib.rs"];
+        run(compile.args(["--edition", edition]).args(options), &directory);
+    }
+}
+
 #[test]
 fn a_module_can_be_included_and_used_in_constants_and_needs_no_use() {
     let directory = directory("rust-include");

@@ -2,7 +2,7 @@
 //!
 //! `s(n)` is seed `n`, `b(n)` byte `n` of seed 3, `c(n)` byte `n` of seed 6, counted from 1.
 
-use perfecta_core::family::Reference;
+use perfecta_core::family::{Family, Reference};
 use perfecta_core::key::KeyWidth;
 use perfecta_core::table::Parameters;
 
@@ -25,6 +25,12 @@ pub(super) fn folded(
     let first = hash.clone().narrow().shift_right(32 - vertices_log2);
     let second = hash.shift_right(64 - vertices_log2).narrow();
     (first, second)
+}
+
+/// Whether a function makes 64 bits of its key wherever it reads it.
+pub(super) fn reads_wide(family: Family) -> bool {
+    use Reference::{Multiply643ShiftR, Multiply644ShiftR};
+    matches!(family, Family::Reference(Multiply643ShiftR | Multiply644ShiftR))
 }
 
 /// The two hashes of a reference function, before they are cut to the number of vertices.

@@ -154,10 +154,11 @@ const HEADER_END: &str = r#"
 #endif /* @IDENT@_H */
 "#;
 
-/// Tells a table from others of its name. Its key file's name is shown in the head alone, and does not
-/// count.
+/// Tells a table from others of its name, also those that differ in capital letters alone: their macros
+/// are the same, their functions are not. Its key file's name is shown in the head alone, and does not count.
 fn hash(description: &Description<'_>) -> u64 {
     let mut hasher = blake3::Hasher::new();
+    hasher.update(description.identifier.as_str().as_bytes());
     hasher.update(format!("{:?}", description.parameters).as_bytes());
     match description.elements {
         Elements::Solved(bytes) => {

@@ -158,6 +158,17 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::u64("native ends", vec![0, 1, u64::MAX]).without_keys(),
         Case::u64("native apart", high(9000).map(|key| key << 32 | key).collect()),
     ]);
+    // Every function on keys of 64 bits of which 32 matter.
+    let runs = || {
+        KeySet::from_u64(
+            high(40).map(|key| key << 9).collect(),
+            Repair { sort: true, dedupe: true },
+        )
+    };
+    cases
+        .extend(Family::all().map(|family| {
+            Case::new(&format!("family {family} of a run"), family, runs().unwrap())
+        }));
     cases
 }
 
