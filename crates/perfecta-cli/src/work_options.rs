@@ -15,9 +15,8 @@ use crate::{machine, options};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Work")]
 pub(crate) struct WorkOptions {
-    /// Worker threads [default: as many as there are CPUs]
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
-    jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    threads: ThreadOptions,
     /// Who waits for disks
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     io_backend: BackendChoice,
@@ -30,6 +29,21 @@ pub(crate) struct WorkOptions {
     /// End the program on a write past the end of a buffer
     #[arg(long)]
     guard_pages: bool,
+}
+
+/// How many threads work.
+#[derive(Debug, Args)]
+pub(crate) struct ThreadOptions {
+    /// Worker threads [default: as many as there are CPUs]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    jobs: Option<NonZeroUsize>,
+}
+
+impl ThreadOptions {
+    /// What the user says of it, or one for each CPU.
+    pub(crate) fn count(&self) -> NonZeroUsize {
+        self.jobs.unwrap_or_else(machine::cpus)
+    }
 }
 
 /// How many key files are in flight, of a job or of all jobs of a daemon.
@@ -146,7 +160,7 @@ fn parse_policy(value: &str) -> Result<NodePolicy, String> {
 impl WorkOptions {
     /// Worker threads.
     pub(crate) fn threads(&self) -> NonZeroUsize {
-        self.jobs.unwrap_or_else(machine::cpus)
+        self.threads.count()
     }
 
     /// Key files that a worker reads at once.

@@ -136,6 +136,69 @@ fn verifying_and_building_one_table_promise_their_threads_too() {
     }
 }
 
+#[test]
+fn a_verification_has_the_threads_that_it_was_given() {
+    let place = Place::new();
+    place.ok(&["keygen", "keys", "--keys", "60000", "--key-size", "32"]);
+    place.ok(&["bulk-create", "keys", "out"]);
+    for jobs in [1, 2, 7] {
+        let jobs_text = jobs.to_string();
+        let arguments = ["verify", "out", "--keys", "keys", "--json", "--jobs", &jobs_text];
+        let (run, seen) = watch(&mut place.command(&arguments));
+        assert_eq!(run.code, 0, "{}", run.err);
+        // `main` works, too, and one is there for signals.
+        assert_eq!(run.summary()["threads_max"], 1 + jobs);
+        assert!(seen.threads <= 1 + jobs, "{seen:?} of {jobs}");
+    }
+    for [option, value] in [["--jobs", "0"], ["--jobs", "513"], ["--memory", "much"]] {
+        let run = place.run(&["verify", "out", option, value]);
+        assert_eq!(run.code, 2, "{option} {value}: {}", run.err);
+        assert!(run.err.contains(option), "{}", run.err);
+    }
+}
+
+/// However many threads: what one table needs is enough, and all together have no more than that.
+#[test]
+fn all_threads_of_a_verification_share_its_memory() {
+    const PROGRAM_BYTES_MAX: u64 = 32 << 20;
+    let place = Place::new();
+    for name in 1..=4_u32 {
+        let keys = (1..=1_200_000_u32).map(|key| key.wrapping_mul(2_654_435_761 - 2 * name));
+        let mut keys: Vec<u32> = keys.collect();
+        keys.sort_unstable();
+        place.write_keys(&format!("keys/large{name}.keys"), &keys);
+    }
+    place.write_keys("keys/small.keys", &[1, 2, 3]);
+    for layout in ["dirs", "packed"] {
+        place.ok(&["bulk-create", "keys", layout, "--layout", layout]);
+        let run = |memory: &str| {
+            let arguments = ["verify", layout, "--keys", "keys", "--jobs", "4", "--json"];
+            let mut command = place.command(&[&arguments[..], &["--memory", memory]].concat());
+            // What the C library keeps of memory that each thread gave back is not in question.
+            watch(command.env("MALLOC_ARENA_MAX", "1")).0
+        };
+        let refused = run("20M");
+        assert_eq!(refused.code, 3, "{}", refused.err);
+        let lines = refused.lines();
+        let told: Vec<_> = lines.iter().filter(|line| line["status"] == "failed").collect();
+        let needed = told.iter().map(|line| {
+            let message = line["error"]["message"].as_str().unwrap();
+            assert_eq!(line["error"]["remedy"], "raise the memory limit, or split the set");
+            assert!(line["keys_file"].as_str().unwrap().starts_with("keys/large"), "{line}");
+            assert!(message.ends_with("bytes of memory, the limit is 20971520"), "{message}");
+            let rest = message.split("it needs about ").nth(1).unwrap();
+            rest.split(' ').next().unwrap().parse::<u64>().unwrap()
+        });
+        let needed = needed.max().unwrap();
+        assert_eq!((told.len(), &refused.summary()["ok"]), (4, &1.into()));
+        let enough = run(&needed.to_string());
+        assert_eq!(enough.code, 0, "{}", enough.err);
+        let peak = enough.summary()["memory_peak_bytes"].as_u64().unwrap();
+        println!("{layout}: {needed} bytes needed, peak of {peak} bytes");
+        assert!(peak < needed + PROGRAM_BYTES_MAX, "{layout}: {peak}, needed {needed}");
+    }
+}
+
 /// What is asked for is what source code with its keys takes, and not more than the program itself beside.
 #[test]
 fn source_code_stays_within_the_memory_that_it_was_said_to_need() {

@@ -76,6 +76,17 @@ impl Planned {
         self.file_bytes + keys * self.key_bytes(job) + graph + times * self.rendered_bytes
     }
 
+    /// Bytes of memory that its keys alone take while they are read: file, keys, what is hashed of them,
+    /// and, where they are to be sorted, where each stood.
+    pub(crate) fn keys_memory_bytes(&self, job: &Job) -> u64 {
+        let hashed = match job.keys.width.of(&self.keys_file) {
+            KeyWidth::Bits32 => 0,
+            KeyWidth::Bits64 => KeyWidth::Bits32.bytes() as u64,
+        };
+        let places = if job.keys.repair.sort { PLACE_BYTES } else { 0 };
+        self.file_bytes + self.num_keys_max(job) * (self.key_bytes(job) + hashed + places)
+    }
+
     /// Bytes that are read of what lies in its place: the graph has none of its memory yet.
     pub(crate) fn found_bytes_max(&self, job: &Job) -> u64 {
         self.memory_bytes(job).max(FOUND_BYTES_MIN)
@@ -89,6 +100,8 @@ impl Planned {
 
 /// So much is read of any table that is there: a manifest, and source code where none is asked for now.
 const FOUND_BYTES_MIN: u64 = 4 << 20;
+/// A key and its place, by which a set that is sorted is looked through for duplicates.
+const PLACE_BYTES: u64 = 16;
 /// A usual line of a text key file: eight hexadecimal digits, `0x` and the line's end.
 const TEXT_KEY_BYTES: u64 = 11;
 /// The shortest: a digit and the line's end.
@@ -327,6 +340,11 @@ impl MemoryBudget {
 
     pub(crate) const fn new(limit: u64) -> Self {
         Self { limit, reserved: 0 }
+    }
+
+    /// Bytes that may be reserved at once.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// Whether `bytes` of it are free now.

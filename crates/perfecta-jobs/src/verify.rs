@@ -4,6 +4,7 @@
 //! none. A pack of which nothing is known is one item.
 //! Nothing is written.
 
+mod admission;
 mod pack;
 mod plan;
 
@@ -13,10 +14,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
 use perfecta_emit::ContentHash;
-use perfecta_io::{Engine, Op, Symlinks};
+use perfecta_io::{Engine, IoError, IoErrorKind, Op, Symlinks};
 
+use self::admission::{Admission, Turn};
 use self::pack::{PackedTable, damaged, read_part, unreadable};
-use self::plan::{Check, Plan, Subject, plan};
+use self::plan::{Check, KeyFile, Plan, Subject, plan};
 use crate::call::{call, read_file};
 use crate::config::{Inputs, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError};
@@ -36,7 +38,7 @@ pub struct Verification {
     pub keys: Option<Inputs>,
     /// How a key file is read.
     pub key_options: KeyOptions,
-    /// Bounds.
+    /// Bounds; the memory is that of all threads together.
     pub limits: Limits,
 }
 
@@ -59,12 +61,12 @@ struct Shared<'a> {
     runtime: &'a Runtime<'a>,
     renderer: &'a dyn Renderer,
     checks: &'a [Check],
+    admission: Admission,
     begun: Duration,
     tally: Mutex<Tally<'a>>,
 }
 
 struct Tally<'a> {
-    next: usize,
     ledger: Ledger,
     summary: Summary,
     first_failure: Option<(usize, ExitClass)>,
@@ -91,12 +93,15 @@ pub fn verify(
     ledger.admit(u32::try_from(checks.len()).expect("the entries' limit keeps items countable"));
     observer.observe(&Event::Planned(&Progress { ledger: ledger.clone(), ..Progress::default() }));
     let summary = Summary { bytes, files, ..Summary::default() };
-    let tally = Tally { next: 0, ledger, summary, first_failure: None, observer };
+    let tally = Tally { ledger, summary, first_failure: None, observer };
+    let needs = checks.iter().map(Check::memory_bytes).collect();
+    let memory_bytes_max = verification.limits.memory_bytes_max;
     let shared = Shared {
         verification,
         runtime,
         renderer,
         checks: &checks,
+        admission: Admission::new(needs, memory_bytes_max, &runtime.cancel),
         begun,
         tally: Mutex::new(tally),
     };
@@ -126,28 +131,30 @@ pub fn verify(
 impl Shared<'_> {
     fn work(&self) {
         let mut engine = self.runtime.engines.engine();
-        while let Some((position, running)) = self.take() {
+        while let Some((position, turn)) = self.admission.next() {
+            let running = self.tally.lock().ledger.start();
             let check = &self.checks[position];
-            let keys_file = check.keys_file.clone().unwrap_or_else(|| check.path.clone());
-            let mut report = ItemReport::new(keys_file, check.identifier.clone(), Status::Ok);
-            if self.runtime.cancel.is_cancelled() {
-                report.status = Status::Cancelled;
-            } else if let Err(error) = self.check(check, engine.as_mut(), &mut report) {
+            let keys_file = check.keys.as_ref().map_or(&check.path, |keys| &keys.path);
+            let identifier = check.identifier.clone();
+            let mut report = ItemReport::new(keys_file.clone(), identifier, Status::Ok);
+            let checked = match turn {
+                Turn::Admitted(memory) => {
+                    let checked = self.check(check, engine.as_mut(), &mut report);
+                    drop(memory);
+                    checked
+                }
+                Turn::Refused(error) => Err(error),
+                Turn::Cancelled => {
+                    report.status = Status::Cancelled;
+                    Ok(())
+                }
+            };
+            if let Err(error) = checked {
                 report.status = Status::Failed;
                 report.error = Some(error);
             }
             self.settle(position, running, &report);
         }
-    }
-
-    fn take(&self) -> Option<(usize, Running)> {
-        let mut tally = self.tally.lock();
-        let position = tally.next;
-        if position == self.checks.len() {
-            return None;
-        }
-        tally.next += 1;
-        Some((position, tally.ledger.start()))
     }
 
     fn settle(&self, position: usize, running: Running, report: &ItemReport) {
@@ -195,8 +202,7 @@ impl Shared<'_> {
         report.keys = *num_keys;
         report.bytes = place.bytes;
         let keys = self.read_keys(check, keys_blake3, engine)?;
-        let bytes_max = self.verification.limits.memory_bytes_max;
-        let image = read_part(engine, &check.path, place.offset, place.bytes, bytes_max)?;
+        let image = read_part(engine, &check.path, place.offset, place.bytes, check.bytes)?;
         let view = place.table(&image);
         let view = view.map_err(|error| damaged(&check.path, &error.to_string()))?;
         table.check_num_keys(view.parameters().num_keys, &check.path)?;
@@ -212,11 +218,10 @@ impl Shared<'_> {
         engine: &mut dyn Engine,
         report: &mut ItemReport,
     ) -> Result<(), ItemError> {
-        let op = Op::ReadDirectory {
-            path: check.path.clone(),
-            bytes_max: self.verification.limits.memory_bytes_max,
-        };
+        // No more was reserved for it.
+        let op = Op::ReadDirectory { path: check.path.clone(), bytes_max: check.bytes };
         let files = call(engine, op).map_err(|error| {
+            let error = grown(error);
             if error.path == check.path && error.is_absent() {
                 return damaged(&check.path, "no table of the key file is there");
             }
@@ -251,18 +256,29 @@ impl Shared<'_> {
         keys_blake3: &ContentHash,
         engine: &mut dyn Engine,
     ) -> Result<Option<(KeySet, u64)>, ItemError> {
-        let Some(path) = &check.keys_file else {
+        let Some(KeyFile { path, bytes, .. }) = &check.keys else {
             // What is said of a table is said of its keys, too.
             let are_wanted = self.verification.keys.is_some();
             return if are_wanted { Err(ItemError::NoKeyFile) } else { Ok(None) };
         };
-        let bytes_max = self.verification.limits.input_bytes_max;
-        let bytes = read_file(engine, path.clone(), bytes_max, Symlinks::Follow)
-            .map_err(ItemError::Input)?;
+        let input_bytes_max = self.verification.limits.input_bytes_max;
+        // No more was reserved for it.
+        let read = read_file(engine, path.clone(), input_bytes_max.min(*bytes), Symlinks::Follow);
+        let bytes = read.map_err(|error| {
+            ItemError::Input(if *bytes <= input_bytes_max { grown(error) } else { error })
+        })?;
         if ContentHash::of(&bytes) != *keys_blake3 {
             return Err(damaged(path, "it is not the key file that the table was made of"));
         }
         let keys = self.verification.key_options.parse(path, &bytes)?;
         Ok(Some((keys, bytes.len() as u64)))
     }
+}
+
+/// What is more than was listed has grown since.
+fn grown(mut error: IoError) -> IoError {
+    if let IoErrorKind::TooLarge { .. } = error.kind {
+        error.kind = IoErrorKind::Changed;
+    }
+    error
 }

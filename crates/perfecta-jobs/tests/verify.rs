@@ -502,3 +502,62 @@ fn a_directory_that_cannot_be_listed_is_no_success() {
     assert_eq!((summary.ok, summary.failed), (2, 1), "{errors:?}");
     assert_eq!(errors[0].exit_class().code(), 12, "{}", errors[0]);
 }
+
+/// Of a table with its key file, more than either alone may be in memory.
+#[test]
+fn what_a_check_needs_in_all_is_refused_where_it_can_never_fit() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), out.path()), &runtime());
+    let table = out.path().join("below/large");
+    let table = table.read_dir().unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+    // The key file and, once read, its keys.
+    let needed = table.sum::<u64>() + 2 * 4 * 3000;
+    let with_keys =
+        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
+    for threads in [1, 2, 8] {
+        let check_with = |memory_bytes_max| {
+            let mut verification = with_keys.clone();
+            verification.limits.threads = threads.try_into().unwrap();
+            verification.limits.memory_bytes_max = memory_bytes_max;
+            check(&verification)
+        };
+        let (summary, failures) = check_with(needed);
+        assert_eq!((summary.ok, failures.len()), (3, 0), "{failures:?}");
+        let (summary, failures) = check_with(needed - 1);
+        assert_eq!((summary.ok, summary.failed), (2, 1), "{failures:?}");
+        let limit = needed - 1;
+        let expected = format!("it needs about {needed} bytes of memory, the limit is {limit}");
+        assert_eq!(failures["large"], expected);
+    }
+    let mut packed = job(input.path(), out.path());
+    packed.output.as_mut().unwrap().layout = Layout::Packed;
+    std::fs::remove_dir_all(out.path()).unwrap();
+    run_all(&packed, &runtime());
+    let manifest = std::fs::read(out.path().join("tables.packed/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let tables = manifest["tables"].as_array().unwrap().iter();
+    let needed = tables.map(|table| table["bytes"].as_u64().unwrap()).max().unwrap() + 2 * 4 * 3000;
+    let mut verification = with_keys;
+    verification.limits.memory_bytes_max = needed;
+    assert_eq!(check(&verification).0.ok, 3);
+    verification.limits.memory_bytes_max = needed - 1;
+    let (summary, failures) = check(&verification);
+    assert_eq!((summary.ok, summary.failed), (2, 1), "{failures:?}");
+    assert!(failures["large"].starts_with(&format!("it needs about {needed} ")), "{failures:?}");
+}
+
+/// What lies in the place of a table without being one is measured as tables are.
+#[test]
+fn a_directory_that_is_no_table_is_told_for_what_it_is() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), out.path()), &runtime());
+    std::fs::write(input.path().join("notes.keys"), keys(4, 4)).unwrap();
+    std::fs::create_dir(out.path().join("notes")).unwrap();
+    std::fs::write(out.path().join("notes/mine"), [7; 100]).unwrap();
+    let keys = Some(Inputs::tree(input.path()));
+    let (summary, failures) = check(&Verification { keys, ..Verification::new(out.path()) });
+    assert_eq!((summary.ok, summary.failed), (3, 1));
+    assert!(failures["notes"].contains("notes/manifest.json: it is missing"), "{failures:?}");
+}

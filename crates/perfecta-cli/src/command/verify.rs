@@ -14,6 +14,7 @@ use crate::reporter::Reporter;
 use crate::selection::SelectionOptions;
 use crate::signals::Signals;
 use crate::terminal::Terminal;
+use crate::work_options::{MemoryOptions, ThreadOptions};
 use crate::{machine, text};
 
 /// Check published tables: manifests, content hashes and, with --keys, the index of every key in a table
@@ -29,6 +30,10 @@ pub(crate) struct Verify {
     selection: SelectionOptions,
     #[command(flatten)]
     input: InputOptions,
+    #[command(flatten, next_help_heading = "Work")]
+    threads: ThreadOptions,
+    #[command(flatten, next_help_heading = "Limits")]
+    memory: MemoryOptions,
     #[command(flatten)]
     display: DisplayOptions,
 }
@@ -44,9 +49,9 @@ impl Verify {
             keys: self.key_files()?,
             key_options: self.input.checked(),
             limits: Limits {
-                threads: machine::cpus(),
+                threads: self.threads.count(),
                 cpus: machine::cpus(),
-                memory_bytes_max: machine::memory_bytes(),
+                memory_bytes_max: self.memory.bytes_max(),
                 ..Limits::default()
             },
         };

@@ -1,6 +1,6 @@
 //! What there is to check: the tables that are published, and the key files that should have one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,19 @@ pub(super) struct Plan {
 pub(super) struct Check {
     pub(super) path: PathBuf,
     pub(super) identifier: String,
-    pub(super) keys_file: Option<PathBuf>,
+    pub(super) keys: Option<KeyFile>,
     pub(super) subject: Subject,
+    /// Bytes of what is published, when it was listed.
+    pub(super) bytes: u64,
+}
+
+/// A key file, as it was listed.
+#[derive(Clone)]
+pub(super) struct KeyFile {
+    pub(super) path: PathBuf,
+    pub(super) bytes: u64,
+    /// Bytes of memory that it takes to read it, and to keep its keys.
+    memory_bytes: u64,
 }
 
 /// What a check looks at.
@@ -61,7 +72,7 @@ pub(super) fn plan(
 ) -> Result<Plan, JobError> {
     let root = &verification.directory;
     let limits = &verification.limits;
-    let entries = list_tree(root, Lengths::Unwanted, limits, engine, cancel)?.entries;
+    let entries = list_tree(root, Lengths::Wanted, limits, engine, cancel)?.entries;
     let parent = |entry: &'_ Entry| entry.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = entries.iter().filter(|entry| is_published(entry));
     let mut directories: BTreeSet<PathBuf> = published.map(parent).collect();
@@ -99,16 +110,38 @@ pub(super) fn plan(
             ..Job::new(keys.clone())
         };
         let items = schedule::plan(&job, None, list_inputs(&job, engine, cancel)?.entries);
+        let key_file = |item: &Planned| KeyFile::new(item, &job);
         match only(&mut tables) {
-            Some(only) => only.keys_file = own_key_file(items, root, engine)?,
-            None => assign_key_files(&mut tables, items, root),
+            Some(only) => {
+                only.keys = own_key_file(items, root, engine)?.as_ref().map(key_file);
+            }
+            None => assign_key_files(&mut tables, &items, root, key_file),
         }
     }
     if tables.is_empty() {
         return Err(JobError::NothingPublished { root: root.clone() });
     }
+    measure_directories(&mut tables, &entries);
     plan.checks = tables.into_values().flatten().collect();
     Ok(plan)
+}
+
+/// What lies in the directories of tables, and what others have in the place of one.
+fn measure_directories(tables: &mut Published, entries: &[Entry]) {
+    let mut bytes_in: HashMap<&[u8], u64> = HashMap::new();
+    for entry in entries {
+        if let EntryKind::File { bytes } = entry.kind {
+            let directory = entry.path.parent().unwrap_or(Path::new(""));
+            let sum = bytes_in.entry(directory.as_os_str().as_encoded_bytes()).or_default();
+            // Sparse files may have any length: more than all that there is does not fit either way.
+            *sum = sum.saturating_add(bytes);
+        }
+    }
+    for (target, checks) in tables {
+        for check in checks.iter_mut().filter(|check| matches!(check.subject, Subject::Directory)) {
+            check.bytes = bytes_in.get(&**target).copied().unwrap_or(0);
+        }
+    }
 }
 
 /// The same directory by a path that ends with its name: `.` has none.
@@ -195,19 +228,38 @@ impl Plan {
 impl Check {
     fn new(path: PathBuf, subject: Subject) -> Self {
         let identifier = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path, identifier, keys_file: None, subject }
+        Self { path, identifier, keys: None, subject, bytes: 0 }
     }
 
     /// The same check, with another key file.
-    fn of_key_file(&self, keys_file: PathBuf) -> Self {
-        Self { keys_file: Some(keys_file), ..self.clone() }
+    fn of_key_file(&self, keys: KeyFile) -> Self {
+        Self { keys: Some(keys), ..self.clone() }
+    }
+
+    /// Bytes of memory that it takes: all that is published, and the key file with its keys.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.keys.as_ref().map_or(0, |keys| keys.memory_bytes))
     }
 
     /// A check of the table of this name in the pack `file`.
     fn packed(file: PathBuf, name: &[u8], subject: Subject) -> Self {
         let start = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let identifier = String::from_utf8_lossy(&name[start..]).into_owned();
-        Self { path: file, identifier, keys_file: None, subject }
+        let bytes = match &subject {
+            Subject::Packed(table) => table.place.bytes,
+            Subject::Directory | Subject::Failed(_) => 0,
+        };
+        Self { path: file, identifier, keys: None, subject, bytes }
+    }
+}
+
+impl KeyFile {
+    fn new(item: &Planned, job: &Job) -> Self {
+        let bytes = item.file_bytes;
+        // Nothing is read of a larger one.
+        let is_read = bytes <= job.limits.input_bytes_max;
+        let memory_bytes = if is_read { item.keys_memory_bytes(job) } else { 0 };
+        Self { path: item.keys_file.clone(), bytes, memory_bytes }
     }
 }
 
@@ -220,17 +272,22 @@ fn only(tables: &mut Published) -> Option<&mut Check> {
 
 /// Gives each table its key file; a key file without one is an item, too. Where several have one place, no job
 /// would build any of them: each is held against what is there, and one at most is the table's own.
-fn assign_key_files(tables: &mut Published, items: Vec<Planned>, root: &Path) {
+fn assign_key_files(
+    tables: &mut Published,
+    items: &[Planned],
+    root: &Path,
+    key_file: impl Fn(&Planned) -> KeyFile,
+) {
     let mut contested = Vec::new();
     for item in items {
         let target = item.target();
         let place = target.as_os_str().as_encoded_bytes().to_vec();
         let absent = || vec![Check::new(root.join(&target), Subject::Directory)];
         for check in tables.entry(place.clone()).or_insert_with(absent) {
-            if check.keys_file.is_none() {
-                check.keys_file = Some(item.keys_file.clone());
+            if check.keys.is_none() {
+                check.keys = Some(key_file(item));
             } else {
-                contested.push((place.clone(), check.of_key_file(item.keys_file.clone())));
+                contested.push((place.clone(), check.of_key_file(key_file(item))));
             }
         }
     }
@@ -242,16 +299,15 @@ fn assign_key_files(tables: &mut Published, items: Vec<Planned>, root: &Path) {
 /// The key file of the one table in `root`: the only one, or that whose table would be published at
 /// a place of this name.
 fn own_key_file(
-    items: Vec<Planned>,
+    mut items: Vec<Planned>,
     root: &Path,
     engine: &mut dyn Engine,
-) -> Result<Option<PathBuf>, JobError> {
-    if let [only] = &items[..] {
-        return Ok(Some(only.keys_file.clone()));
+) -> Result<Option<Planned>, JobError> {
+    if items.len() == 1 {
+        return Ok(items.pop());
     }
     let root = call(engine, Op::Resolve { path: root.to_owned() }).map_err(JobError::Output)?;
     let root = root.into_path();
     let fitting = items.into_iter().filter(|item| root.ends_with(item.target()));
-    let nearest = fitting.max_by_key(|item| item.target().components().count());
-    Ok(nearest.map(|item| item.keys_file))
+    Ok(fitting.max_by_key(|item| item.target().components().count()))
 }
