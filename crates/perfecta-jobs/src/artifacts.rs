@@ -5,6 +5,7 @@ use std::path::Path;
 use perfecta_core::family::Family;
 use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::seeds::SeedSource;
 use perfecta_core::table::{Parameters, Table};
@@ -91,11 +92,20 @@ impl Renderer for Artifacts {
         Ok(())
     }
 
-    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+    fn check(
+        &self,
+        files: &[FileContent],
+        keys: Option<&KeySet>,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
         for file in files.iter().filter(|file| is_table_file(file)) {
-            check_image(&file.name.to_string_lossy(), &file.bytes, keys)?;
+            let name = file.name.to_string_lossy();
+            let checked = check_image(&name, &file.bytes, keys, keep_going)?;
+            if checked.is_err() {
+                return Ok(checked);
+            }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn parameters(&self, files: &[FileContent]) -> Option<Parameters> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeyError;
 use perfecta_core::search::{Limit, PlanError};
 use perfecta_core::table::VerifyError;
@@ -312,6 +313,28 @@ impl ItemError {
             ),
             Self::Render(_) | Self::Panicked(_) => Some("please report it, with the key file"),
         }
+    }
+}
+
+/// Why what was done for an item ended before it was done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It cannot be done.
+    Failed(ItemError),
+    /// The user cancelled.
+    Cancelled,
+}
+
+impl<E: Into<ItemError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Stop {
+    /// Of what looks at the user's flag and at nothing else.
+    pub(crate) const fn interrupted(_: Interrupted) -> Self {
+        Self::Cancelled
     }
 }
 

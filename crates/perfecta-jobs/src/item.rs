@@ -40,7 +40,7 @@ use perfecta_io::{Failure, IoError, IoErrorKind, Op, Outcome};
 
 use self::state::State;
 pub(crate) use self::world::{Publication, Target, Workspace, World};
-use crate::error::ItemError;
+use crate::error::{ItemError, Stop};
 use crate::event::{ItemReport, SearchReport};
 use crate::ledger::Status;
 use crate::pack::PackedTable;
@@ -84,14 +84,7 @@ pub(crate) enum ItemEvent {
 pub(crate) struct Searched {
     pub(crate) keys: Arc<KeySet>,
     pub(crate) report: Option<SearchReport>,
-    pub(crate) outcome: Result<(Table, Verdict), SearchEnd>,
-}
-
-/// Why a search has no table.
-#[derive(Debug)]
-pub(crate) enum SearchEnd {
-    Failed(ItemError),
-    Cancelled,
+    pub(crate) outcome: Result<(Table, Verdict), Stop>,
 }
 
 /// What is to be done for an item before its next event.
@@ -252,6 +245,13 @@ impl Item {
     fn fail(&mut self, state: State, error: ItemError, world: &World<'_>) -> Effect {
         self.report.error = Some(error);
         self.abandon(state, Status::Failed, world)
+    }
+
+    fn stop(&mut self, state: State, stop: Stop, world: &World<'_>) -> Effect {
+        match stop {
+            Stop::Failed(error) => self.fail(state, error, world),
+            Stop::Cancelled => self.abandon(state, Status::Cancelled, world),
+        }
     }
 
     /// Leaves nothing behind. If even that fails, the sweep at the end of the run comes again.

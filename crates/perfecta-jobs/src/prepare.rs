@@ -84,7 +84,7 @@ pub(crate) fn prepare<'a>(
     let work = Arc::new(Work {
         id,
         plan: Plan { memory_bytes_max, ..job.search.clone() },
-        world: World { job: Arc::new(job), target },
+        world: World { job: Arc::new(job), target, cancel: cancel.clone() },
         items: items.into_iter().map(Arc::new).collect(),
         cancel,
         observer: Mutex::new(observer),

@@ -2,6 +2,7 @@
 
 use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::Verdict;
 use perfecta_core::table::{Parameters, Table};
@@ -30,11 +31,17 @@ pub trait Renderer: Send + Sync {
     ) -> Result<(), RenderError>;
 
     /// Checks bytes that were read back: whatever among `files` can be decoded here must decode,
-    /// and give every key of `keys`, where they are known, its rank.
+    /// and give every key of `keys`, where they are known, its rank. Of large sets, `keep_going` is asked
+    /// many times.
     ///
     /// # Errors
-    /// [`ItemError::Verify`] or [`ItemError::Damaged`].
-    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError>;
+    /// [`Interrupted`], if `keep_going` said no; [`ItemError::Verify`] or [`ItemError::Damaged`] is the result.
+    fn check(
+        &self,
+        files: &[FileContent],
+        keys: Option<&KeySet>,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted>;
 
     /// The parameters of the table in `files`, if one of them holds them in a form that is read here: then
     /// a manifest beside it must say the same.
@@ -67,8 +74,13 @@ impl<R: Renderer + ?Sized> Renderer for &R {
         (**self).render(facts, table, artifacts)
     }
 
-    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
-        (**self).check(files, keys)
+    fn check(
+        &self,
+        files: &[FileContent],
+        keys: Option<&KeySet>,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
+        (**self).check(files, keys, keep_going)
     }
 
     fn parameters(&self, files: &[FileContent]) -> Option<Parameters> {
@@ -120,16 +132,18 @@ pub struct Estimate {
 }
 
 /// Checks a table file that was read back: it must decode, and give every key of `keys`, where they
-/// are known, its rank.
+/// are known, its rank. As [`Renderer::check`].
 pub(crate) fn check_image(
     file: &str,
     image: &[u8],
     keys: Option<&KeySet>,
-) -> Result<(), ItemError> {
+    keep_going: &KeepGoing<'_>,
+) -> Result<Result<(), ItemError>, Interrupted> {
     let damaged = |reason: String| ItemError::Damaged { file: file.to_owned(), reason };
-    let table = format::decode(image).map_err(|error| damaged(error.to_string()))?;
-    match keys.map(|keys| table.verify(keys)) {
-        None | Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(ItemError::Verify(error)),
-    }
+    let table = match format::decode(image) {
+        Ok(table) => table,
+        Err(error) => return Ok(Err(damaged(error.to_string()))),
+    };
+    let Some(keys) = keys else { return Ok(Ok(())) };
+    Ok(table.verify_while(keys, keep_going)?.map_err(ItemError::Verify))
 }

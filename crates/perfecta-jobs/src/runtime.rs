@@ -127,6 +127,11 @@ impl CancelFlag {
         if self.is_expired() { JobError::Expired } else { JobError::Cancelled }
     }
 
+    /// The same flag, for what is computed: whether to go on.
+    pub(crate) fn keep_going(&self) -> impl Fn() -> bool + '_ {
+        || !self.is_cancelled()
+    }
+
     /// The same flag, for an operation.
     pub(crate) fn interrupt(&self) -> Interrupt {
         let Self(flag) = self.clone();

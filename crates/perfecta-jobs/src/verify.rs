@@ -14,14 +14,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use perfecta_core::key::KeySet;
 use perfecta_emit::ContentHash;
-use perfecta_io::{Engine, IoError, IoErrorKind, Op, Symlinks};
+use perfecta_io::{Engine, FileContent, IoError, IoErrorKind, Op, Symlinks};
 
 use self::admission::{Admission, Turn};
 use self::pack::{PackedTable, damaged, read_part, unreadable};
 use self::plan::{Check, KeyFile, Plan, Subject, plan};
 use crate::call::{call, read_file};
 use crate::config::{Inputs, KeyOptions, Limits};
-use crate::error::{ExitClass, ItemError, JobError};
+use crate::error::{ExitClass, ItemError, JobError, Stop};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
 use crate::ledger::{Ledger, Running, Status};
 use crate::manifest::{self, Manifest};
@@ -143,15 +143,16 @@ impl Shared<'_> {
                     drop(memory);
                     checked
                 }
-                Turn::Refused(error) => Err(error),
-                Turn::Cancelled => {
-                    report.status = Status::Cancelled;
-                    Ok(())
-                }
+                Turn::Refused(error) => Err(Stop::Failed(error)),
+                Turn::Cancelled => Err(Stop::Cancelled),
             };
-            if let Err(error) = checked {
-                report.status = Status::Failed;
-                report.error = Some(error);
+            match checked {
+                Ok(()) => {}
+                Err(Stop::Failed(error)) => {
+                    report.status = Status::Failed;
+                    report.error = Some(error);
+                }
+                Err(Stop::Cancelled) => report.status = Status::Cancelled,
             }
             self.settle(position, running, &report);
         }
@@ -183,11 +184,11 @@ impl Shared<'_> {
         check: &Check,
         engine: &mut dyn Engine,
         report: &mut ItemReport,
-    ) -> Result<(), ItemError> {
+    ) -> Result<(), Stop> {
         match &check.subject {
             Subject::Directory => self.check_directory(check, engine, report),
             Subject::Packed(table) => self.check_packed(check, table, engine, report),
-            Subject::Failed(error) => Err(error.clone()),
+            Subject::Failed(error) => Err(error.clone().into()),
         }
     }
 
@@ -197,7 +198,7 @@ impl Shared<'_> {
         table: &PackedTable,
         engine: &mut dyn Engine,
         report: &mut ItemReport,
-    ) -> Result<(), ItemError> {
+    ) -> Result<(), Stop> {
         let PackedTable { place, keys_blake3, num_keys, .. } = table;
         report.keys = *num_keys;
         report.bytes = place.bytes;
@@ -207,7 +208,8 @@ impl Shared<'_> {
         let view = view.map_err(|error| damaged(&check.path, &error.to_string()))?;
         table.check_num_keys(view.parameters().num_keys, &check.path)?;
         if let Some((keys, _)) = keys {
-            view.verify(&keys)?;
+            let verified = view.verify_while(&keys, &self.runtime.cancel.keep_going());
+            verified.map_err(Stop::interrupted)??;
         }
         Ok(())
     }
@@ -217,7 +219,7 @@ impl Shared<'_> {
         check: &Check,
         engine: &mut dyn Engine,
         report: &mut ItemReport,
-    ) -> Result<(), ItemError> {
+    ) -> Result<(), Stop> {
         // No more was reserved for it.
         let op = Op::ReadDirectory { path: check.path.clone(), bytes_max: check.bytes };
         let files = call(engine, op).map_err(|error| {
@@ -243,10 +245,15 @@ impl Shared<'_> {
         report.keys = u64::from(manifest.table.num_keys);
         let Some((keys, file_bytes)) = self.read_keys(check, &manifest.key_file.blake3, engine)?
         else {
-            return self.renderer.check(&files, None);
+            return self.check_files(&files, None);
         };
         manifest::agree_with_keys(&manifest, &keys, file_bytes).map_err(contradicted)?;
-        self.renderer.check(&files, Some(&keys))
+        self.check_files(&files, Some(&keys))
+    }
+
+    fn check_files(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), Stop> {
+        let checked = self.renderer.check(files, keys, &self.runtime.cancel.keep_going());
+        Ok(checked.map_err(Stop::interrupted)??)
     }
 
     /// The keys that a table was made of, and the bytes of their file, if key files were given.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::{PlainRenderer, job, keys, run_all, three_good, tree};
 use perfecta_core::family::Family;
 use perfecta_core::geometry::Geometry;
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::FamilyChoice;
 use perfecta_core::table::Table;
@@ -120,8 +121,13 @@ impl Renderer for Panicking {
         PlainRenderer { version: 1 }.render(facts, table, artifacts)
     }
 
-    fn check(&self, _files: &[FileContent], _keys: Option<&KeySet>) -> Result<(), ItemError> {
-        Ok(())
+    fn check(
+        &self,
+        _files: &[FileContent],
+        _keys: Option<&KeySet>,
+        _keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
+        Ok(Ok(()))
     }
 
     fn estimate(&self, _num_keys: u64, _width: KeyWidth, _geometry: Geometry) -> Estimate {

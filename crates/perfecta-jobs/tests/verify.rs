@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{PlainRenderer, Planned, job, keys, run_all, three_good};
+use common::{
+    Fault as EngineFault, Faulty, PlainRenderer, Planned, job, keys, run_all, three_good,
+};
 use perfecta_io::{Fault, FaultPlan};
 use perfecta_jobs::{
     Artifacts, CancelFlag, Event, Inputs, Layout, Renderer, Runtime, SelfTest, Summary,
@@ -560,4 +562,30 @@ fn a_directory_that_is_no_table_is_told_for_what_it_is() {
     let (summary, failures) = check(&Verification { keys, ..Verification::new(out.path()) });
     assert_eq!((summary.ok, summary.failed), (3, 1));
     assert!(failures["notes"].contains("notes/manifest.json: it is missing"), "{failures:?}");
+}
+
+/// The user cancels when all of a table is read: before it was looked up, the table is no success.
+#[test]
+fn who_cancels_while_the_keys_of_one_table_are_looked_up_waits_for_no_other() {
+    // So many that look-ups are interrupted between two of them.
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(input.path().join("many.keys"), keys(200_000, 7919)).unwrap();
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let mut job = job(input.path(), &out.path().join(format!("{layout:?}")));
+        job.output.as_mut().unwrap().layout = layout;
+        run_all(&job, &runtime());
+        let directory = job.output.unwrap().directory;
+        let keys = Some(Inputs::tree(input.path()));
+        let verification = Verification { keys, ..Verification::new(directory) };
+        let verify_by = |engines: &Faulty| {
+            let cancel = engines.cancel.clone();
+            let runtime = Runtime { engines, cancel, ..runtime() };
+            verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap()
+        };
+        let undisturbed = Faulty::new(usize::MAX, EngineFault::Cancel);
+        assert_eq!(verify_by(&undisturbed).ok, 1);
+        let last = Faulty::new(undisturbed.submitted() - 1, EngineFault::Cancel);
+        let summary = verify_by(&last);
+        assert_eq!((summary.ok, summary.failed, summary.cancelled), (0, 0, 1), "{layout:?}");
+    }
 }

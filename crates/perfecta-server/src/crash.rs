@@ -157,6 +157,7 @@ mod fragile {
     use std::path::Path;
 
     use perfecta_core::geometry::Geometry;
+    use perfecta_core::interrupt::{Interrupted, KeepGoing};
     use perfecta_core::key::{KeySet, KeyWidth};
     use perfecta_core::table::Table;
     use perfecta_io::FileContent;
@@ -181,8 +182,13 @@ mod fragile {
             self.0.render(facts, table, artifacts)
         }
 
-        fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
-            self.0.check(files, keys)
+        fn check(
+            &self,
+            files: &[FileContent],
+            keys: Option<&KeySet>,
+            keep_going: &KeepGoing<'_>,
+        ) -> Result<Result<(), ItemError>, Interrupted> {
+            self.0.check(files, keys, keep_going)
         }
 
         fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {

@@ -13,9 +13,9 @@ use perfecta_io::{Buffer, Failure, IoErrorKind, Op, Outcome, Replace, Symlinks};
 use super::found::{Found, Place};
 use super::publish::num_bytes;
 use super::state::{Bundle, State};
-use super::{Effect, Item, Publication, SearchEnd, Searched, Target, Workspace, World};
+use super::{Effect, Item, Publication, Searched, Target, Workspace, World};
 use crate::config::Conflicts;
-use crate::error::ItemError;
+use crate::error::{ItemError, Stop};
 use crate::ledger::Status;
 use crate::manifest::{self, Origin};
 use crate::pack::PackedTable;
@@ -180,11 +180,11 @@ impl Item {
         self.report.search = report;
         let (table, verdict) = match outcome {
             Ok(solved) => solved,
-            Err(SearchEnd::Failed(error)) => return self.fail(state, error, world),
-            Err(SearchEnd::Cancelled) => return self.abandon(state, Status::Cancelled, world),
+            Err(stop) => return self.stop(state, stop, world),
         };
-        if let Err(error) = table.view().verify(&keys) {
-            return self.fail(state, ItemError::Verify(error), world);
+        let verified = table.view().verify_while(&keys, &world.cancel.keep_going());
+        if let Err(stop) = verified.map_err(Stop::interrupted).and_then(|it| Ok(it?)) {
+            return self.stop(state, stop, world);
         }
         let solved = Solved { keys, table, verdict };
         let (publication, origin) = match (&world.target, origin) {
@@ -202,7 +202,7 @@ impl Item {
                 self.state = State::Reserving(bundle);
                 Effect::Reserve(bytes)
             }
-            Err(error) => self.fail(state, error, world),
+            Err(stop) => self.stop(state, stop, world),
         }
     }
 
@@ -213,7 +213,7 @@ impl Item {
         solved: &Solved,
         origin: &Origin,
         replace: Replace,
-    ) -> Result<Bundle, ItemError> {
+    ) -> Result<Bundle, Stop> {
         let keys_file = self.planned.keys_file.file_name().unwrap_or_default();
         let keys_file = OriginalName::new(keys_file.as_encoded_bytes());
         let Solved { keys, table, verdict } = solved;
@@ -230,7 +230,8 @@ impl Item {
         let rng_seed = world.job.search.seeds.rng_seed;
         let manifest = manifest::render(&facts, table, rng_seed, origin, &artifacts);
         let mut files: Vec<_> = artifacts.into_iter().map(|artifact| artifact.file).collect();
-        publication.renderer.check(&files, Some(keys))?;
+        let checked = publication.renderer.check(&files, Some(keys), &world.cancel.keep_going());
+        checked.map_err(Stop::interrupted)??;
         files.push(manifest);
         Ok(Bundle { files, replace })
     }

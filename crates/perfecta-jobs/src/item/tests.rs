@@ -3,20 +3,28 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use perfecta_core::geometry::Geometry;
 use perfecta_core::graph::Scratch;
-use perfecta_core::key::{KeySet, Repair};
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
+use perfecta_core::key::{KeySet, KeyWidth, Repair};
 use perfecta_core::search::search;
+use perfecta_core::table::Table;
 use perfecta_emit::ArtifactKinds;
 use perfecta_io::{
-    Entry, EntryKind, Failure, IoError, IoErrorKind, Op, Operation, Outcome, Payload, Replace,
+    Entry, EntryKind, Failure, FileContent, IoError, IoErrorKind, Op, Operation, Outcome, Payload,
+    Replace,
 };
 
 use super::state::State;
 use super::{Effect, Item, ItemEvent, Publication, Searched, Target, Workspace, World};
 use crate::artifacts::{Artifacts, SelfTest};
 use crate::config::{Durability, Inputs, Job, Output};
+use crate::error::{ItemError, RenderError};
 use crate::event::ItemReport;
 use crate::ledger::Status;
+use crate::manifest::Origin;
+use crate::render::{Estimate, Facts, RenderedFile, Renderer};
+use crate::runtime::CancelFlag;
 use crate::schedule;
 
 const KEYS: [u32; 3] = [2, 3, 5];
@@ -81,7 +89,8 @@ fn to_publish(durability: Durability) -> (Item, World<'static>) {
     let rooms = vec!["out/stage/0".into(), "out/stage/1".into()];
     let publication =
         Publication { output, renderer: Arc::new(renderer), rooms, options_blake3: [7; 32] };
-    let world = World { job: Arc::new(job), target: Target::Dirs(publication) };
+    let (target, cancel) = (Target::Dirs(publication), CancelFlag::default());
+    let world = World { job: Arc::new(job), target, cancel };
     (Item::new(Arc::new(planned), 7), world)
 }
 
@@ -163,7 +172,8 @@ fn an_event_out_of_place_is_a_bug() {
     let job = Job::new(Inputs::tree("keys"));
     let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 12 } };
     let planned = schedule::plan(&job, None, vec![entry]).remove(0);
-    let world = World { job: Arc::new(job), target: Target::Memory };
+    let (target, cancel) = (Target::Memory, CancelFlag::default());
+    let world = World { job: Arc::new(job), target, cancel };
     Item::new(Arc::new(planned), 0).on(ItemEvent::StagesSynced, &world, &mut Workspace::default());
 }
 
@@ -219,4 +229,60 @@ fn a_table_without_an_origin_is_a_bug_where_it_is_written() {
     let keys = KeySet::from_u32(KEYS.to_vec(), Repair::default()).unwrap();
     let searched = ItemEvent::Searched(Box::new(found(keys, &world.job)));
     item.on(searched, &world, &mut Workspace::default());
+}
+
+/// Renders as others do, and the user cancels when that is done.
+struct CancelledWhenRendered(Artifacts, CancelFlag);
+
+impl Renderer for CancelledWhenRendered {
+    fn fingerprint(&self) -> String {
+        self.0.fingerprint()
+    }
+
+    fn render(
+        &self,
+        facts: &Facts<'_>,
+        table: &Table,
+        artifacts: &mut Vec<RenderedFile>,
+    ) -> Result<(), RenderError> {
+        self.1.cancel();
+        self.0.render(facts, table, artifacts)
+    }
+
+    fn check(
+        &self,
+        files: &[FileContent],
+        keys: Option<&KeySet>,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
+        self.0.check(files, keys, keep_going)
+    }
+
+    fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
+        self.0.estimate(num_keys, width, geometry)
+    }
+}
+
+/// The keys of one large table are looked up twice: before it is rendered, and in what was.
+#[test]
+fn who_cancels_waits_for_no_look_up_of_many_keys() {
+    let keys: Vec<u32> = (0..200_000).map(|key| key * 7919).collect();
+    for is_rendered in [false, true] {
+        let (mut item, mut world) = to_publish(Durability::Process);
+        if is_rendered {
+            let artifacts = Artifacts::new("pht".parse().unwrap(), SelfTest::FromFile);
+            let renderer = CancelledWhenRendered(artifacts, world.cancel.clone());
+            let Target::Dirs(publication) = &mut world.target else { unreachable!() };
+            publication.renderer = Arc::new(renderer);
+        } else {
+            world.cancel.cancel();
+        }
+        let origin = Some(Origin { keys_blake3: [1; 32], options_blake3: [2; 32] });
+        item.state = State::Searching { origin, replace: Replace::Never };
+        let keys = KeySet::from_u32(keys.clone(), Repair::default()).unwrap();
+        let searched = ItemEvent::Searched(Box::new(found(keys, &world.job)));
+        let effect = item.on(searched, &world, &mut Workspace::default());
+        assert!(matches!(effect, Effect::Settle), "{effect:?}");
+        assert_eq!(item.into_report().status, Status::Cancelled);
+    }
 }

@@ -8,11 +8,14 @@ use perfecta_io::Buffer;
 use crate::config::{Durability, Job, Output};
 use crate::manifest;
 use crate::render::Renderer;
+use crate::runtime::CancelFlag;
 
 /// What items share and do not change.
 pub(crate) struct World<'a> {
     pub(crate) job: Arc<Job>,
     pub(crate) target: Target<'a>,
+    /// What is computed of many keys looks at it.
+    pub(crate) cancel: CancelFlag,
 }
 
 /// Where tables go.

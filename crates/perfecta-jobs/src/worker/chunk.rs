@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeySet;
 use perfecta_io::{Op, Outcome, Symlinks};
 
@@ -86,9 +87,15 @@ impl ChunkInHand<'_> {
             let reason = "what was read back is not what was written".to_owned();
             return Err(ItemError::Damaged { file: path.display().to_string(), reason });
         }
+        let keep_going = self.work.cancel.keep_going();
         for (entry, keys) in &self.tables {
             let from = (entry.offset - self.offset) as usize;
-            check_image(entry.shown(), &read[from..from + entry.bytes as usize], Some(keys))?;
+            let image = &read[from..from + entry.bytes as usize];
+            match check_image(entry.shown(), image, Some(keys), &keep_going) {
+                Ok(checked) => checked?,
+                // What is not checked then is not published: who closes the pack looks at the same flag.
+                Err(Interrupted) => return Ok(()),
+            }
         }
         Ok(())
     }

@@ -11,10 +11,10 @@ use perfecta_core::search::{Limit, Search, Step, Verdict, build_table, try_range
 
 use super::turns::Turns;
 use super::{ItemInHand, Slot, Worker, guarded};
-use crate::error::ItemError;
+use crate::error::{ItemError, Stop};
 use crate::event::SearchReport;
 use crate::hard::{Led, Patience, SharedSearch};
-use crate::item::{ItemEvent, SearchEnd, Searched};
+use crate::item::{ItemEvent, Searched};
 
 /// Sets from this size on ask for help at once: their first range takes longer than waking a thread.
 const HELP_KEYS_MIN: usize = 16_384;
@@ -80,7 +80,7 @@ impl<'a> Worker<'_, 'a> {
         let mut search = match Search::new(&keys, &work.plan) {
             Ok(search) => search,
             Err(error) => {
-                let outcome = Err(SearchEnd::Failed(ItemError::Plan(error)));
+                let outcome = Err(Stop::Failed(ItemError::Plan(error)));
                 return Searching::Over(Box::new(Searched { keys, report: None, outcome }));
             }
         };
@@ -249,17 +249,17 @@ impl SearchOver<'_, '_> {
         let limit = work.world.job.limits.item_time_max;
         let outcome = match verdict.outcome {
             // What it counted, and the winner, may be those of a search that was stopped.
-            _ if work.cancel.is_cancelled() => Err(SearchEnd::Cancelled),
+            _ if work.cancel.is_cancelled() => Err(Stop::Cancelled),
             Ok(win) => {
                 let keep_going = || !work.cancel.is_cancelled();
                 match build_table(keys, &win, attempter, &keep_going) {
                     Ok(table) => Ok((table, verdict)),
-                    Err(Interrupted) => Err(SearchEnd::Cancelled),
+                    Err(Interrupted) => Err(Stop::Cancelled),
                 }
             }
             Err(reason) => {
                 let attempts = verdict.tally.attempts();
-                Err(SearchEnd::Failed(match (reason, limit) {
+                Err(Stop::Failed(match (reason, limit) {
                     (Limit::Stopped, _) if self.is_broken => {
                         ItemError::Panicked("a helper of the search panicked".to_owned())
                     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use perfecta_core::family::Family;
 use perfecta_core::geometry::Geometry;
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{Downsize, KeySet, KeyWidth};
 use perfecta_core::seeds::Seeds;
 use perfecta_core::table::{PADDING_BYTES, Parameters, Table, TableView};
@@ -48,19 +49,26 @@ impl Renderer for PlainRenderer {
         Ok(())
     }
 
-    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+    fn check(
+        &self,
+        files: &[FileContent],
+        keys: Option<&KeySet>,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
         let tables = files.iter().filter(|file| file.name.to_string_lossy().ends_with(".pht"));
         for file in tables {
-            let parameters = decode(&file.bytes).ok_or_else(|| ItemError::Damaged {
-                file: file.name.to_string_lossy().into_owned(),
-                reason: "it is no table".to_owned(),
-            })?;
+            let Some(parameters) = decode(&file.bytes) else {
+                let (file, reason) = (file.name.to_string_lossy(), "it is no table".to_owned());
+                return Ok(Err(ItemError::Damaged { file: file.into_owned(), reason }));
+            };
             let view = TableView::new(parameters, &file.bytes[HEADER_BYTES..]).unwrap();
-            if let Some(keys) = keys {
-                view.verify(keys)?;
+            if let Some(keys) = keys
+                && let Err(error) = view.verify_while(keys, keep_going)?
+            {
+                return Ok(Err(error.into()));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn estimate(&self, _num_keys: u64, _width: KeyWidth, geometry: Geometry) -> Estimate {

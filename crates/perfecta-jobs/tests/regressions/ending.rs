@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use perfecta_core::family::Family;
 use perfecta_core::geometry::Geometry;
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_core::table::Table;
@@ -163,14 +164,21 @@ impl Renderer for Troubled {
         PLAIN.render(facts, table, artifacts)
     }
 
-    fn check(&self, files: &[FileContent], keys: Option<&KeySet>) -> Result<(), ItemError> {
+    fn check(
+        &self,
+        files: &[FileContent],
+        keys: Option<&KeySet>,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
         let is_meant = files.iter().any(|file| file.name == "t6.pht");
         match self.0 {
-            Trouble::FindsFault if is_meant => Err(ItemError::Damaged {
+            Trouble::FindsFault if is_meant => Ok(Err(ItemError::Damaged {
                 file: "t6.pht".to_owned(),
                 reason: "it is strange".to_owned(),
-            }),
-            Trouble::Refuses | Trouble::Panics | Trouble::FindsFault => PLAIN.check(files, keys),
+            })),
+            Trouble::Refuses | Trouble::Panics | Trouble::FindsFault => {
+                PLAIN.check(files, keys, keep_going)
+            }
         }
     }
 

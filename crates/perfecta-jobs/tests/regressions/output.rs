@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use perfecta_core::geometry::Geometry;
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::table::Table;
 use perfecta_io::FileContent;
@@ -164,9 +165,14 @@ impl Renderer for Many {
         Ok(())
     }
 
-    fn check(&self, files: &[FileContent], _keys: Option<&KeySet>) -> Result<(), ItemError> {
+    fn check(
+        &self,
+        files: &[FileContent],
+        _keys: Option<&KeySet>,
+        _keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
         assert_eq!(files.len(), 300);
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn estimate(&self, _num_keys: u64, _width: KeyWidth, _geometry: Geometry) -> Estimate {
@@ -208,9 +214,14 @@ impl Renderer for Large {
         Ok(())
     }
 
-    fn check(&self, files: &[FileContent], _keys: Option<&KeySet>) -> Result<(), ItemError> {
+    fn check(
+        &self,
+        files: &[FileContent],
+        _keys: Option<&KeySet>,
+        _keep_going: &KeepGoing<'_>,
+    ) -> Result<Result<(), ItemError>, Interrupted> {
         assert_eq!(files.len(), 1);
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn estimate(&self, _num_keys: u64, _width: KeyWidth, _geometry: Geometry) -> Estimate {
