@@ -273,6 +273,10 @@ impl ItemError {
             Self::Input(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
                 Some("split the set: no table can hold so many keys")
             }
+            // What was published is bounded by nothing else.
+            Self::Output(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
+                Some("raise the memory limit")
+            }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::Keys(error) => Some(error.remedy()),
             Self::Name { .. } => Some("shorten the file's name"),

@@ -32,15 +32,23 @@ use crate::work::Work;
 /// What is at the place of the pack.
 pub(crate) enum Found {
     Nothing,
-    /// What may be replaced; its manifest, unless that is torn.
+    /// What may be replaced; its manifest, unless that is torn or too large.
     Ours(Option<PackManifest>),
 }
 
-/// Looks at the place of the pack.
+/// A manifest as bytes, and once more as what it says: twice as much at most, however short its names.
+const MANIFEST_COPIES: u64 = 3;
+
+/// Looks at the place of the pack, with so many bytes of memory. A manifest that is too much for these is
+/// as good as none: the names beside it tell what is there.
 ///
 /// # Errors
 /// If something else is there and may not be replaced, or it cannot be read.
-pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, JobError> {
+pub(crate) fn look(
+    engine: &mut dyn Engine,
+    output: &Output,
+    memory_bytes_max: u64,
+) -> Result<Found, JobError> {
     let target = output.directory.join(PACKED_DIRECTORY);
     let names = match call(engine, Op::ListDirectory { path: target.clone() }) {
         Ok(payload) => payload.into_names(),
@@ -56,9 +64,12 @@ pub(crate) fn look(engine: &mut dyn Engine, output: &Output) -> Result<Found, Jo
             Conflicts::Replace => Ok(Found::Ours(None)),
         };
     }
-    let manifest = read_file(engine, target.join(MANIFEST), u64::MAX, Symlinks::Refuse);
-    let manifest = manifest.map_err(JobError::Output)?;
-    Ok(Found::Ours(PackManifest::parse(&manifest)))
+    let bytes_max = memory_bytes_max / MANIFEST_COPIES;
+    match read_file(engine, target.join(MANIFEST), bytes_max, Symlinks::Refuse) {
+        Ok(manifest) => Ok(Found::Ours(PackManifest::parse(&manifest))),
+        Err(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => Ok(Found::Ours(None)),
+        Err(error) => Err(JobError::Output(error)),
+    }
 }
 
 impl Found {

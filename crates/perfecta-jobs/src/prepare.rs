@@ -186,7 +186,7 @@ fn lay_on_stage(
             let widths = items.iter().map(|item| job.keys.width.of(&item.keys_file).bytes() as u8);
             let widths = blake3::hash(&widths.collect::<Vec<u8>>());
             let options_blake3 = options_digest(job, &format!("packed {widths}"));
-            let mut found = packed::look(engine, output)?;
+            let mut found = packed::look(engine, output, job.limits.memory_bytes_max)?;
             let num_lost = found.num_lost(items);
             let earlier_pack = found.take_earlier(items, &options_blake3);
             let pack = PackClosing {

@@ -72,6 +72,43 @@ fn a_pack_that_is_there_is_not_written_again_and_what_is_not_ours_is_left() {
     assert!(pack.join("notes.txt").exists());
 }
 
+/// It is valid, and longer than may be in memory.
+#[test]
+fn a_packs_manifest_that_is_too_large_is_not_read() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let mut job = packed(input.path(), out.path());
+    run_all(&job, &runtime());
+    let manifest = out.path().join("tables.packed/manifest.json");
+    let whole = std::fs::read(&manifest).unwrap();
+    let padded = [&whole[..], &vec![b' '; 4 << 20]].concat();
+    std::fs::write(&manifest, &padded).unwrap();
+    let verification = Verification::new(out.path());
+    assert_eq!(run_all(&job, &runtime()).0.unchanged, 3);
+    job.limits.memory_bytes_max = 3 * padded.len() as u64;
+    assert_eq!(run_all(&job, &runtime()).0.unchanged, 3);
+
+    job.limits.memory_bytes_max -= 1;
+    let mut bounded = verification.clone();
+    bounded.limits.memory_bytes_max = padded.len() as u64 - 1;
+    let mut told = Vec::new();
+    verify(&bounded, &runtime(), &mut |event: &Event<'_>| {
+        if let Event::Settled { report, .. } = event {
+            let error = report.error.as_ref().unwrap();
+            told.push((error.to_string(), error.remedy().unwrap()));
+        }
+    })
+    .unwrap();
+    let (message, remedy) = &told[0];
+    assert!(message.contains("tables.packed/manifest.json"), "{message}");
+    assert!(message.contains(&format!("{}", padded.len())), "{message}");
+    assert_eq!((told.len(), *remedy), (3, "raise the memory limit"));
+
+    assert_eq!(run_all(&job, &runtime()).0.ok, 3);
+    assert!(std::fs::read(&manifest).unwrap() == whole);
+    assert_eq!(verify(&verification, &runtime(), &mut |_: &Event<'_>| {}).unwrap().ok, 3);
+}
+
 #[test]
 fn tables_that_a_pack_will_hold_no_more_are_told_of() {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
