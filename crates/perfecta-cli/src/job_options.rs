@@ -135,7 +135,8 @@ struct LimitOptions {
     /// Cancel all that is not done so many seconds after it was asked for, or at @UNIX-SECONDS
     #[arg(long, value_name = "S|@TIME", value_parser = parse_deadline)]
     deadline: Option<Deadline>,
-    /// Write at most so many bytes in all
+    /// Write at most so many bytes in all, manifests and the index of a pack included; a table that would be
+    /// more fails
     #[arg(long, value_name = "BYTES", value_parser = options::parse_bytes)]
     max_output_bytes: Option<u64>,
 }

@@ -221,7 +221,15 @@ fn small_pack() -> Vec<u8> {
         pack.extend_from_slice(&image);
     }
     assert_eq!(writer.end(), pack.len() as u64);
+    let of_tables: usize = ["shell32", "advapi32", "ntdll/x"]
+        .map(|name| PackWriter::index_bytes(name.as_bytes()))
+        .iter()
+        .sum();
+    let images = pack.len() - PackWriter::header().len();
     pack.extend_from_slice(&writer.finish());
+    let frame = pack.len() - images - of_tables;
+    let least = PackWriter::FRAME_BYTES_MAX - 63;
+    assert!((least..=PackWriter::FRAME_BYTES_MAX).contains(&frame), "{frame}");
     pack
 }
 

@@ -300,7 +300,7 @@ pub struct Limits {
     pub depth_max: usize,
     /// Bytes of an identifier: file systems take 255, and emitted files add suffixes.
     pub name_bytes_max: usize,
-    /// Bytes that a job may write.
+    /// Bytes of the files that a job may publish, manifests and the index of a pack included.
     pub output_bytes_max: u64,
     /// So many items in a row that find the disk full end the job's admissions.
     pub disk_full_max: u32,

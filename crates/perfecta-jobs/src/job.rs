@@ -52,6 +52,8 @@ pub(crate) struct JobState<'a> {
     /// Refused items of which nobody was told yet.
     untold: u32,
     disk_full_in_a_row: u32,
+    /// Bytes that were written, or may be: what tickets hold, what tables hold that were published, and what
+    /// of a pack is no table's.
     output_bytes: u64,
     keys_done: u64,
     keys_total: u64,
@@ -89,6 +91,8 @@ pub(crate) struct Taken {
 pub(crate) struct Ticket {
     running: Running,
     memory: Option<Reservation>,
+    /// Bytes that it may write, of those of the job.
+    output_bytes: u64,
     is_in_publication: bool,
     /// Its keys count as done since it was packed.
     is_packed: bool,
@@ -176,6 +180,7 @@ impl<'a> JobState<'a> {
             ledger,
             queue: ItemQueue::new(job.nodes, num_items, staffed),
             memory: MemoryBudget::of_job(job, &work.items),
+            output_bytes: pack.as_ref().map_or(0, |_| PackWindow::frame_bytes_max()),
             unsynced: Unsynced::default(),
             staged_bytes: 0,
             is_syncing: false,
@@ -186,7 +191,6 @@ impl<'a> JobState<'a> {
             board: Board::new(job.ramp),
             untold: 0,
             disk_full_in_a_row: 0,
-            output_bytes: 0,
             keys_done: 0,
             keys_total: work.items.iter().map(|item| item.num_keys(job)).sum(),
             summary: Summary::default(),
@@ -298,6 +302,7 @@ impl<'a> JobState<'a> {
         let ticket = Ticket {
             running: self.ledger.start(),
             memory: Some(memory),
+            output_bytes: 0,
             is_in_publication: false,
             is_packed: false,
         };
@@ -456,6 +461,9 @@ impl<'a> JobState<'a> {
         if let Some(memory) = ticket.memory {
             self.memory.release(memory);
         }
+        if report.status != Status::Ok {
+            self.output_bytes -= ticket.output_bytes;
+        }
         self.watch_the_disk(report);
         self.account(position, report);
         if !is_packed {
@@ -539,12 +547,18 @@ impl<'a> JobState<'a> {
         }
     }
 
-    /// Allows an item to write so many bytes, or says why not.
-    pub(crate) fn reserve_output(&mut self, bytes: u64) -> Result<(), ItemError> {
+    /// Allows an item to write so many bytes, or says why not. They are free again if it settles without
+    /// a table.
+    pub(crate) fn reserve_output(
+        &mut self,
+        ticket: &mut Ticket,
+        bytes: u64,
+    ) -> Result<(), ItemError> {
         let bytes_max = self.job().limits.output_bytes_max;
         match self.output_bytes.checked_add(bytes).filter(|&sum| sum <= bytes_max) {
             Some(sum) => {
                 self.output_bytes = sum;
+                ticket.output_bytes += bytes;
                 Ok(())
             }
             None => Err(ItemError::OutputLimit { bytes, bytes_max }),
@@ -579,6 +593,8 @@ impl<'a> JobState<'a> {
         assert!(self.unsynced.len() + self.in_publication == 0, "items wait for a sync");
         assert!(!self.is_syncing, "somebody syncs");
         assert!(self.board.is_quiet(), "a search still asks for help");
+        let (written, counted) = (self.summary.bytes, self.output_bytes);
+        assert!(written <= counted, "{written} bytes were published, {counted} were counted");
         Summary {
             tables: self.ledger.admitted(),
             ok: self.ledger.ok(),

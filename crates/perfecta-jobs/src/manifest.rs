@@ -20,6 +20,12 @@ use crate::render::{Facts, RenderedFile};
 /// A BLAKE3 hash.
 pub(crate) type Digest = [u8; 32];
 
+/// What stands before each line of a table in a pack's manifest, and after its last.
+const ENTRY_INDENT: &str = "    ";
+const ENTRY_END: &str = ",\n";
+/// What stands there after the last table, and not where there is none.
+const TABLES_END: &str = "\n  ";
+
 /// Version of the form of a pack's manifest.
 const SCHEMA: u64 = 1;
 
@@ -240,6 +246,14 @@ impl PackedEntry {
         Self { name: shown, name_hex, offset, bytes, num_keys, keys_blake3 }
     }
 
+    /// Bytes of a manifest that it takes: every line of it is further in.
+    pub(crate) fn manifest_bytes(&self) -> u64 {
+        let json = serde_json::to_string_pretty(self);
+        let json = json.expect("texts and numbers can be written");
+        let lines = json.lines().count();
+        (json.len() + lines * ENTRY_INDENT.len() + ENTRY_END.len()) as u64
+    }
+
     /// The name in the pack; `None` if its two forms do not say the same.
     pub(crate) fn name_bytes(&self) -> Option<Cow<'_, [u8]>> {
         hex::name_bytes(&self.name, self.name_hex.as_deref())
@@ -267,6 +281,12 @@ impl PackManifest {
             files: [PackFile { name: PACKED_FILE.into(), bytes, blake3 }],
             tables,
         }
+    }
+
+    /// The most bytes of a manifest that are no table's.
+    pub(crate) fn frame_bytes_max() -> u64 {
+        let frame = Self::new([0; 32], Vec::new(), u64::MAX, [0; 32]).render();
+        (frame.bytes.len() + TABLES_END.len()) as u64
     }
 
     /// Name of the pack.
@@ -346,6 +366,20 @@ mod tests {
         assert_eq!(PackManifest::parse(later.as_bytes()), None);
         assert_eq!(PackManifest::parse(&text.as_bytes()[..text.len() / 2]), None);
     }
+
+    #[test]
+    fn what_a_table_takes_of_a_manifest_is_known_before_but_for_its_offset() {
+        for names in [&[&b"a"[..]][..], &[b"below/\"a\"", b"\xff\xfe/a", b"b"]] {
+            let entry = |name: &&[u8], offset| PackedEntry::new(name, offset, 384, 40, [3; 32]);
+            let before = names.iter().map(|name| entry(name, u64::MAX).manifest_bytes());
+            let before = before.sum::<u64>() + PackManifest::frame_bytes_max();
+            let tables = names.iter().map(|name| entry(name, u64::MAX)).collect();
+            let longest = PackManifest::new([1; 32], tables, u64::MAX, [2; 32]).render();
+            // No comma follows the last table.
+            assert_eq!(before, longest.bytes.len() as u64 + 1);
+        }
+    }
+
     #[test]
     fn a_name_of_any_bytes_is_kept_and_one_that_is_text_is_kept_as_it_is() {
         let check = |name: &[u8], shown: &str, hex: Option<&str>| {

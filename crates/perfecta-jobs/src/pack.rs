@@ -19,7 +19,7 @@ use perfecta_core::format::pack::PackWriter;
 use perfecta_core::key::KeySet;
 
 use crate::error::{ItemError, RenderError};
-use crate::manifest::{Digest, PackedEntry};
+use crate::manifest::{Digest, PackManifest, PackedEntry};
 
 /// A table on its way into the pack.
 pub(crate) struct PackedTable {
@@ -32,6 +32,14 @@ pub(crate) struct PackedTable {
 }
 
 impl PackedTable {
+    /// Bytes that are written of it: the entry, and what index and manifest say of it. How many digits its
+    /// offset has is not known yet; it counts as the longest.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        let (bytes, num_keys) = (self.entry.len() as u64, self.keys.len() as u64);
+        let listed = PackedEntry::new(&self.name, u64::MAX, bytes, num_keys, self.keys_blake3);
+        bytes + PackWriter::index_bytes(&self.name) as u64 + listed.manifest_bytes()
+    }
+
     /// Bytes of the entry and of the keys that it is checked with.
     fn memory_bytes(&self) -> usize {
         self.entry.len() + self.keys.len() * self.keys.hashed().width().bytes()
@@ -102,6 +110,11 @@ impl PackWindow {
             safe: Vec::new(),
             failure: None,
         }
+    }
+
+    /// The most bytes of a pack and its manifest that are no table's.
+    pub(crate) fn frame_bytes_max() -> u64 {
+        PackWriter::FRAME_BYTES_MAX as u64 + PackManifest::frame_bytes_max()
     }
 
     /// Whether an item at `position` may begin.

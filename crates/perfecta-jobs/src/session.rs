@@ -423,8 +423,13 @@ impl<'a> Session<'a> {
     }
 
     /// Allows an item to write so many bytes, or says why not.
-    pub(crate) fn reserve_output(&self, work: &Work<'a>, bytes: u64) -> Result<(), ItemError> {
-        self.dispatcher.lock().job(work).reserve_output(bytes)
+    pub(crate) fn reserve_output(
+        &self,
+        work: &Work<'a>,
+        ticket: &mut Ticket,
+        bytes: u64,
+    ) -> Result<(), ItemError> {
+        self.dispatcher.lock().job(work).reserve_output(ticket, bytes)
     }
 }
 

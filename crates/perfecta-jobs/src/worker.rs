@@ -495,7 +495,7 @@ impl<'s, 'a> Worker<'s, 'a> {
         in_hand: &mut ItemInHand<'a>,
         event: ItemEvent,
     ) -> Pause {
-        let ItemInHand { work, item, .. } = in_hand;
+        let ItemInHand { work, item, ticket } = in_hand;
         let mut effect = item.on(event, &work.world, &mut self.workspace);
         loop {
             let event = if work.cancel.is_cancelled() && item.may_be_abandoned() {
@@ -511,10 +511,12 @@ impl<'s, 'a> Worker<'s, 'a> {
                         }
                     }
                     Effect::Search(keys) => return Pause::ForSearch(keys),
-                    Effect::Reserve(bytes) => match self.session.reserve_output(work, bytes) {
-                        Ok(()) => ItemEvent::Allowed,
-                        Err(error) => ItemEvent::Failed(error),
-                    },
+                    Effect::Reserve(bytes) => {
+                        match self.session.reserve_output(work, ticket, bytes) {
+                            Ok(()) => ItemEvent::Allowed,
+                            Err(error) => ItemEvent::Failed(error),
+                        }
+                    }
                     Effect::Deliver(table) => return Pause::ForPack(table),
                     Effect::AwaitStageSync => return Pause::ForStageSync,
                     Effect::AwaitNameSync => return Pause::ForNameSync,
@@ -536,8 +538,8 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn deliver(&mut self, slot: usize, mut in_hand: ItemInHand<'a>, table: PackedTable) {
-        let ItemInHand { work, item, .. } = &mut in_hand;
-        let reserved = self.session.reserve_output(work, table.entry.len() as u64);
+        let ItemInHand { work, item, ticket } = &mut in_hand;
+        let reserved = self.session.reserve_output(work, ticket, table.output_bytes());
         if let Err(error) = reserved {
             let _ = item.on(ItemEvent::Failed(error), &work.world, &mut self.workspace);
             self.leave(slot);

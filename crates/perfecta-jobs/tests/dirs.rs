@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Fault, Faulty, PlainRenderer, job, keys, run_all, three_good, tree};
+use common::{Fault, Faulty, PlainRenderer, Planned, job, keys, run_all, three_good, tree};
 use perfecta_io::FaultPlan;
 use perfecta_jobs::{
-    CancelFlag, Conflicts, Durability, Inputs, Job, JobError, Layout, NameFilter, Runtime, Status,
-    WidthRule, dry_run, run,
+    CancelFlag, Conflicts, Durability, Inputs, ItemError, Job, JobError, Layout, NameFilter,
+    Runtime, Status, WidthRule, dry_run, run,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
@@ -320,6 +320,38 @@ fn the_memory_and_output_limits_are_kept_by_name() {
     let (summary, reports) = run_all(&job, &runtime());
     assert_eq!((summary.failed, summary.unchanged), (1, 2));
     assert_eq!(reports["large.keys"].error.as_ref().unwrap().exit_class().code(), 8);
+}
+
+/// The largest, which comes first, cannot be staged: the others have its bytes.
+#[test]
+fn a_table_that_fails_gives_back_the_bytes_that_it_was_allowed_to_write() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let mut job = job(input.path(), out.path());
+    let (_, reports) = run_all(&job, &runtime());
+    let bytes = |name: &str| reports[name].bytes;
+    job.limits.output_bytes_max = bytes("large.keys");
+    assert!(bytes("middle.keys") + bytes("small.keys") <= job.limits.output_bytes_max);
+    std::fs::remove_dir_all(out.path()).unwrap();
+
+    let undisturbed = Arc::<FaultPlan>::default();
+    let engines = Planned(Arc::clone(&undisturbed));
+    let (_, reports) = run_all(&job, &Runtime { engines: &engines, ..runtime() });
+    assert_eq!(reports["large.keys"].status, Status::Ok);
+    let error = reports["small.keys"].error.as_ref().unwrap();
+    assert!(matches!(error, ItemError::OutputLimit { .. }), "{error}");
+    let calls = undisturbed.calls(0);
+    let written =
+        |call: &&perfecta_io::Call| call.name == "write" && call.path.ends_with("large.pht");
+    let number = calls.iter().find(written).unwrap().number;
+    std::fs::remove_dir_all(out.path()).unwrap();
+
+    let plan = Arc::<FaultPlan>::default();
+    plan.inject(number..=number, perfecta_io::Fault::Errno(5));
+    let engines = Planned(plan);
+    let (summary, reports) = run_all(&job, &Runtime { engines: &engines, ..runtime() });
+    assert_eq!(reports["large.keys"].error.as_ref().unwrap().exit_class().code(), 8);
+    assert_eq!((summary.ok, summary.failed), (2, 1), "{reports:?}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use common::{Fault, Faulty, PlainRenderer, job, keys, run_all, three_good, tree};
 use perfecta_jobs::{
-    CancelFlag, Durability, Event, Job, Layout, Runtime, Status, Verification, run, verify,
+    CancelFlag, Durability, Event, ItemError, Job, Layout, Runtime, Status, Verification, run,
+    verify,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
@@ -107,6 +108,36 @@ fn a_packs_manifest_that_is_too_large_is_not_read() {
     assert_eq!(run_all(&job, &runtime()).0.ok, 3);
     assert!(std::fs::read(&manifest).unwrap() == whole);
     assert_eq!(verify(&verification, &runtime(), &mut |_: &Event<'_>| {}).unwrap().ok, 3);
+}
+
+/// Whatever the limit: what stands there in the end is no more, and what of it fits is published.
+#[test]
+fn the_limit_of_output_bytes_is_that_of_the_whole_pack_with_its_manifest() {
+    /// Digits of offsets, and what is never written of header, trailer and manifest at their longest.
+    const SLACK_BYTES: u64 = 3 * 20 + 20 + 64;
+    let input = tempfile::tempdir().unwrap();
+    three_good(input.path());
+    let written = |output_bytes_max: u64| {
+        let out = tempfile::tempdir().unwrap();
+        let mut job = packed(input.path(), out.path());
+        job.limits.output_bytes_max = output_bytes_max;
+        let (summary, reports) = run_all(&job, &runtime());
+        for report in reports.values().filter(|report| report.status != Status::Ok) {
+            let error = report.error.as_ref().unwrap();
+            assert!(matches!(error, ItemError::OutputLimit { .. }), "{error}");
+        }
+        let bytes: u64 = tree(out.path()).values().map(|bytes| bytes.len() as u64).sum();
+        assert!(bytes <= output_bytes_max, "{bytes}, the limit is {output_bytes_max}");
+        (summary.ok, bytes)
+    };
+    let (ok, all) = written(u64::MAX);
+    assert_eq!(ok, 3);
+    assert_eq!(written(all + SLACK_BYTES), (3, all));
+    let mut numbers = std::collections::BTreeSet::new();
+    for limit in (0..all + SLACK_BYTES).step_by(97) {
+        numbers.insert(written(limit).0);
+    }
+    assert_eq!(Vec::from_iter(numbers), [0, 1, 2, 3]);
 }
 
 #[test]

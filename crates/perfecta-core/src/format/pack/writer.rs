@@ -69,6 +69,15 @@ impl PackWriter {
         zerocopy::transmute!(header)
     }
 
+    /// The most bytes of a pack that are no table's: header, trailer, and what follows the names.
+    pub const FRAME_BYTES_MAX: usize = 2 * PART_BYTES + ALIGNMENT - 1;
+
+    /// Bytes of a pack that a table of this name takes beside its image: an entry of the index, and the name.
+    #[must_use]
+    pub const fn index_bytes(name: &[u8]) -> usize {
+        PART_BYTES + name.len()
+    }
+
     /// Takes note of the table file `image`; it belongs at the offset that comes back.
     ///
     /// # Errors
