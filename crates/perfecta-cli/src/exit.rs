@@ -36,6 +36,11 @@ impl Exit {
         if code == 0 { Self::SUCCESS } else { Self::Told(code) }
     }
 
+    /// What a daemon said of a failure, which is none of success whatever it says.
+    pub(crate) const fn of_failure(code: u8) -> Self {
+        if code == 0 { Self::Work(ExitClass::Internal) } else { Self::Told(code) }
+    }
+
     /// The number.
     #[must_use]
     pub(crate) const fn code(self) -> u8 {

@@ -138,7 +138,9 @@ impl<'a> Reporter<'a> {
 
     /// Shows what came of a table, but its line.
     pub(crate) fn table(&mut self, table: TableLine, is_only: bool) {
-        if let Some(error) = table.error.as_ref().filter(|_| table.status == "failed") {
+        // What a later daemon calls a failure otherwise is one.
+        let is_failed = !matches!(table.status.as_str(), "ok" | "unchanged" | "cancelled");
+        if let Some(error) = table.error.as_ref().filter(|_| is_failed) {
             self.complain(&table.keys_file, error);
         }
         if is_only {

@@ -1,7 +1,9 @@
 //! A client of the daemon: plain HTTP on its socket, and what silence means.
 
 mod connect;
+mod events;
 mod pulse;
+mod refusal;
 mod remote;
 
 use std::error::Error;
@@ -10,28 +12,31 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
+use self::events::Lines;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::events::check_events;
 use self::pulse::Pulse;
+pub use self::refusal::Refusal;
 pub use self::remote::{Remote, RemoteError, RemoteFiles};
 use crate::endpoint::Endpoint;
 use crate::follow::HEARTBEAT;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::ProblemKind;
 use crate::random;
 use crate::spec::JobSpec;
-use crate::wire::{Accepted, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus};
+use crate::wire::{
+    Accepted, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, ProgressLine, RequestStatus, StateTold,
+};
 
 /// After so long without a byte a daemon is silent.
 const PATIENCE: Duration = HEARTBEAT.saturating_mul(3);
 
 /// Between two looks whether a daemon is there yet.
 const RETRY_EVERY: Duration = Duration::from_millis(20);
-
-/// The longest line of an event stream.
-const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// The longest answer that is no event stream: some ten times what a daemon has to say.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -79,7 +84,7 @@ pub enum ClientError {
     },
     /// It refused.
     #[error("{}", .0.detail)]
-    Refused(Box<Problem>),
+    Refused(Refusal),
     /// It said something that is none of its answers.
     #[error("the daemon's answer makes no sense: {0}")]
     Nonsense(String),
@@ -102,11 +107,16 @@ impl ClientError {
                 Some("see whether it is stopped or overloaded; its tables are whole")
             }
             Self::VersionMismatch { .. } => Some("use programs of one version"),
-            Self::Refused(problem) => problem.remedy.as_deref(),
+            Self::Refused(refusal) => refusal.remedy.as_deref(),
             Self::Nonsense(_) => None,
         }
     }
 }
+
+/// A request as a daemon tells of it, which may be a later one.
+///
+/// In a state that is not known it goes on as long as `ended_unix_ms` is `None`.
+pub type RequestTold = RequestStatus<StateTold>;
 
 /// What a daemon tells of a request that is followed.
 #[derive(Debug)]
@@ -118,7 +128,7 @@ pub enum Told {
     /// Where it is.
     Progress(ProgressLine),
     /// It has ended.
-    End(Box<RequestStatus>),
+    End(Box<RequestTold>),
 }
 
 /// A client of one daemon.
@@ -205,8 +215,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn list(&self) -> Result<Vec<RequestStatus>, ClientError> {
-        let mut all: Vec<RequestStatus> = Vec::new();
+    pub async fn list(&self) -> Result<Vec<RequestTold>, ClientError> {
+        let mut all: Vec<RequestTold> = Vec::new();
         let mut after = 0;
         loop {
             let path = format!("/v1/requests?after={after}");
@@ -247,8 +257,9 @@ impl Client {
         let path = format!("/v1/requests/{id}/events?tables={wanted}");
         let asked = Asked { method: Method::GET, path: &path, body: Vec::new(), key: None };
         let (response, connection) = self.send(asked).await?;
-        if !response.status().is_success() {
-            return Err(self.refusal(&self.body(response, &connection).await?));
+        let status = response.status();
+        if !status.is_success() {
+            return Err(self.refusal(status, &self.body(response, &connection).await?));
         }
         let mut body = response.into_body();
         let mut lines = Lines::default();
@@ -278,11 +289,11 @@ impl Client {
         asked: Asked<'_>,
     ) -> Result<(T, HeaderMap), ClientError> {
         let (mut response, connection) = self.send(asked).await?;
-        let is_success = response.status().is_success();
+        let status = response.status();
         let head = std::mem::take(response.headers_mut());
         let body = self.body(response, &connection).await?;
-        if !is_success {
-            return Err(self.refusal(&body));
+        if !status.is_success() {
+            return Err(self.refusal(status, &body));
         }
         let answer = serde_json::from_slice(&body);
         answer
@@ -309,13 +320,13 @@ impl Client {
     }
 
     /// What an answer says that is none of success.
-    fn refusal(&self, body: &[u8]) -> ClientError {
-        match serde_json::from_slice::<Problem>(body) {
-            Ok(problem) if problem.kind == ProblemKind::VersionMismatch => {
-                ClientError::VersionMismatch { endpoint: self.name(), theirs: problem.detail }
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        let refusal = Refusal::of(status, body);
+        match refusal.kind {
+            Some(ProblemKind::VersionMismatch) => {
+                ClientError::VersionMismatch { endpoint: self.name(), theirs: refusal.detail }
             }
-            Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => ClientError::Nonsense(String::from_utf8_lossy(body).into_owned()),
+            _ => ClientError::Refused(refusal),
         }
     }
 
@@ -411,91 +422,12 @@ impl Drop for Connected {
     }
 }
 
-/// Lines of an event stream, as their bytes come.
-#[derive(Default)]
-struct Lines {
-    rest: Vec<u8>,
-    event: String,
-}
-
-impl Lines {
-    /// The events that are complete with these bytes.
-    fn take(&mut self, bytes: &[u8]) -> Result<Vec<Told>, ClientError> {
-        let mut events = Vec::new();
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.rest.extend_from_slice(part);
-            if self.rest.len() > LINE_BYTES_MAX {
-                return Err(ClientError::Nonsense("a line without an end".to_owned()));
-            }
-            if self.rest.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.rest);
-                let line = str::from_utf8(&line)
-                    .map_err(|error| ClientError::Nonsense(error.to_string()))?;
-                events.extend(self.line(line.trim_end())?);
-            }
-        }
-        Ok(events)
-    }
-
-    fn line(&mut self, line: &str) -> Result<Option<Told>, ClientError> {
-        if let Some(event) = line.strip_prefix("event: ") {
-            event.clone_into(&mut self.event);
-            return Ok(None);
-        }
-        let Some(data) = line.strip_prefix("data: ") else { return Ok(None) };
-        let told = match self.event.as_str() {
-            "table" => Ok(Told::Table(data.to_owned())),
-            "notice" => serde_json::from_str(data).map(Told::Notice),
-            "progress" => serde_json::from_str(data).map(Told::Progress),
-            "end" => serde_json::from_str(data).map(|status| Told::End(Box::new(status))),
-            // A later daemon of this protocol may tell more.
-            _ => return Ok(None),
-        };
-        told.map(Some).map_err(|error| ClientError::Nonsense(error.to_string()))
-    }
-}
-
-/// What must hold for any bytes as a stream: however they are cut, the same comes out of them.
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) fn check_events(bytes: &[u8]) {
-    let told = |parts: &mut dyn Iterator<Item = &[u8]>| {
-        let mut lines = Lines::default();
-        let mut told = Vec::new();
-        for part in parts {
-            match lines.take(part) {
-                Ok(more) => told.extend(more),
-                // What else was in that part is told no more.
-                Err(_) => return None,
-            }
-        }
-        Some(format!("{told:?}"))
-    };
-    let whole = told(&mut std::iter::once(bytes));
-    assert_eq!(whole, told(&mut bytes.chunks(1)));
-    assert_eq!(whole, told(&mut bytes.chunks(7)));
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::net::UnixListener;
 
     use super::*;
-
-    #[test]
-    fn events_come_out_whole_however_their_bytes_are_cut() {
-        let stream = b": alive\n\nevent: notice\ndata: \"a\"\n\nevent: later\ndata: {}\n\nevent: table\ndata: {\"b\":1}\n\n";
-        for cut in 0..stream.len() {
-            let mut lines = Lines::default();
-            let (head, tail) = stream.split_at(cut);
-            let mut told = lines.take(head).unwrap();
-            told.extend(lines.take(tail).unwrap());
-            let [Told::Notice(notice), Told::Table(table)] = told.as_slice() else {
-                panic!("{told:?}");
-            };
-            assert_eq!((notice.as_str(), table.as_str()), ("a", "{\"b\":1}"));
-        }
-    }
 
     /// What a client hears of `answer`, followed by zeros until it hangs up.
     fn heard_of(answer: &'static str, zeros: usize) -> (ClientError, String) {
@@ -541,13 +473,5 @@ mod tests {
         let (heard, path) = heard_of(answer, 0);
         let told = heard.to_string();
         assert!(told.starts_with(&format!("the daemon at {path} speaks")), "{told}");
-    }
-
-    #[test]
-    fn a_line_without_an_end_is_refused() {
-        let mut lines = Lines::default();
-        let mut take = || lines.take(&[b'x'; 1 << 16]);
-        assert!((0..16).all(|_| take().is_ok()));
-        assert!(matches!(take(), Err(ClientError::Nonsense(_))));
     }
 }

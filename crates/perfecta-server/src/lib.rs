@@ -57,5 +57,5 @@ pub use self::spec::{
 pub use self::state::{StateDirectory, StateError, own_session, private_file};
 pub use self::wire::{
     Accepted, HardestLine, Items, PROTOCOL, PROTOCOL_HEADER, Ping, ProgressLine, RequestState,
-    RequestStatus,
+    RequestStatus, StateTold,
 };

@@ -146,6 +146,11 @@ impl ProblemKind {
         }
     }
 
+    /// The kind of a word, if it is one of this version.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// What it says, in a few words.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
@@ -190,7 +195,7 @@ impl ProblemKind {
         }
     }
 
-    const fn exit_code(self) -> u8 {
+    pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Malformed
             | Self::InvalidField

@@ -68,13 +68,36 @@ impl RequestState {
     }
 }
 
+/// A state as a client is told it: that of a later daemon may have a word of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StateTold {
+    /// One of this version.
+    Known(RequestState),
+    /// The word of a later one.
+    Unknown(String),
+}
+
+impl StateTold {
+    /// The state as a word.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(state) => state.name(),
+            Self::Unknown(word) => word,
+        }
+    }
+}
+
 /// A request: where it is, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct RequestStatus {
+#[schema(as = RequestStatus)]
+pub struct RequestStatus<S = RequestState> {
     /// Its id.
     pub id: String,
     /// Where it is.
-    pub state: RequestState,
+    #[schema(value_type = RequestState)]
+    pub state: S,
     /// When it was accepted, in milliseconds since 1970.
     #[serde(default)]
     pub accepted_unix_ms: u64,

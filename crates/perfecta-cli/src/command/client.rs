@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use perfecta_jobs::{ExitClass, Job};
-use perfecta_server::client::{AllTables, Client as Connection, ClientError};
-use perfecta_server::{JobSpec, Ping, ProblemKind, RequestStatus};
+use perfecta_server::client::{AllTables, Client as Connection, ClientError, RequestTold};
+use perfecta_server::{JobSpec, Ping, ProblemKind};
 use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
@@ -27,7 +27,7 @@ use crate::options;
 use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 use crate::text::counted;
 
 /// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
@@ -282,7 +282,7 @@ struct HandedIn {
 fn is_of_an_ending_daemon(error: &ClientError) -> bool {
     match error {
         ClientError::NoServer { .. } => true,
-        ClientError::Refused(problem) => problem.kind == ProblemKind::Draining,
+        ClientError::Refused(refusal) => refusal.kind == Some(ProblemKind::Draining),
         ClientError::Denied(_)
         | ClientError::Untrusted { .. }
         | ClientError::Untrusting { .. }
@@ -318,7 +318,7 @@ pub(crate) fn client_failure(error: &ClientError) -> Failure {
         }
         ClientError::Silent(_) => Exit::Silent,
         ClientError::VersionMismatch { .. } => Exit::VersionMismatch,
-        ClientError::Refused(problem) => Exit::told(problem.exit_code),
+        ClientError::Refused(refusal) => Exit::of_failure(refusal.exit_code),
         ClientError::Nonsense(_) => Exit::Work(ExitClass::Internal),
     };
     let failure = Failure::new(exit, error.to_string());
@@ -328,7 +328,7 @@ pub(crate) fn client_failure(error: &ClientError) -> Failure {
     }
 }
 
-fn say_status(terminal: &Terminal, status: &RequestStatus, json: bool) -> Result<Exit, Failure> {
+fn say_status(terminal: &Terminal, status: &RequestTold, json: bool) -> Result<Exit, Failure> {
     if json {
         return terminal.say(&perfecta_server::line("request", status)).map(|()| Exit::SUCCESS);
     }
@@ -343,7 +343,7 @@ fn say_status(terminal: &Terminal, status: &RequestStatus, json: bool) -> Result
     if let Some(error) = &status.error {
         line += &format!(" {}", error.message);
     }
-    terminal.say(&line).map(|()| Exit::SUCCESS)
+    terminal.say(&printable(&line)).map(|()| Exit::SUCCESS)
 }
 
 fn say_ping(terminal: &Terminal, ping: &Ping, json: bool) -> Result<Exit, Failure> {

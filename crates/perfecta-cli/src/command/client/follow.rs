@@ -3,8 +3,8 @@
 use std::pin::pin;
 
 use perfecta_jobs::ExitClass;
-use perfecta_server::client::{AllTables, Client as Connection, ClientError, Told};
-use perfecta_server::{RequestState, RequestStatus, SummaryLine, TableLine, is_hang_up_ignored};
+use perfecta_server::client::{AllTables, Client as Connection, ClientError, RequestTold, Told};
+use perfecta_server::{RequestState, StateTold, SummaryLine, TableLine, is_hang_up_ignored};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::command::client::client_failure;
@@ -39,7 +39,7 @@ pub(super) async fn to_end(
                         interrupts.first = Some(exit);
                         let (connection, path) = (connection.clone(), format!("/v1/requests/{id}/cancel"));
                         // What comes of it is told by the request that is followed.
-                        tokio::spawn(async move { drop(connection.post::<RequestStatus>(&path).await) });
+                        tokio::spawn(async move { drop(connection.post::<RequestTold>(&path).await) });
                     }
                     // Where a terminal goes it may come more than once.
                     Some(_) if exit == Exit::HungUp => {}
@@ -53,23 +53,41 @@ pub(super) async fn to_end(
     };
     reporter.clear();
     outcome.map_err(|error| left_alone(&error, id))?;
-    let end: RequestStatus = end.expect("a request is followed to its end");
-    let told = |code| match (end.state, interrupts.first) {
-        (RequestState::Cancelled, Some(exit @ (Exit::Terminated | Exit::HungUp))) => exit,
-        _ => Exit::told(code),
-    };
+    let end: RequestTold = end.expect("a request is followed to its end");
+    let is_cancelled = end.state == StateTold::Known(RequestState::Cancelled);
+    let interrupt = interrupts.first.filter(|_| is_cancelled);
+    let interrupt = interrupt.filter(|exit| matches!(exit, Exit::Terminated | Exit::HungUp));
+    let summary = result(end).map_err(|failure| match interrupt {
+        Some(exit) => failure.with_exit(exit),
+        None => failure,
+    })?;
+    let exit = interrupt.unwrap_or(Exit::told(summary.exit_code));
+    reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)
+}
+
+/// What a request came to that has ended, in whatever state. Nothing is taken for done that is not said to
+/// be done, table by table.
+fn result(end: RequestTold) -> Result<SummaryLine, Failure> {
+    let nonsense = |message: String| Err(Failure::new(ExitClass::Internal, message));
     if let Some(error) = end.error {
-        let failure = Failure::new(told(error.exit_code), error.message);
+        let failure = Failure::new(Exit::of_failure(error.exit_code), error.message);
         return Err(match error.remedy {
             Some(remedy) => failure.with_remedy(remedy),
             None => failure,
         });
     }
-    let summary = end.summary.ok_or_else(|| {
-        Failure::new(ExitClass::Internal, "the daemon told an end without a result")
-    })?;
-    let exit = told(summary.exit_code);
-    reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)
+    let state = end.state.name();
+    let Some(summary) = end.summary else {
+        return nonsense(format!("the daemon told an end ({state}) without a result"));
+    };
+    let there = u64::from(summary.ok) + u64::from(summary.unchanged);
+    if summary.exit_code == 0 && there != u64::from(summary.tables) {
+        let tables = summary.tables;
+        return nonsense(format!(
+            "the daemon says that all is done ({state}), and that of {tables} tables there are {there}"
+        ));
+    }
+    Ok(summary)
 }
 
 /// Why a request is not followed to its end, and how it may be.
@@ -98,7 +116,7 @@ fn show(
     display: &DisplayOptions,
     wanted: AllTables,
     told: Told,
-    end: &mut Option<RequestStatus>,
+    end: &mut Option<RequestTold>,
 ) {
     match told {
         Told::Table(line) => {
@@ -152,6 +170,54 @@ impl Interrupts {
             _ = self.interrupt.recv() => Exit::Work(ExitClass::Cancelled),
             _ = self.terminate.recv() => Exit::Terminated,
             _ = hang_up => Exit::HungUp,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an `end` comes to: the exit code, and what is said.
+    fn check(end: &str, exit_code: u8, said: &str) {
+        let came = match result(serde_json::from_str(end).unwrap()) {
+            Ok(summary) => (summary.exit_code, String::new()),
+            Err(failure) => (failure.exit().code(), failure.to_string()),
+        };
+        assert_eq!((came.0, came.1.as_str()), (exit_code, said), "{end}");
+    }
+
+    /// An `end` in a state of tomorrow, with such counts.
+    fn ended(state: &str, ok: u32, failed: u32, exit_code: u8) -> String {
+        format!(
+            r#"{{"id":"1-1","state":"{state}","phase":7,"progress":null,"error":null,"summary":{{"tables":3,
+            "ok":{ok},"unchanged":1,"failed":{failed},"cancelled":0,"moved":9,"keys":9,"wall_seconds":1,
+            "cpu_seconds":1,"bytes":0,"files":0,"threads_max":1,"memory_peak_bytes":null,
+            "exit_code":{exit_code}}}}}"#
+        )
+    }
+
+    #[test]
+    fn an_end_in_a_state_that_is_not_known_is_what_its_result_says() {
+        check(&ended("superseded", 2, 0, 0), 0, "");
+        check(&ended("superseded", 1, 1, 3), 3, "");
+        check(&ended("superseded", 2, 0, 99), 99, "");
+        let error = r#"{"class":"evicted","exit_code":77,"message":"moved on","remedy":null}"#;
+        let end = format!(r#"{{"id":"1-1","state":"superseded","error":{error}}}"#);
+        check(&end, 77, "moved on");
+    }
+
+    #[test]
+    fn no_end_is_a_success_without_its_tables() {
+        for state in ["superseded", "done"] {
+            let said = format!(
+                "the daemon says that all is done ({state}), and that of 3 tables there are 2"
+            );
+            check(&ended(state, 1, 1, 0), 1, &said);
+            let none = format!(r#"{{"id":"1-1","state":"{state}"}}"#);
+            check(&none, 1, &format!("the daemon told an end ({state}) without a result"));
+            let error = r#"{"class":"ok","exit_code":0,"message":"a","remedy":null}"#;
+            check(&format!(r#"{{"id":"1-1","state":"{state}","error":{error}}}"#), 1, "a");
         }
     }
 }
