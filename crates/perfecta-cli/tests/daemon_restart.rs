@@ -6,9 +6,11 @@
 mod daemon_harness;
 mod support;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Stdio};
+use std::thread;
 
 use daemon_harness::{Daemon, ENDLESS, command, endless};
 use rustix::process::Signal;
@@ -193,6 +195,48 @@ fn two_daemons_never_share_a_state_directory() {
     assert_eq!(second.code, 11, "{}", second.err);
     assert!(second.err.contains("kept"), "{}", second.err);
     daemon.ok(&["ping"]);
+}
+
+/// A daemon without a place of its own; it ends with the test, whatever comes.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn of_two_daemons_that_start_at_once_on_one_state_the_other_leaves_its_place_as_it_was() {
+    let place = Place::new();
+    DirBuilder::new().mode(0o700).create(place.path("own")).unwrap();
+    for round in 0..3 {
+        let sockets = ["a", "b"].map(|name| format!("own/{name}{round}.sock"));
+        // Of daemons that died.
+        sockets.iter().for_each(|socket| drop(UnixListener::bind(place.path(socket)).unwrap()));
+        let inode = |socket: &String| fs::metadata(place.path(socket)).unwrap().ino();
+        let dead = sockets.each_ref().map(inode);
+        let mut daemons = sockets.each_ref().map(|socket| {
+            let serve = ["serve", "--endpoint", socket, "--state-dir", "kept"];
+            Killed(command(&place, &serve).spawn().unwrap())
+        });
+        let loser = loop {
+            let ended = daemons.iter_mut().map(|daemon| daemon.0.try_wait().unwrap());
+            if let Some(loser) = ended.collect::<Vec<_>>().iter().position(Option::is_some) {
+                break loser;
+            }
+            thread::yield_now();
+        };
+        let code = daemons[loser].0.wait().unwrap().code();
+        assert_eq!(code, Some(11));
+        let client = |socket: &str| {
+            let ping = ["client", "--endpoint", socket, "ping", "--wait-for-server", "60"];
+            Run::of(&command(&place, &ping).output().unwrap())
+        };
+        assert_eq!(client(&sockets[1 - loser]).code, 0);
+        assert_eq!(inode(&sockets[loser]), dead[loser]);
+    }
 }
 
 #[test]

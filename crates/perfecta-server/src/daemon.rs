@@ -160,15 +160,19 @@ pub fn serve(
     supervisor: &dyn Supervisor,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<(), ServeError> {
-    let mut place = match activation {
-        Some(listener) => Listening::adopt(listener)?,
-        None => options.endpoint.listen(&options.access.users)?,
+    // Before any door is opened or replaced: behind the door of a daemon without its state is nobody.
+    let take_state = || options.state.as_ref().map(StateDirectory::take).transpose();
+    let (_lock, mut place) = match activation {
+        Some(listener) => (take_state()?, Listening::adopt(listener)?),
+        None => {
+            let place = options.endpoint.take(&options.access.users)?;
+            (take_state()?, place.listen()?)
+        }
     };
     let listeners = Listeners::open(place.take_listener(), &options.access, notice)?;
     if let Some(directory) = &options.crash_directory {
         crash::report_panics(directory)?;
     }
-    let _lock = options.state.as_ref().map(StateDirectory::take).transpose()?;
     let machine = Machine::start(&options.machine)?;
     // Whoever reads the journal counts a daemon that began: not before the machine is there.
     let Keeping { journal, mut writer, left } =

@@ -113,27 +113,17 @@ impl Endpoint {
         &self.state_name
     }
 
-    /// Takes the place.
+    /// Takes the place, and leaves what is in it as it is: another daemon's state may yet stand against
+    /// this one.
     ///
     /// # Errors
     /// [`EndpointError`] if it is another's, or not safe.
-    pub(crate) fn listen(&self, users: &[u32]) -> Result<Listening, EndpointError> {
+    pub(crate) fn take(&self, users: &[u32]) -> Result<Place, EndpointError> {
         let reach = if users.is_empty() { Reach::Own } else { Reach::Others };
         prepare_directory(self.directory(), reach)?;
         let lock = lock_file(&self.beside("lock"))?
             .ok_or_else(|| EndpointError::Locked(self.path.clone()))?;
-        let failed =
-            |action, error| EndpointError::System { action, path: self.path.clone(), error };
-        if is_listened_at(&self.path) {
-            return Err(EndpointError::Foreign(self.path.clone()));
-        }
-        remove_socket(&self.path)?;
-        let listener = UnixListener::bind(&self.path).map_err(|error| failed("listen", error))?;
-        // Whom the directory lets in is looked at when it connects, too.
-        fs::set_permissions(&self.path, Permissions::from_mode(reach.socket_mode()))
-            .and_then(|()| listener.set_nonblocking(true))
-            .map_err(|error| failed("restrict the socket", error))?;
-        Ok(Listening { listener: Some(listener), own: Some((self.path.clone(), lock)) })
+        Ok(Place { path: self.path.clone(), lock, reach })
     }
 
     /// The lock of whoever starts a daemon here; `None` while somebody else does.
@@ -159,6 +149,35 @@ impl Endpoint {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         }
+    }
+}
+
+/// A place that nobody else has, and in which a dead daemon's socket may be.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    lock: File,
+    reach: Reach,
+}
+
+impl Place {
+    /// Listens there, on a socket in the place of a dead daemon's.
+    ///
+    /// # Errors
+    /// [`EndpointError`] if something else is there.
+    pub(crate) fn listen(self) -> Result<Listening, EndpointError> {
+        let failed =
+            |action, error| EndpointError::System { action, path: self.path.clone(), error };
+        if is_listened_at(&self.path) {
+            return Err(EndpointError::Foreign(self.path));
+        }
+        remove_socket(&self.path)?;
+        let listener = UnixListener::bind(&self.path).map_err(|error| failed("listen", error))?;
+        // Whom the directory lets in is looked at when it connects, too.
+        fs::set_permissions(&self.path, Permissions::from_mode(self.reach.socket_mode()))
+            .and_then(|()| listener.set_nonblocking(true))
+            .map_err(|error| failed("restrict the socket", error))?;
+        Ok(Listening { listener: Some(listener), own: Some((self.path, self.lock)) })
     }
 }
 
@@ -339,16 +358,33 @@ impl Drop for Listening {
 mod tests {
     use super::*;
 
+    fn listen(endpoint: &Endpoint) -> Result<Listening, EndpointError> {
+        endpoint.take(&[])?.listen()
+    }
+
+    #[test]
+    fn a_place_that_is_taken_and_left_is_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::at(directory.path().join("own/a.sock"));
+        drop(listen(&endpoint).unwrap());
+        drop(UnixListener::bind(endpoint.path()).unwrap());
+        let dead = fs::metadata(endpoint.path()).unwrap().ino();
+        let place = endpoint.take(&[]).unwrap();
+        assert!(matches!(endpoint.take(&[]), Err(EndpointError::Locked(_))));
+        drop(place);
+        assert_eq!(fs::metadata(endpoint.path()).unwrap().ino(), dead);
+    }
+
     #[test]
     fn a_place_is_taken_once_and_a_dead_daemons_socket_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::at(directory.path().join("own/a.sock"));
-        let first = endpoint.listen(&[]).unwrap();
-        assert!(matches!(endpoint.listen(&[]), Err(EndpointError::Locked(_))));
+        let first = listen(&endpoint).unwrap();
+        assert!(matches!(listen(&endpoint), Err(EndpointError::Locked(_))));
         drop(first);
         assert!(!endpoint.path().exists());
         drop(UnixListener::bind(endpoint.path()).unwrap());
-        let second = endpoint.listen(&[]).unwrap();
+        let second = listen(&endpoint).unwrap();
         let mode = fs::metadata(endpoint.path()).unwrap().mode() & 0o777;
         assert_eq!(mode, 0o600);
         drop(second);
@@ -359,9 +395,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("own/notes");
         let endpoint = Endpoint::at(&path);
-        drop(endpoint.listen(&[]).unwrap());
+        drop(listen(&endpoint).unwrap());
         let check = || {
-            let refused = endpoint.listen(&[]).map(drop).unwrap_err();
+            let refused = listen(&endpoint).map(drop).unwrap_err();
             assert!(matches!(refused, EndpointError::Occupied(_)), "{refused}");
             assert!(refused.to_string().contains("own/notes"), "{refused}");
         };
@@ -374,7 +410,7 @@ mod tests {
         assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
         fs::remove_file(&path).unwrap();
         // Also what takes the socket's place while the daemon lives.
-        let listening = endpoint.listen(&[]).unwrap();
+        let listening = listen(&endpoint).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "mine").unwrap();
         drop(listening);
@@ -385,13 +421,13 @@ mod tests {
     fn a_socket_where_somebody_listens_stays_though_its_lock_is_free() {
         let directory = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::at(directory.path().join("own/a.sock"));
-        drop(endpoint.listen(&[]).unwrap());
+        drop(listen(&endpoint).unwrap());
         let other = UnixListener::bind(endpoint.path()).unwrap();
-        let refused = endpoint.listen(&[]).map(drop).unwrap_err();
+        let refused = listen(&endpoint).map(drop).unwrap_err();
         assert!(matches!(refused, EndpointError::Foreign(_)), "{refused}");
         assert!(endpoint.path().exists());
         drop(other);
-        endpoint.listen(&[]).unwrap();
+        listen(&endpoint).unwrap();
     }
 
     #[test]
@@ -399,10 +435,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| Endpoint::at(directory.path().join("own").join(name));
         let names = ["perfecta.v1", "perfecta.v2", "perfecta", "b.lock", "b.starting"];
-        let all = names.map(|name| (at(name).listen(&[]).unwrap(), at(name).lock_start().unwrap()));
+        let all = names.map(|name| (listen(&at(name)).unwrap(), at(name).lock_start().unwrap()));
         assert!(all.iter().all(|(_, starting)| starting.is_some()));
         for name in names {
-            assert!(matches!(at(name).listen(&[]), Err(EndpointError::Locked(_))), "{name}");
+            assert!(matches!(listen(&at(name)), Err(EndpointError::Locked(_))), "{name}");
             assert!(at(name).path().exists(), "{name}");
         }
     }
@@ -413,13 +449,13 @@ mod tests {
         let open = directory.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        let refused = Endpoint::at(open.join("a.sock")).listen(&[]).map(drop).unwrap_err();
+        let refused = listen(&Endpoint::at(open.join("a.sock"))).map(drop).unwrap_err();
         assert!(refused.to_string().contains("0755"), "{refused}");
         let own = directory.path().join("own");
         DirBuilder::new().mode(0o700).create(&own).unwrap();
         std::os::unix::fs::symlink(&own, directory.path().join("link")).unwrap();
         let linked = Endpoint::at(directory.path().join("link/a.sock"));
-        assert!(matches!(linked.listen(&[]), Err(EndpointError::Unsafe { .. })));
+        assert!(matches!(listen(&linked), Err(EndpointError::Unsafe { .. })));
     }
 
     #[test]
