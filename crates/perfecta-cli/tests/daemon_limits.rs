@@ -11,8 +11,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-use daemon_harness::{Daemon, ENDLESS};
+use daemon_harness::{Daemon, ENDLESS, endless};
 use perfecta_io::{Clock, SystemClock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
@@ -218,6 +219,70 @@ fn nonsense_is_answered_or_cut_off_and_others_are_served_meanwhile() {
     }
     let stats: Value = serde_json::from_str(&daemon.ok(&["stats"]).out).unwrap();
     assert_eq!(stats["ledger_difference"], 0);
+}
+
+/// Asks for a page, and sends nothing more.
+fn half_closed(daemon: &Daemon, path: &str) -> UnixStream {
+    let mut stream = daemon.socket();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    stream
+}
+
+fn read_to_end(mut stream: UnixStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn who_closes_its_sending_half_is_answered_all_the_same() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    let answer = read_to_end(half_closed(&daemon, "/v1/ping"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with('}'), "{answer}");
+    let id = daemon.ok(&[&["bulk-create"], &ENDLESS[..], &["--detach"]].concat()).out;
+    let path = format!("/v1/requests/{}", id.trim());
+    let waiting = half_closed(&daemon, &format!("{path}/wait"));
+    let mut events = half_closed(&daemon, &format!("{path}/events"));
+    // Both have begun to wait, and for longer than anybody looks for them.
+    let mut heard = String::new();
+    while heard.matches("alive").count() + heard.matches("event: progress").count() < 4 {
+        let mut part = [0; 4096];
+        let count = events.read(&mut part).unwrap();
+        assert!(count > 0, "{heard}");
+        heard.push_str(str::from_utf8(&part[..count]).unwrap());
+    }
+    daemon.ok(&["cancel", id.trim()]);
+    let answer = read_to_end(waiting);
+    assert!(answer.contains("\"state\":\"cancelled\""), "{answer}");
+    let answer = read_to_end(events);
+    assert!(answer.contains("event: end\n"), "{answer}");
+}
+
+#[test]
+fn who_goes_away_while_it_is_answered_makes_room_for_others() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &["--max-connections", "4"]);
+    let id = daemon.ok(&[&["bulk-create"], &ENDLESS[..], &["--detach"]].concat()).out;
+    for page in ["wait", "events"] {
+        let path = format!("/v1/requests/{}/{page}", id.trim());
+        let gone = [false, true, false, true].map(|is_closed_by_halves| {
+            let mut stream = daemon.socket();
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            if is_closed_by_halves {
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            stream
+        });
+        drop(gone);
+        // Long before a wait is over.
+        let mut next = daemon.socket();
+        next.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        ping(&mut next);
+    }
 }
 
 #[test]

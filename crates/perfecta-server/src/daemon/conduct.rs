@@ -5,16 +5,20 @@
 //! ```
 //!
 //! A connection that stays longer than allowed in one of them fails in its next call, and is closed.
-//! While it is answered only a write that nobody reads is too long.
+//! While it is answered only a write that nobody reads is too long. Meanwhile nothing is read, so whoever
+//! has hung up is looked for: a client that closed its sending half only waits for the answer.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A client that sends its head more slowly is not one.
@@ -22,6 +26,41 @@ pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A client that reads nothing for so long of what it is told is not one.
 pub(crate) const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Between two looks whether a client is there that waits for its answer.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The other end of a connection.
+pub(crate) trait Peer {
+    /// Whether it neither sends nor hears any more. Over TCP that is known only after it was sent something.
+    fn is_gone(&self) -> bool;
+}
+
+impl Peer for UnixStream {
+    fn is_gone(&self) -> bool {
+        is_hung_up(self)
+    }
+}
+
+impl Peer for TcpStream {
+    fn is_gone(&self) -> bool {
+        is_hung_up(self)
+    }
+}
+
+impl<S: Peer> Peer for tokio_rustls::server::TlsStream<S> {
+    fn is_gone(&self) -> bool {
+        self.get_ref().0.is_gone()
+    }
+}
+
+fn is_hung_up(stream: &impl AsFd) -> bool {
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // These two are told unasked.
+    let mut looked = [PollFd::new(stream, PollFlags::empty())];
+    let told = poll(&mut looked, Some(&AT_ONCE));
+    told.is_ok() && looked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
 
 /// What is being answered on a connection.
 #[derive(Debug)]
@@ -72,6 +111,8 @@ pub(super) struct Attended<S> {
     has_begun_head: bool,
     reading: Deadline,
     writing: Deadline,
+    /// Until the client is looked for again.
+    looking: Deadline,
 }
 
 impl<S> Attended<S> {
@@ -84,6 +125,7 @@ impl<S> Attended<S> {
             has_begun_head: false,
             reading: Deadline::default(),
             writing: Deadline::default(),
+            looking: Deadline::default(),
         }
     }
 
@@ -114,6 +156,23 @@ impl<S> Attended<S> {
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
+    }
+}
+
+impl<S: Peer> Attended<S> {
+    /// Fails when the client has gone while it is answered.
+    fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !self.is_answering() {
+            self.looking.lift();
+            return Ok(());
+        }
+        while self.looking.poll(context, LOOK_EVERY).is_ready() {
+            self.looking.lift();
+            if self.stream.is_gone() {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -150,7 +209,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Attended<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Attended<S> {
+impl<S: Peer + AsyncWrite + Unpin> AsyncWrite for Attended<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -174,6 +233,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Attended<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever answers flushes whenever it is woken, also where there is nothing to write yet.
+        self.look(context)?;
         let poll = Pin::new(&mut self.stream).poll_flush(context);
         self.written(context, poll)
     }
@@ -227,6 +288,12 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(600);
     const SECOND: Duration = Duration::from_secs(1);
+
+    impl Peer for DuplexStream {
+        fn is_gone(&self) -> bool {
+            false
+        }
+    }
 
     /// Runs under a clock that goes on when everybody waits.
     fn check(scenario: impl AsyncFnOnce(Attended<DuplexStream>, DuplexStream, Arc<Turns>)) {
@@ -311,6 +378,20 @@ mod tests {
             let refused = attended.write_all(&[7; 5 * 16]).await.unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
             assert!(is_about(begun.elapsed(), STALL_TIME_MAX));
+        });
+    }
+
+    #[test]
+    fn who_closed_its_sending_half_is_there_and_who_closed_both_is_gone() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            assert!(!ours.is_gone());
+            let theirs = theirs.into_std().unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            assert!(!ours.is_gone());
+            drop(theirs);
+            assert!(ours.is_gone());
         });
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
-use super::conduct::{Answering, Attended, Turns};
+use super::conduct::{Answering, Attended, Peer, Turns};
 use super::{Control, Phase};
 use crate::access::{Caller, Tcp, Transport};
 use crate::api::Api;
@@ -176,7 +176,7 @@ impl Doors {
         from: (Caller, Transport),
         held: impl Send + 'static,
     ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Peer + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let doors = Arc::clone(self);
         self.control.visits.send_modify(|count| *count += 1);
@@ -213,7 +213,7 @@ enum Pages {
 /// Serves one connection to its end. What a client does wrong there is its own business.
 async fn converse<S>(stream: S, pages: Pages, control: &Control)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Peer + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let turns = Turns::none();
     let stream = Attended::new(stream, Arc::clone(&turns), control.access.limits.idle_max);
@@ -233,6 +233,8 @@ where
     let connection = http1::Builder::new()
         // Time is kept by what is below it.
         .header_read_timeout(None)
+        // A client that has said all may hang up its own end, and hear the answer.
+        .half_close(true)
         .keep_alive(!is_refused)
         .max_buf_size(CONNECTION_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
