@@ -185,6 +185,16 @@ fn limits_of_a_request_fail_its_tables_with_their_reason() {
 }
 
 #[test]
+fn a_dry_run_is_refused_with_the_command_that_makes_it_before_a_daemon_is_started() {
+    let place = Place::new();
+    let client = ["client", "bulk-create", "keys", "out", "--dry-run", "--ensure-server"];
+    let run = Run::of(&command(&place, &client).output().unwrap());
+    assert_eq!(run.code, 2, "{}", run.err);
+    assert!(run.err.contains("`perfecta bulk-create ... --dry-run`"), "{}", run.err);
+    assert!(!place.path("run").exists() && !place.path("state").exists());
+}
+
+#[test]
 fn the_options_of_a_request_are_told_by_its_help() {
     let place = Place::new();
     let help = |arguments: &[&str]| {

@@ -61,6 +61,9 @@ enum ClientCommand {
         request: BulkRequest,
         #[command(flatten)]
         submit: SubmitOptions,
+        /// Refused: no daemon is needed for it
+        #[arg(long, hide = true)]
+        dry_run: bool,
     },
     /// Say where a request is
     Status(OneRequest),
@@ -118,6 +121,7 @@ impl Client {
     /// # Errors
     /// [`Failure`] if there is no daemon, or it refuses.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        self.command.check()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::new(ExitClass::Io, format!("cannot use sockets: {error}")))?;
@@ -142,6 +146,16 @@ impl Client {
 }
 
 impl ClientCommand {
+    /// Refuses what is none of a daemon's business, before one is looked for or started.
+    fn check(&self) -> Result<(), Failure> {
+        if let Self::BulkCreate { dry_run: true, .. } = self {
+            return Err(Failure::usage("a daemon makes no dry runs (--dry-run)").with_remedy(
+                "`perfecta bulk-create ... --dry-run`, without `client`, says it and needs no daemon",
+            ));
+        }
+        Ok(())
+    }
+
     async fn run(
         &self,
         connection: &Connection,
@@ -160,7 +174,7 @@ impl ClientCommand {
                 let tell = |finished: &Finished| request.tell(terminal, finished);
                 submit.wait(connection, terminal, handed_in, display, AllTables::Wanted, tell).await
             }
-            Self::BulkCreate { request, submit } => {
+            Self::BulkCreate { request, submit, dry_run: _ } => {
                 if let Some(notice) = request.options.notice() {
                     terminal.note(notice);
                 }
