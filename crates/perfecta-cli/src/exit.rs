@@ -41,6 +41,34 @@ impl Exit {
         if code == 0 { Self::Work(ExitClass::Internal) } else { Self::Told(code) }
     }
 
+    /// The number as a word, for machines.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Terminated => "terminated",
+            Self::HungUp => "hung_up",
+            Self::NoServer => "no_server",
+            Self::VersionMismatch => "version_mismatch",
+            Self::Silent => "silent",
+            Self::Told(code) => Self::of_code(code).map_or("unknown", Self::name),
+            Self::Work(class) => class.name(),
+        }
+    }
+
+    /// What a number says, if it is one of these.
+    fn of_code(code: u8) -> Option<Self> {
+        let of_programs = [
+            Self::Usage,
+            Self::Terminated,
+            Self::HungUp,
+            Self::NoServer,
+            Self::VersionMismatch,
+            Self::Silent,
+        ];
+        let of_work = ExitClass::ALL.into_iter().map(Self::Work);
+        of_programs.into_iter().chain(of_work).find(|exit| exit.code() == code)
+    }
+
     /// The number.
     #[must_use]
     pub(crate) const fn code(self) -> u8 {

@@ -16,12 +16,14 @@ pub(crate) struct Failure {
     exit: Exit,
     message: String,
     remedy: Option<String>,
+    /// As whoever told of it called it.
+    class: Option<String>,
 }
 
 impl Failure {
     /// A failure with its exit code.
     pub(crate) fn new(exit: impl Into<Exit>, message: impl Into<String>) -> Self {
-        Self { exit: exit.into(), message: message.into(), remedy: None }
+        Self { exit: exit.into(), message: message.into(), remedy: None, class: None }
     }
 
     /// The command line cannot be carried out.
@@ -58,7 +60,20 @@ impl Failure {
     #[must_use]
     pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self.class = None;
         self
+    }
+
+    /// The same, of a class that this program may not know.
+    #[must_use]
+    pub(crate) fn with_class(mut self, class: impl Into<String>) -> Self {
+        self.class = Some(class.into());
+        self
+    }
+
+    /// Its class as a word, for machines.
+    pub(crate) fn class(&self) -> &str {
+        self.class.as_deref().unwrap_or(self.exit.name())
     }
 
     /// How the program ends.

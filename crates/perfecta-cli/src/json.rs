@@ -7,9 +7,11 @@ use perfecta_core::family::Family;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{PlanError, Verdict};
 use perfecta_jobs::DryRun;
-use perfecta_server::{ErrorLine, ProcessUse, SummaryLine, TableLine, line};
+use perfecta_server::{Accepted, ErrorLine, ProcessUse, SummaryLine, TableLine, line};
 use serde::Serialize;
 
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::machine;
 
 #[derive(Serialize)]
@@ -19,6 +21,7 @@ struct DryRunFields<'a> {
     files: u64,
     bytes: u64,
     refused: Vec<RefusedFields<'a>>,
+    exit_code: u8,
 }
 
 #[derive(Serialize)]
@@ -76,13 +79,25 @@ pub(crate) fn summary_line(summary: &SummaryLine) -> String {
     line("summary", summary)
 }
 
+/// The line that ends a command that did not do its work, in the place of another last one.
+pub(crate) fn error_line(failure: &Failure) -> String {
+    let remedy = failure.remedy().map(ToOwned::to_owned);
+    let (class, exit_code) = (failure.class().to_owned(), failure.exit().code());
+    line("error", ErrorLine { class, exit_code, message: failure.to_string(), remedy })
+}
+
+/// The line of a request that was accepted, and is not waited for.
+pub(crate) fn accepted_line(id: &str) -> String {
+    line("accepted", Accepted { id: id.to_owned() })
+}
+
 /// What this process has used.
 pub(crate) fn process_use(threads_max: usize) -> ProcessUse {
     ProcessUse { threads_max, memory_peak_bytes: machine::memory_peak_bytes() }
 }
 
 /// The line of what a run would do.
-pub(crate) fn dry_run_line(plan: &DryRun) -> String {
+pub(crate) fn dry_run_line(plan: &DryRun, exit: Exit) -> String {
     let refused = plan.refused.iter().map(|(path, error)| RefusedFields {
         keys_file: path.to_string_lossy(),
         error: error.into(),
@@ -95,6 +110,7 @@ pub(crate) fn dry_run_line(plan: &DryRun) -> String {
             files: plan.files,
             bytes: plan.bytes,
             refused: refused.collect(),
+            exit_code: exit.code(),
         },
     )
 }

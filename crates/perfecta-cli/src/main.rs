@@ -32,6 +32,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::command::Command;
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 /// Order-preserving perfect hash tables from files of keys.
@@ -48,13 +50,40 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     let terminal = Terminal;
-    match cli.command.run(&terminal) {
+    let run = match Cli::try_parse() {
+        Ok(cli) => cli.command.run(&terminal),
+        // Help and versions, which were asked for.
+        Err(told) if !told.use_stderr() => told.exit(),
+        Err(misread) => {
+            // As its maker prints it, usage and colours included.
+            let _ = misread.print();
+            end_lines(&terminal, &usage_failure(&misread));
+            return Exit::Usage.into();
+        }
+    };
+    match run {
         Ok(exit) => exit.into(),
         Err(failure) => {
             terminal.complain(&failure);
+            end_lines(&terminal, &failure);
             failure.exit().into()
         }
     }
+}
+
+/// Tells a reader of JSON lines that there are no more, and why; who is gone needs no telling.
+fn end_lines(terminal: &Terminal, failure: &Failure) {
+    let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    if failure.exit() != Exit::SUCCESS && arguments.any(|argument| argument == "--json") {
+        let _ = terminal.say(&json::error_line(failure));
+    }
+}
+
+/// What was wrong with the command line: the first of the lines that people are told.
+fn usage_failure(misread: &clap::Error) -> Failure {
+    let told = misread.render().to_string();
+    let (first, _) = told.split_once("\n\n").unwrap_or((&told, ""));
+    let words: Vec<&str> = first.trim_start_matches("error: ").split_whitespace().collect();
+    Failure::usage(words.join(" "))
 }

@@ -61,8 +61,10 @@ impl BulkCreate {
     }
 
     fn say_plan(&self, terminal: &Terminal, plan: &DryRun) -> Result<Exit, Failure> {
+        let exit =
+            if plan.refused.is_empty() { Exit::SUCCESS } else { ExitClass::SomeFailed.into() };
         if self.request.options.display.json {
-            terminal.say(&json::dry_run_line(plan))?;
+            terminal.say(&json::dry_run_line(plan, exit))?;
         } else {
             for (path, error) in &plan.refused {
                 terminal.note(&format!("{}: {error}", path.display()));
@@ -75,8 +77,7 @@ impl BulkCreate {
                 thousands(plan.bytes)
             ))?;
         }
-        let refused = !plan.refused.is_empty();
-        Ok(if refused { ExitClass::SomeFailed.into() } else { Exit::SUCCESS })
+        Ok(exit)
     }
 }
 

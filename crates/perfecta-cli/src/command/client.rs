@@ -23,12 +23,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
 use crate::job_run::DisplayOptions;
-use crate::options;
 use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
 use crate::terminal::{Terminal, printable};
 use crate::text::counted;
+use crate::{json, options};
 
 /// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
 #[derive(Debug, Args)]
@@ -280,7 +280,8 @@ impl SubmitOptions {
         tell: impl FnOnce(&Finished) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
         if self.detach {
-            return terminal.say(&id).map(|()| Exit::SUCCESS);
+            let line = if display.json { json::accepted_line(&id) } else { id };
+            return terminal.say(&line).map(|()| Exit::SUCCESS);
         }
         tell(&follow::to_end(connection, terminal, &id, interrupts, display, wanted).await?)
     }

@@ -70,7 +70,8 @@ pub(super) async fn to_end(
 fn result(end: RequestTold) -> Result<SummaryLine, Failure> {
     let nonsense = |message: String| Err(Failure::new(ExitClass::Internal, message));
     if let Some(error) = end.error {
-        let failure = Failure::new(Exit::of_failure(error.exit_code), error.message);
+        let exit = Exit::of_failure(error.exit_code);
+        let failure = Failure::new(exit, error.message).with_class(error.class);
         return Err(match error.remedy {
             Some(remedy) => failure.with_remedy(remedy),
             None => failure,
