@@ -8,6 +8,7 @@ use perfecta_jobs::{
     Runtime, Tracer,
 };
 
+use crate::complaints::ErrorsTold;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
@@ -28,6 +29,9 @@ pub(crate) struct DisplayOptions {
     /// Progress on standard error
     #[arg(long, value_enum, default_value_t = ProgressChoice::Auto)]
     pub(crate) progress: ProgressChoice,
+    /// Errors of tables that are told on standard error; the others are counted
+    #[arg(long, value_name = "N|all", default_value = "20", value_parser = ErrorsTold::parse)]
+    pub(crate) errors: ErrorsTold,
 }
 
 /// What a run has that this program does itself.

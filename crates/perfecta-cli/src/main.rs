@@ -5,6 +5,7 @@
 
 mod access_options;
 mod command;
+mod complaints;
 mod endpoint_options;
 mod exit;
 mod failure;

@@ -1,10 +1,9 @@
 //! Shows what is told of a job, whoever does it: this program, or a daemon.
 
-use std::collections::HashSet;
-
 use perfecta_jobs::{Event, ExitClass, JobError, Observer, Summary};
-use perfecta_server::{ErrorLine, ProgressLine, SummaryLine, TableLine};
+use perfecta_server::{ProgressLine, SummaryLine, TableLine};
 
+use crate::complaints::Complaints;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_run::{DisplayOptions, job_failure};
@@ -76,13 +75,9 @@ pub(crate) struct Reporter<'a> {
     json: bool,
     display: Display,
     only_table: Option<TableLine>,
-    /// The error that was told last, if others may share it, and for how many tables it was not
-    /// told again.
-    shared: Option<(ErrorLine, u64)>,
-    /// Conflicts that were told, each with its key file: a list can name a file again and again.
-    conflicts: HashSet<(String, String)>,
-    /// What was said last that the user can do: it is not said again.
-    remedy: Option<String>,
+    complaints: Complaints,
+    /// Where all errors are told, in a sentence.
+    where_all: String,
     /// Why standard output takes no more, if it does not; the job goes on all the same.
     broken: Option<Failure>,
 }
@@ -119,11 +114,22 @@ impl<'a> Reporter<'a> {
             json: options.json,
             display,
             only_table: None,
-            shared: None,
-            conflicts: HashSet::new(),
-            remedy: None,
+            complaints: Complaints::up_to(options.errors),
+            where_all: if options.json {
+                "the lines on standard output tell of each".to_owned()
+            } else {
+                "--errors all tells of each, as do the lines of --json".to_owned()
+            },
             broken: None,
         }
+    }
+
+    /// The same, for a request of a daemon, which can be asked again.
+    pub(crate) fn of_request(mut self, id: &str) -> Self {
+        if !self.json {
+            self.where_all = format!("`perfecta client wait {id} --errors all` tells of each");
+        }
+        self
     }
 
     /// Shows where the job is.
@@ -141,41 +147,11 @@ impl<'a> Reporter<'a> {
         // What a later daemon calls a failure otherwise is one.
         let is_failed = !matches!(table.status.as_str(), "ok" | "unchanged" | "cancelled");
         if let Some(error) = table.error.as_ref().filter(|_| is_failed) {
-            self.complain(&table.keys_file, error);
+            let lines = self.complaints.of(&table.keys_file, error);
+            lines.iter().for_each(|line| self.display.note(line));
         }
         if is_only {
             self.only_table = Some(table);
-        }
-    }
-
-    /// Prints an error; one that many tables share, with the first of them.
-    fn complain(&mut self, keys_file: &str, error: &ErrorLine) {
-        if self.shared.as_ref().is_some_and(|(shared, _)| shared == error) {
-            self.shared = self.shared.take().map(|(shared, count)| (shared, count + 1));
-            return;
-        }
-        let is_conflict = error.class == ExitClass::Conflict.name();
-        if is_conflict && !self.conflicts.insert((keys_file.to_owned(), error.message.clone())) {
-            return;
-        }
-        self.tell_repeated();
-        if is_shared(error) {
-            self.shared = Some((error.clone(), 0));
-        }
-        let names_file = error.message.contains(&format!(" {keys_file}: "));
-        let subject = if names_file { String::new() } else { format!("{keys_file}: ") };
-        self.display.note(&format!("error: {subject}{}", error.message));
-        if let Some(remedy) = error.remedy.as_ref().filter(|_| error.remedy != self.remedy) {
-            self.display.note(&format!("  help: {remedy}"));
-        }
-        self.remedy.clone_from(&error.remedy);
-    }
-
-    /// Says how many tables more failed for the reason that was told last.
-    fn tell_repeated(&mut self) {
-        if let Some((_, count @ 1..)) = self.shared.take() {
-            let tables = text::counted(count, "table");
-            self.display.note(&format!("error: {tables} more for the same reason"));
         }
     }
 
@@ -207,7 +183,8 @@ impl<'a> Reporter<'a> {
 
     /// Takes the display away, and tells what is left.
     pub(crate) fn clear(&mut self) {
-        self.tell_repeated();
+        let rest = self.complaints.rest(&self.where_all);
+        rest.iter().for_each(|line| self.display.note(line));
         self.display.clear();
     }
 
@@ -223,11 +200,4 @@ impl<'a> Reporter<'a> {
         finished.after(self.broken.map_or(Ok(()), Err))?;
         Ok(finished)
     }
-}
-
-/// Whether an error can be the output's, not the key file's: then others may have it word by word.
-fn is_shared(error: &ErrorLine) -> bool {
-    [ExitClass::Io, ExitClass::Denied, ExitClass::Verification]
-        .iter()
-        .any(|class| class.name() == error.class)
 }

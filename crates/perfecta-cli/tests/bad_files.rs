@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod daemon_harness;
 mod support;
 
 use std::ffi::OsStr;
@@ -11,7 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use support::Place;
+use daemon_harness::Daemon;
+use support::{Place, Run};
 
 #[test]
 fn each_bad_file_is_named_with_its_reason_and_the_good_ones_are_built() {
@@ -68,4 +70,39 @@ fn each_bad_file_is_named_with_its_reason_and_the_good_ones_are_built() {
     // A hundred good ones, the one whose name is not UTF-8, and the one in a directory.
     assert_eq!(summary["ok"], 102);
     place.ok(&["verify", "out"]);
+}
+
+/// What is said of tables on standard error: lines, and those that tell of a file.
+fn told(run: &Run) -> (usize, usize) {
+    let named = run.err.lines().filter(|line| line.starts_with("error: keys/"));
+    (run.err.lines().count(), named.count())
+}
+
+#[test]
+fn of_many_bad_files_the_first_are_named_and_the_others_counted() {
+    let place = Place::new();
+    for number in 0..300 {
+        place.write(&format!("keys/{number}.keys"), &[1; 7]);
+    }
+    place.write_keys("keys/good.keys", &[1, 2]);
+    let bulk = ["bulk-create", "keys", "--no-output"];
+    let counted = "error: 280 tables more failed (280 invalid_keys)\n  help: ";
+    let run = place.run(&bulk);
+    assert_eq!((run.code, told(&run).1), (3, 20), "{}", run.err);
+    assert!(told(&run).0 < 50 && run.err.contains(counted), "{}", run.err);
+    let run = place.run(&[&bulk[..], &["--json"]].concat());
+    assert!(told(&run).1 == 20 && run.err.contains(counted), "{}", run.err);
+    assert_eq!(run.lines().iter().filter(|line| line["status"] == "failed").count(), 300);
+    let run = place.run(&[&bulk[..], &["--errors", "all"]].concat());
+    assert!(told(&run).1 == 300 && !run.err.contains("more failed"), "{}", run.err);
+    let run = place.run(&[&bulk[..], &["--errors", "0"]].concat());
+    assert!(told(&run).1 == 0 && run.err.contains("error: 300 tables"), "{}", run.err);
+
+    let daemon = Daemon::start(place, &[]);
+    let run = daemon.run(&bulk);
+    assert!(told(&run).1 == 20 && run.err.contains(counted), "{}", run.err);
+    // As it is told there.
+    let (_, again) = run.err.split_once("`perfecta client ").unwrap();
+    let again: Vec<&str> = again.split('`').next().unwrap().split(' ').collect();
+    assert_eq!(told(&daemon.run(&again)).1, 300, "{again:?}");
 }

@@ -334,7 +334,7 @@ fn what_is_wrong_with_a_file_is_said_once() {
         list += &format!("{number}.keys\n");
     }
     place.write("list", list.repeat(2).as_bytes());
-    let run = place.run(&["bulk-create", "--files-from", "list", "out"]);
+    let run = place.run(&["bulk-create", "--files-from", "list", "out", "--errors", "all"]);
     let errors = run.err.lines().filter(|line| line.starts_with("error: ")).count();
     assert_eq!((run.code, errors), (3, 30), "{}", run.err);
 }

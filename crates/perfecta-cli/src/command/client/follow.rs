@@ -26,7 +26,7 @@ pub(super) async fn to_end(
     display: &DisplayOptions,
     wanted: AllTables,
 ) -> Result<Finished, Failure> {
-    let mut reporter = Reporter::new(terminal, display);
+    let mut reporter = Reporter::new(terminal, display).of_request(id);
     let mut end = None;
     let show = |told| show(&mut reporter, display, wanted, told, &mut end);
     let outcome = {
