@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use hyper::StatusCode;
+
 use crate::access::{Access, ClientLimits, Token};
-use crate::client::check_events as check_lines;
+use crate::client::{Refusal, RequestTold, check_events as check_lines};
 use crate::problem::Problem;
 use crate::spec::{Bounds, JobSpec};
-use crate::wire::{Accepted, Items, Ping, RequestStatus};
+use crate::wire::{Accepted, Items, Ping};
 use crate::{api, body, journal, spec};
 
 /// A body as a request. One that is read comes back from what is written of it, and a job of it has
@@ -60,11 +62,12 @@ pub fn check_answer(bytes: &[u8]) {
         assert!(serde_json::from_slice::<T>(&written).is_ok());
     }
     check::<Accepted>(bytes);
-    check::<RequestStatus>(bytes);
-    check::<Vec<RequestStatus>>(bytes);
+    check::<RequestTold>(bytes);
+    check::<Vec<RequestTold>>(bytes);
     check::<Items>(bytes);
     check::<Ping>(bytes);
-    check::<Problem>(bytes);
+    let refusal = Refusal::of(StatusCode::BAD_REQUEST, bytes);
+    assert!(!refusal.detail.is_empty() && refusal.exit_code > 0, "{refusal:?}");
 }
 
 /// A stream of events, to a client of ours: however it is cut, the same comes out.

@@ -30,7 +30,7 @@ struct Fields {
 
 impl Refusal {
     /// What an answer says that is none of success.
-    pub(super) fn of(status: StatusCode, body: &[u8]) -> Self {
+    pub(crate) fn of(status: StatusCode, body: &[u8]) -> Self {
         let fields = serde_json::from_slice(body).unwrap_or_else(|_| Fields::of_no_problem(body));
         let kind = fields.r#type.as_deref().and_then(ProblemKind::from_name);
         let exit_code = fields.exit_code.filter(|code| *code != 0);
@@ -54,7 +54,7 @@ impl Fields {
     /// The title and the detail, or the status where there is neither.
     fn told(&self, status: StatusCode) -> String {
         let parts = [self.title.as_deref(), self.detail.as_deref()];
-        let told: Vec<&str> = parts.into_iter().flatten().collect();
+        let told: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
         if told.is_empty() {
             return format!("the daemon refuses, and says no more than {status}");
         }
@@ -104,6 +104,12 @@ mod tests {
     #[test]
     fn what_is_no_problem_is_told_as_it_is() {
         check(503, "<p>later</p>\n", "<p>later</p>", 11);
+        check(
+            400,
+            r#"{"detail":""}"#,
+            "the daemon refuses, and says no more than 400 Bad Request",
+            2,
+        );
         check(400, "", "the daemon refuses, and says no more than 400 Bad Request", 2);
     }
 
