@@ -141,10 +141,16 @@ impl Access {
     ///
     /// # Errors
     /// [`Problem`] that names the field.
-    pub(crate) fn place(&self, spec: &JobSpec, bounds: &Bounds) -> Result<Placed, Problem> {
+    pub(crate) fn place(
+        &self,
+        spec: &JobSpec,
+        bounds: &Bounds,
+        since_1970: Duration,
+    ) -> Result<Placed, Problem> {
         let named = spec.output.as_ref().map(|output| output.directory.as_path());
         let is_output_named = named.is_none_or(|directory| !directory.as_os_str().is_empty());
-        let (job, artifacts) = self.with_roots(spec, is_output_named)?.checked(bounds)?;
+        let (job, artifacts) =
+            self.with_roots(spec, is_output_named)?.checked(bounds, since_1970)?;
         self.check_roots(spec, &job)?;
         Ok(Placed { job, artifacts, is_output_named })
     }

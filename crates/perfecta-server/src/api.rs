@@ -411,6 +411,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::access::Access;
+    use crate::clock::SharedClock;
+    use crate::clock::tests::any;
     use crate::daemon::ServeOptions;
     use crate::endpoint::Endpoint;
     use crate::journal::Journal;
@@ -424,6 +426,15 @@ pub(crate) mod tests {
 
     /// The same, with a journal.
     pub(crate) fn control_with(journal: Journal) -> Arc<Control> {
+        control_of(journal, any())
+    }
+
+    /// The same, without a journal, and with a clock.
+    pub(crate) fn control_by(clock: SharedClock) -> Arc<Control> {
+        control_of(Journal::none(), clock)
+    }
+
+    fn control_of(journal: Journal, clock: SharedClock) -> Arc<Control> {
         let (orders, _) = std::sync::mpsc::channel();
         let options = ServeOptions {
             endpoint: Endpoint::at("unused"),
@@ -448,7 +459,7 @@ pub(crate) mod tests {
             memory_peak_bytes: || None,
         };
         let stages = Arc::new(StageTimes::new(1));
-        Arc::new(Control::new(&options, 1, [0].into(), stages, orders, journal))
+        Arc::new(Control::new(&options, 1, [0].into(), stages, orders, journal, clock))
     }
     #[test]
     fn a_body_that_is_packed_is_refused_by_the_name_of_its_encoding() {

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use perfecta_jobs::{Artifacts, Event, Renderer};
+use perfecta_jobs::{Artifacts, Event, Renderer, SystemClock};
 
+use crate::clock::WallClock;
 use crate::endpoint::EndpointError;
-use crate::journal::seconds_since_1970;
 use crate::record::Record;
 use crate::state::StateDirectory;
 
@@ -121,7 +121,7 @@ fn head() -> String {
     format!(
         "perfecta {} ({build})\ntime: {} seconds since 1970\nprocess: {}\n",
         env!("CARGO_PKG_VERSION"),
-        seconds_since_1970(),
+        SystemClock.since_1970().as_secs(),
         std::process::id()
     )
 }
@@ -129,7 +129,7 @@ fn head() -> String {
 /// Writes a report under a name that sorts by time.
 fn write(directory: &Path, kind: &str, text: &str) -> io::Result<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let (time, process) = (seconds_since_1970(), std::process::id());
+    let (time, process) = (SystemClock.since_1970().as_secs(), std::process::id());
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = directory.join(format!("{time:012}-{process}-{number}-{kind}.txt"));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;

@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_jobs::{
-    Clock, EngineSource, Machine, MachineError, MachineOptions, Request, Session, SessionLimits,
+    EngineSource, Machine, MachineError, MachineOptions, Request, Session, SessionLimits,
     SessionRuntime, SystemClock, start_workers,
 };
 use tokio::sync::{oneshot, watch};
 
 use self::control::Listeners;
 use crate::access::{Access, Bodies, Caller, FILES_NAMED_USER_MAX, OUTSTANDING_USER_MAX};
+use crate::clock::SharedClock;
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
@@ -174,9 +175,10 @@ pub fn serve(
         crash::report_panics(directory)?;
     }
     let machine = Machine::start(&options.machine)?;
+    let clock: SharedClock = Arc::new(SystemClock);
     // Whoever reads the journal counts a daemon that began: not before the machine is there.
     let Keeping { journal, mut writer, left } =
-        Keeping::open(options.state.as_ref(), options.kept())?;
+        Keeping::open(options.state.as_ref(), options.kept(), clock.since_1970())?;
     machine.notices().iter().for_each(|told| notice(told));
     let (orders, incoming) = mpsc::channel();
     let threads_beside = options.threads_beside + usize::from(writer.is_some());
@@ -184,7 +186,15 @@ pub fn serve(
     let workers = 0..options.bounds.threads.get();
     let nodes = workers.map(|worker| machine.node_of(worker)).collect();
     let stages = Arc::new(StageTimes::new(options.bounds.threads.get()));
-    let control = Control::new(options, threads_max, nodes, Arc::clone(&stages), orders, journal);
+    let control = Control::new(
+        options,
+        threads_max,
+        nodes,
+        Arc::clone(&stages),
+        orders,
+        journal,
+        Arc::clone(&clock),
+    );
     let control = Arc::new(control);
     control.restore(left, options.crash_directory.as_deref(), notice);
     let session = Session::new(
@@ -300,6 +310,7 @@ pub(crate) struct Control {
     visits: watch::Sender<u64>,
     attention: Attention,
     orders: Mutex<Option<Sender<Order>>>,
+    clock: SharedClock,
     begun: Duration,
     process: u32,
     threads_max: usize,
@@ -314,6 +325,7 @@ impl Control {
         stages: Arc<StageTimes>,
         orders: Sender<Order>,
         journal: Journal,
+        clock: SharedClock,
     ) -> Self {
         let limits = RegistryLimits {
             outstanding_max: OUTSTANDING_MAX,
@@ -327,7 +339,7 @@ impl Control {
         };
         let incarnation = random::draw() as u32;
         Self {
-            registry: Mutex::new(Registry::new(limits, incarnation)),
+            registry: Mutex::new(Registry::new(limits, incarnation, Arc::clone(&clock))),
             counts: Arc::new(Counts::new(stages)),
             history: History::default(),
             bounds: options.bounds,
@@ -340,7 +352,8 @@ impl Control {
             visits: watch::Sender::new(0),
             attention: Attention::default(),
             orders: Mutex::new(Some(orders)),
-            begun: SystemClock.now(),
+            begun: clock.now(),
+            clock,
             process: std::process::id(),
             threads_max,
             memory_peak_bytes: options.memory_peak_bytes,
@@ -360,7 +373,7 @@ impl Control {
         if let Some(record) = repeated {
             return Ok(record);
         }
-        let placed = self.access.place(&spec, &self.bounds)?;
+        let placed = self.access.place(&spec, &self.bounds, self.clock.since_1970())?;
         self.check_node(&placed.job)?;
         let key = idempotency_key.clone();
         let admission = {
@@ -374,7 +387,7 @@ impl Control {
                     "try again after its restart",
                 ));
             }
-            registry.admit(caller, spec, idempotency_key, SystemClock.now())?
+            registry.admit(caller, spec, idempotency_key, self.clock.now())?
         };
         match admission {
             Admission::Repeated(record) => Ok(record),
@@ -406,7 +419,7 @@ impl Control {
             protocol: PROTOCOL,
             build: if cfg!(debug_assertions) { "debug" } else { "release" }.into(),
             process: self.process,
-            uptime_seconds: (SystemClock.now() - self.begun).as_secs_f64(),
+            uptime_seconds: (self.clock.now() - self.begun).as_secs_f64(),
             requests_outstanding: registry.num_outstanding(),
             items_running: registry.items().running(),
             items_queued: registry.items().queued(),

@@ -141,6 +141,7 @@ mod tests {
             "1".to_owned(),
             crate::access::Caller::Owner,
             serde_json::from_str(json).unwrap(),
+            crate::clock::tests::any(),
         ));
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();

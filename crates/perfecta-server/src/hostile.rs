@@ -1,6 +1,7 @@
 //! What must hold for any bytes from outside: the fuzz targets run it on theirs, a test on a corpus.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hyper::StatusCode;
 
@@ -28,7 +29,7 @@ pub fn check_request(bytes: &[u8]) {
             tcp: None,
             limits: ClientLimits::default(),
         };
-        match access.place(&spec, &Bounds::SMALL) {
+        match access.place(&spec, &Bounds::SMALL, Duration::ZERO) {
             Ok(placed) => {
                 let (job, _) = placed.of_request("0-1");
                 let output = job.output.as_ref().map(|output| output.directory.as_path());

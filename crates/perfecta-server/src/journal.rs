@@ -19,7 +19,6 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
@@ -274,10 +273,4 @@ impl Writer {
             ));
         }
     }
-}
-
-/// The time that outlives a daemon: seconds since 1970.
-pub(crate) fn seconds_since_1970() -> u64 {
-    // A clock before 1970 is as good as none.
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

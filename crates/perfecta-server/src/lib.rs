@@ -22,6 +22,7 @@ mod access;
 mod answers;
 mod api;
 mod body;
+mod clock;
 mod crash;
 mod daemon;
 mod dashboard;

@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn examples_are_what_they_are_examples_of() {
         let spec: JobSpec = serde_json::from_value(example_spec()).unwrap();
-        spec.checked(&Bounds::SMALL).unwrap();
+        spec.checked(&Bounds::SMALL, std::time::Duration::ZERO).unwrap();
         serde_json::from_value::<Accepted>(example_accepted()).unwrap();
     }
 }

@@ -203,6 +203,7 @@ mod tests {
                 keep,
             },
             1,
+            crate::clock::tests::any(),
         )
     }
 

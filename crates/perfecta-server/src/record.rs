@@ -9,13 +9,14 @@ use std::cmp::Ordering;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, JobError, Status, Summary};
 use tokio::sync::watch;
 
 use crate::access::Caller;
+use crate::clock::{SharedClock, WallClock};
 use crate::problem::Problem;
 use crate::report::{ErrorLine, ProcessUse, SummaryLine, TableLine};
 use crate::spec::JobSpec;
@@ -27,8 +28,9 @@ pub(crate) struct Record {
     pub(crate) owner: Caller,
     pub(crate) spec: JobSpec,
     pub(crate) cancel: CancelFlag,
-    accepted_at: SystemTime,
-    ended_at: OnceLock<SystemTime>,
+    clock: SharedClock,
+    accepted_unix_ms: u64,
+    ended_unix_ms: OnceLock<u64>,
     told: Mutex<Told>,
     /// Something was told.
     changed: watch::Sender<()>,
@@ -132,14 +134,16 @@ pub(crate) struct News {
 }
 
 impl Record {
-    pub(crate) fn new(id: String, owner: Caller, spec: JobSpec) -> Self {
+    /// A request that is accepted now.
+    pub(crate) fn new(id: String, owner: Caller, spec: JobSpec, clock: SharedClock) -> Self {
         Self {
+            accepted_unix_ms: unix_ms(&*clock),
+            clock,
             id,
             owner,
             spec,
             cancel: CancelFlag::default(),
-            accepted_at: SystemTime::now(),
-            ended_at: OnceLock::new(),
+            ended_unix_ms: OnceLock::new(),
             told: Mutex::default(),
             changed: watch::Sender::new(()),
             ended: watch::Sender::new(None),
@@ -149,13 +153,11 @@ impl Record {
 
     /// The same, accepted by an earlier daemon.
     pub(crate) fn since(self, accepted_unix_ms: u64) -> Self {
-        let since = UNIX_EPOCH.checked_add(Duration::from_millis(accepted_unix_ms));
-        // No clock shows what does not fit.
-        Self { accepted_at: since.unwrap_or(UNIX_EPOCH), ..self }
+        Self { accepted_unix_ms, ..self }
     }
 
-    pub(crate) fn accepted_unix_ms(&self) -> u64 {
-        unix_ms(self.accepted_at)
+    pub(crate) const fn accepted_unix_ms(&self) -> u64 {
+        self.accepted_unix_ms
     }
 
     /// A request of an earlier daemon that ended there, so long ago as `ended_at` says.
@@ -164,8 +166,9 @@ impl Record {
         spec: JobSpec,
         status: RequestStatus,
         ended_at: Duration,
+        clock: SharedClock,
     ) -> Self {
-        let record = Self::new(status.id.clone(), owner, spec);
+        let record = Self::new(status.id.clone(), owner, spec, clock);
         record.told.lock().outcome = Some(Outcome::Earlier(Box::new(status)));
         record.ended.send_replace(Some(ended_at));
         record
@@ -384,7 +387,7 @@ impl Record {
             id: self.id.clone(),
             state: told.state(),
             accepted_unix_ms: self.accepted_unix_ms(),
-            ended_unix_ms: self.ended_at.get().map(|at| unix_ms(*at)),
+            ended_unix_ms: self.ended_unix_ms.get().copied(),
             progress: told.progress.clone(),
             summary,
             error,
@@ -393,13 +396,12 @@ impl Record {
 
     fn note_end(&self) {
         // Told twice, the first counts; whether that may be is the caller's to say.
-        let _ = self.ended_at.set(SystemTime::now());
+        let _ = self.ended_unix_ms.set(unix_ms(&*self.clock));
     }
 }
 
-/// A clock that stands before 1970 stands at it.
-fn unix_ms(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+fn unix_ms(clock: &dyn WallClock) -> u64 {
+    clock.since_1970().as_millis() as u64
 }
 
 /// The state of a request that was stopped, if it was.
@@ -432,10 +434,16 @@ mod tests {
     use perfecta_jobs::{Progress, SearchReport};
 
     use super::*;
+    use crate::clock;
+    use crate::clock::tests::Turned;
 
     fn record() -> Record {
+        record_by(clock::tests::any())
+    }
+
+    fn record_by(clock: SharedClock) -> Record {
         let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
-        Record::new("1".to_owned(), Caller::Owner, serde_json::from_str(json).unwrap())
+        Record::new("1".to_owned(), Caller::Owner, serde_json::from_str(json).unwrap(), clock)
     }
 
     fn settle(record: &Record, name: &str, status: Status, seconds: Option<f64>) {
@@ -489,14 +497,15 @@ mod tests {
 
     #[test]
     fn a_request_says_when_it_was_accepted_and_when_it_ended() {
-        let record = record();
-        let before = record.status();
-        assert!(before.accepted_unix_ms > 0);
-        assert_eq!(before.ended_unix_ms, None);
+        let clock = Arc::new(Turned::default());
+        clock.set(Duration::from_millis(7_000));
+        let record = record_by(Arc::<Turned>::clone(&clock));
+        let told = || (record.status().accepted_unix_ms, record.status().ended_unix_ms);
+        clock.turn(Duration::from_millis(500));
+        assert_eq!(told(), (7_000, None));
         let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
         record.end(Ok(Summary::default()), process, Duration::ZERO, drop);
-        let after = record.status();
-        assert_eq!(after.accepted_unix_ms, before.accepted_unix_ms);
-        assert!(after.ended_unix_ms >= Some(after.accepted_unix_ms));
+        clock.turn(Duration::from_millis(500));
+        assert_eq!(told(), (7_000, Some(7_500)));
     }
 }

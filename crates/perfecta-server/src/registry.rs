@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::Caller;
+use crate::clock::SharedClock;
 use crate::problem::{Problem, ProblemKind};
 use crate::record::{ItemCounts, Record};
 use crate::spec::JobSpec;
@@ -34,6 +35,7 @@ pub(crate) struct RegistryLimits {
 /// Requests by their ids, in the order in which they came.
 pub(crate) struct Registry {
     limits: RegistryLimits,
+    clock: SharedClock,
     /// Tells this daemon's ids from an earlier one's.
     incarnation: u32,
     next_number: u64,
@@ -79,9 +81,10 @@ pub(crate) enum Admission {
 }
 
 impl Registry {
-    pub(crate) fn new(limits: RegistryLimits, incarnation: u32) -> Self {
+    pub(crate) fn new(limits: RegistryLimits, incarnation: u32, clock: SharedClock) -> Self {
         Self {
             limits,
+            clock,
             incarnation,
             next_number: 1,
             entries: BTreeMap::new(),
@@ -113,7 +116,7 @@ impl Registry {
             return Ok(Admission::Repeated(record));
         }
         self.check_room(caller, spec.inputs.num_named())?;
-        let record = Arc::new(Record::new(self.fresh_id(), caller, spec));
+        let record = Arc::new(Record::new(self.fresh_id(), caller, spec, Arc::clone(&self.clock)));
         self.insert(Arc::clone(&record), idempotency_key);
         Ok(Admission::Fresh(record))
     }
@@ -363,7 +366,7 @@ mod tests {
             tables_max: 5,
             keep: 10 * SECOND,
         };
-        Registry::new(limits, 0xabc)
+        Registry::new(limits, 0xabc, crate::clock::tests::any())
     }
 
     fn spec(file: &str) -> JobSpec {

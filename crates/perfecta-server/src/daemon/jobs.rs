@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use perfecta_jobs::{Artifacts, Clock, Event, ItemReport, Job, NodePolicy, Request, SystemClock};
+use perfecta_jobs::{Artifacts, Event, ItemReport, Job, NodePolicy, Request};
 use tracing::{debug, info, warn};
 
 use super::{Control, Order};
@@ -78,7 +78,7 @@ impl Control {
     ) -> Request<'static> {
         let (observed, ended) = (Arc::clone(record), Arc::clone(record));
         let (watching, control) = (Arc::clone(self), Arc::clone(self));
-        let running = Arc::new(Running::since(SystemClock.now()));
+        let running = Arc::new(Running::since(self.clock.now()));
         let counted = Arc::clone(&running);
         Request {
             job,
@@ -86,13 +86,13 @@ impl Control {
             cancel: record.cancel.clone(),
             observer: Box::new(move |event: &Event<'_>| {
                 tell(&observed.id, event);
-                watching.counts.observe(&counted, event, SystemClock.now());
+                watching.counts.observe(&counted, event, watching.clock.now());
                 watching.history.observe(event);
                 crash::observe(&observed, event);
                 observed.observe(event);
             }),
             on_end: Box::new(move |outcome| {
-                let now = SystemClock.now();
+                let now = control.clock.now();
                 ended.end(outcome, control.process_use(), now, |status| control.keep_end(status));
                 let status = ended.status();
                 control.counts.ended(&running, &status, now);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perfecta_jobs::{Clock, ExitClass, Request, SystemClock};
+use perfecta_jobs::{ExitClass, Request};
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -15,7 +15,6 @@ use crate::access::Placed;
 use crate::crash;
 use crate::journal::{
     Accepted, Bounds, Earlier, Entry, Journal, JournalFile, Left, Survives, Writer,
-    seconds_since_1970,
 };
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
@@ -35,12 +34,16 @@ pub(super) struct Keeping {
 
 impl Keeping {
     /// Takes over what is in the directory, if there is one, which is the daemon's by its lock.
-    pub(super) fn open(state: Option<&StateDirectory>, keep: Duration) -> Result<Self, ServeError> {
+    pub(super) fn open(
+        state: Option<&StateDirectory>,
+        keep: Duration,
+        since_1970: Duration,
+    ) -> Result<Self, ServeError> {
         let Some(state) = state else {
             let (journal, left) = (Journal::none(), Left::default());
             return Ok(Self { journal, writer: None, left });
         };
-        let ended_since = seconds_since_1970().saturating_sub(keep.as_secs());
+        let ended_since = since_1970.as_secs().saturating_sub(keep.as_secs());
         let bounds = Bounds { ended_since, ended_max: ENDED_MAX };
         let (file, left) = JournalFile::open(state.path(), bounds)?;
         let (journal, writer) = Journal::of(file);
@@ -80,7 +83,7 @@ impl Control {
                 control.registry.lock().withdraw(&kept.id);
                 let error = ErrorLine::new(ExitClass::Io, detail.clone(), None);
                 // There was no room for its line, and there is none of its end.
-                kept.end_unworked(error, SystemClock.now(), drop);
+                kept.end_unworked(error, control.clock.now(), drop);
                 control.note_end(&kept);
                 kept.keep(Err(Problem::new(ProblemKind::Storage, detail, remedy)));
             }
@@ -94,14 +97,14 @@ impl Control {
         let orders = self.orders.lock().clone();
         if orders.is_none_or(|orders| orders.send(order).is_err()) {
             // The next daemon runs it.
-            record.end_unworked(lost("a worker"), SystemClock.now(), drop);
+            record.end_unworked(lost("a worker"), self.clock.now(), drop);
             self.note_end(record);
         }
     }
 
     /// Ends a request that nobody works on, if it has not ended.
     fn end_unworked(&self, record: &Record, error: ErrorLine) {
-        record.end_unworked(error, SystemClock.now(), |status| self.keep_end(status));
+        record.end_unworked(error, self.clock.now(), |status| self.keep_end(status));
         self.note_end(record);
     }
 
@@ -121,7 +124,7 @@ impl Control {
     /// request comes later. A daemon that dies before it is written runs the request again, which finds
     /// its tables unchanged.
     pub(super) fn keep_end(&self, status: RequestStatus) {
-        self.journal.note(&Entry::Ended { at: seconds_since_1970(), status });
+        self.journal.note(&Entry::Ended { at: self.clock.since_1970().as_secs(), status });
     }
 
     /// Puts a request among those that have ended.
@@ -139,7 +142,7 @@ impl Control {
     pub(crate) fn sweep(&self) {
         let forgotten = {
             let mut registry = self.registry.lock();
-            registry.sweep(SystemClock.now());
+            registry.sweep(self.clock.now());
             registry.take_forgotten()
         };
         self.note_forgotten(forgotten);
@@ -222,13 +225,14 @@ impl Control {
 
     fn take_over(self: &Arc<Self>, earlier: Earlier) {
         let Accepted { id, at_unix_ms, owner, key, deaths, spec } = earlier.accepted;
-        let (spec, now) = (spec.into_owned(), SystemClock.now());
+        let (spec, now) = (spec.into_owned(), self.clock.now());
+        let clock = Arc::clone(&self.clock);
         let record = match earlier.ended {
             Some((at, status)) => {
-                let age = Duration::from_secs(seconds_since_1970().saturating_sub(at));
-                Record::earlier(owner, spec, status, now.saturating_sub(age))
+                let age = Duration::from_secs(self.clock.since_1970().as_secs().saturating_sub(at));
+                Record::earlier(owner, spec, status, now.saturating_sub(age), clock)
             }
-            None => Record::new(id, owner, spec).since(at_unix_ms),
+            None => Record::new(id, owner, spec, clock).since(at_unix_ms),
         };
         let record = Arc::new(record);
         record.keep(Ok(()));
@@ -258,7 +262,7 @@ impl Control {
     fn place_again(&self, record: &Record) -> Result<Placed, Problem> {
         let mut spec = record.spec.clone();
         spec.limits = spec.limits.since(record.accepted_unix_ms());
-        let placed = self.access.place(&spec, &self.bounds)?;
+        let placed = self.access.place(&spec, &self.bounds, self.clock.since_1970())?;
         self.check_node(&placed.job)?;
         Ok(placed)
     }
@@ -326,7 +330,8 @@ mod tests {
 
     use super::*;
     use crate::access::Caller;
-    use crate::api::tests::{control, control_with};
+    use crate::api::tests::{control, control_by, control_with};
+    use crate::clock::tests::{Turned, any};
     use crate::daemon::TABLES_MAX;
     use crate::spec::{InputSpec, JobSpec};
     use crate::wire::RequestState;
@@ -361,7 +366,8 @@ mod tests {
         let spec: JobSpec =
             serde_json::from_str(r#"{"inputs": {"files": ["/a"]}, "output": null}"#).unwrap();
         for number in 0..300 {
-            let record = Arc::new(Record::new(number.to_string(), Caller::Owner, spec.clone()));
+            let record =
+                Arc::new(Record::new(number.to_string(), Caller::Owner, spec.clone(), any()));
             control.registry.lock().insert(Arc::clone(&record), None);
             std::thread::scope(|scope| {
                 scope.spawn(|| control.end_unworked(&record, lost("a worker")));
@@ -390,7 +396,7 @@ mod tests {
         let inputs = InputSpec::Files(vec!["/a".into(); TABLES_MAX]);
         let spec = JobSpec { inputs, ..spec };
         for id in ["1", "2"] {
-            let record = Arc::new(Record::new(id.to_owned(), Caller::Owner, spec.clone()));
+            let record = Arc::new(Record::new(id.to_owned(), Caller::Owner, spec.clone(), any()));
             control.registry.lock().insert(Arc::clone(&record), None);
             control.end_unworked(&record, lost("a worker"));
         }
@@ -451,16 +457,30 @@ mod tests {
 
     #[test]
     fn a_request_of_an_earlier_daemon_was_accepted_when_it_was_and_its_time_goes_on() {
-        let control = control();
+        const MINUTE: Duration = Duration::from_secs(60);
+        let clock = Arc::new(Turned::default());
+        let control = control_by(Arc::<Turned>::clone(&clock));
         let spec = r#"{"inputs": {"files": ["/a"]}, "output": null,
             "limits": {"deadline_ms": 3600000}}"#;
         let accepted = accepted(spec);
+        clock.set(80 * MINUTE);
         control.take_over(Earlier { accepted, is_cancelled: false, ended: None });
         let record = control.registry.lock().find("5eb1-1").unwrap();
         assert_eq!(record.status().accepted_unix_ms, 3_600_000);
-        let left = control.place_again(&record).unwrap().job.limits.job_time_max;
-        assert_eq!(left, Some(Duration::ZERO));
+        let left = || control.place_again(&record).unwrap().job.limits.job_time_max;
+        assert_eq!(left(), Some(40 * MINUTE));
+        clock.turn(50 * MINUTE);
+        assert_eq!(left(), Some(Duration::ZERO));
         // As it was sent, so that a repeated one is known again.
         assert_eq!(record.spec.limits.deadline_ms, Some(3_600_000));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_time_that_goes_by() {
+        let clock = Arc::new(Turned::default());
+        let control = control_by(Arc::<Turned>::clone(&clock));
+        clock.turn(Duration::from_secs(9));
+        clock.set(Duration::ZERO);
+        assert_eq!(control.ping().uptime_seconds, 9.0);
     }
 }
