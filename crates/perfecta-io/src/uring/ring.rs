@@ -2,7 +2,8 @@
 //!
 //! Cargo is moved in before the kernel hears of it and out at its own answer, so the kernel owns a
 //! buffer for exactly as long as it may write to it. A ring that is dropped waits for all that
-//! flies; if it cannot, it leaks that rather than free it.
+//! flies; if it cannot, it leaks that rather than free it. A ring that was given up is neither entered
+//! nor looked at any more: answers may still come to it, and what they are about is told of as lost.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -116,6 +117,9 @@ impl<S: System<File: AsFd>> Ring<S> {
 
     /// Has the kernel take in what is queued, and work on what is due.
     pub(super) fn flush(&mut self) {
+        if self.is_lost() {
+            return;
+        }
         let entered = self.ring.submit();
         self.note(entered);
     }
@@ -135,6 +139,9 @@ impl<S: System<File: AsFd>> Ring<S> {
 
     /// Whether the kernel has to be entered for anything to go on.
     pub(super) fn is_due(&mut self) -> bool {
+        if self.is_lost() {
+            return false;
+        }
         let queue = self.ring.submission();
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
     }
@@ -152,8 +159,9 @@ impl<S: System<File: AsFd>> Ring<S> {
         self.state == Entered::Lost
     }
 
-    /// Says that nothing more can come of this ring.
+    /// Says that nothing more can come of this ring but what it has answered so far.
     pub(super) fn give_up(&mut self) {
+        self.reap();
         self.state = Entered::Lost;
     }
 
@@ -172,12 +180,15 @@ impl<S: System<File: AsFd>> Ring<S> {
         let entered = entered.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO));
         match Entered::new(entered) {
             Entered::Back => {}
-            Entered::Lost => self.state = Entered::Lost,
+            Entered::Lost => self.give_up(),
         }
     }
 
-    /// Takes all answers that are there.
+    /// Takes all answers that are there. Those that come after the loss are to nothing that flies.
     fn reap(&mut self) {
+        if self.is_lost() {
+            return;
+        }
         for answer in self.ring.completion() {
             let landed = self.flights.land(Key(answer.user_data()), answer.result());
             self.landed.extend(landed);
@@ -273,14 +284,46 @@ fn refusal(error: std::io::Error) -> RingRefusal {
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{EventfdFlags, eventfd};
+
     use super::*;
+    use crate::host::Host;
+
+    fn open() -> Option<Ring<Host>> {
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
+        super::super::ring_or_skip(Ring::open(bell))
+    }
+
+    /// Has the kernel answer to the read of the bell.
+    fn ring_bell(ring: &mut Ring<Host>) {
+        rustix::io::write(&*ring.bell, &1_u64.to_ne_bytes()).unwrap();
+        ring.ring.submit_and_wait(1).unwrap();
+        assert_eq!(ring.ring.completion().len(), 1, "the answer is there");
+    }
+
+    #[test]
+    fn an_answer_that_comes_before_the_loss_is_taken_and_one_that_comes_after_it_is_not() {
+        for is_answered_before in [true, false] {
+            let Some(mut ring) = open() else { return };
+            ring.listen();
+            ring.flush();
+            if is_answered_before {
+                ring_bell(&mut ring);
+            }
+            ring.give_up();
+            assert_eq!(ring.flights.count_if(|_| true), usize::from(!is_answered_before));
+            assert!(ring.lose().is_empty(), "the bell is nobody's operation");
+            if !is_answered_before {
+                ring_bell(&mut ring);
+            }
+            assert!(!ring.is_due());
+            assert_eq!(ring.next_landed().is_some(), is_answered_before);
+        }
+    }
 
     #[test]
     fn a_ring_has_one_thread_of_the_kernel_for_each_kind_of_work_at_most() {
-        use rustix::event::{EventfdFlags, eventfd};
-        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
-        let opened = Ring::<crate::host::Host>::open(bell);
-        let Some(ring) = super::super::ring_or_skip(opened) else { return };
+        let Some(ring) = open() else { return };
         // Nothing is changed by 0; what is set is told.
         let mut workers_max = [0, 0];
         ring.ring.submitter().register_iowq_max_workers(&mut workers_max).unwrap();
