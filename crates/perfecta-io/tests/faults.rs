@@ -19,6 +19,7 @@ use perfecta_io::{
 use self::cases::{Case, reading_cases, sync_case, writing_cases};
 use self::world::{Backend, World, backends_with_faults};
 
+const EPERM: i32 = 1;
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
 const EAGAIN: i32 = 11;
@@ -349,6 +350,31 @@ fn a_directory_that_turns_into_a_link_while_its_tree_is_removed_leads_nowhere() 
                 }
             }
             assert!(num_removed > 1, "{turned} is a link before it is met, and is removed");
+        }
+    }
+}
+
+/// Systems say so of a file that may not be removed, and some of every directory.
+#[test]
+fn a_file_that_may_not_be_removed_is_told_as_that_and_a_directory_is_removed() {
+    for backend in backends_with_faults() {
+        for refused in ["tree/file", "tree/a", "tree/a/b/c/file", "tree/a/empty"] {
+            let plan = Arc::<FaultPlan>::default();
+            let (mut engine, world) = (backend.start)(Some(&plan));
+            plant_trees(world.as_ref());
+            let op = |world: &dyn World| Op::RemoveTree { path: world.root().join("tree") };
+            perfecta_io::call(engine.as_mut(), op(world.as_ref())).unwrap();
+            let is_first = |call: &&Call| call.name == "remove" && call.path.ends_with(refused);
+            let at = plan.calls(0).iter().find(is_first).unwrap().number;
+            let before = plan.num_calls();
+            plan.inject(before + at..=before + at, Fault::Errno(EPERM));
+            plant_trees(world.as_ref());
+            let outcome = perfecta_io::call(engine.as_mut(), op(world.as_ref()));
+            assert_eq!(plan.first_hit().unwrap().path, world.root().join(refused));
+            let error = outcome.err().map(|failure| failure.error);
+            let told = error.map(|error| (error.path.clone(), error.errno(), error.is_denied()));
+            let expected = (world.root().join(refused), Some(EPERM), true);
+            assert_eq!(told, refused.ends_with("file").then_some(expected), "{}", backend.name);
         }
     }
 }

@@ -98,16 +98,18 @@ fn remove_all<S: System>(
     num_levels: usize,
 ) -> Result<(), IoError> {
     let failed = |errno| IoError::system(Operation::Remove, path, errno);
-    match remove(system, at, Removal::File) {
+    let refusal = match remove(system, at, Removal::File) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // Linux says the first of a directory, POSIX the second.
-        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno @ (Errno::ISDIR | Errno::PERM)) => errno,
         Err(errno) => return Err(failed(errno)),
-    }
+    };
     // One that is empty need not be opened, which may be what can no more be done.
     match remove(system, at, Removal::Directory) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        // It is a file that may not be removed: immutable, or somebody else's in a sticky directory.
+        Err(Errno::NOTDIR) => return Err(failed(refusal)),
         Err(errno) => return Err(failed(errno)),
     }
     if num_levels == LEVELS_MAX {
