@@ -112,6 +112,15 @@ pub enum IoErrorKind {
     /// The target exists and was not to be replaced.
     #[error("it exists already")]
     Exists,
+    /// It could not be moved to its place, and what was there, which had been moved aside, could not
+    /// be put back.
+    #[error("{}; what was there could not be put back, it lies at {}", std::io::Error::from_raw_os_error(*.errno), .to.display())]
+    Displaced {
+        /// Why the new one could not be moved to its place.
+        errno: c_int,
+        /// Where the earlier one lies.
+        to: PathBuf,
+    },
     /// Another process holds the lock.
     #[error("another run holds it")]
     Locked,
@@ -154,7 +163,7 @@ impl IoError {
     #[must_use]
     pub const fn errno(&self) -> Option<c_int> {
         match self.kind {
-            IoErrorKind::System(errno) => Some(errno),
+            IoErrorKind::System(errno) | IoErrorKind::Displaced { errno, .. } => Some(errno),
             IoErrorKind::NotAFile(_)
             | IoErrorKind::TooLarge { .. }
             | IoErrorKind::Changed
@@ -200,6 +209,12 @@ impl IoError {
         self.kind == IoErrorKind::Exists || self.errno() == Some(Errno::EXIST.raw_os_error())
     }
 
+    /// Whether what was to be replaced is neither replaced nor in its place.
+    #[must_use]
+    pub const fn is_displacing(&self) -> bool {
+        matches!(self.kind, IoErrorKind::Displaced { .. })
+    }
+
     /// Whether a directory was expected and something else, or a symbolic link, is there.
     #[must_use]
     pub fn is_not_a_directory(&self) -> bool {
@@ -226,6 +241,7 @@ impl IoError {
                 Some("run again; if it persists, check disk and memory")
             }
             IoErrorKind::Exists => Some("choose another output directory or remove it"),
+            IoErrorKind::Displaced { .. } => Some("move back what was there, or run again"),
             IoErrorKind::Locked => Some("wait for the other run to end"),
             IoErrorKind::OutsideRoots => Some("name a path below a directory that is allowed"),
             IoErrorKind::LinkBelowRoot => Some("name the place itself, without links and `..`"),

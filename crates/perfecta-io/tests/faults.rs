@@ -425,3 +425,39 @@ fn publishing_in_steps_succeeds_or_leaves_all_as_it_was() {
         }
     }
 }
+
+/// Exchanges where the file system knows no exchange and the new one cannot be moved to its place; nor
+/// can the earlier one, the first `num_failures` times.
+fn exchange_in_vain(backend: &Backend, num_failures: u64) -> (IoError, Arc<dyn World>) {
+    let plan = Arc::<FaultPlan>::default();
+    let (mut engine, world) = (backend.start)(Some(&plan));
+    for (directory, who) in [("stage/d", "later"), ("target", "earlier")] {
+        world.make_directories(directory);
+        world.write(&format!("{directory}/who"), who.as_bytes());
+    }
+    plan.inject(..=0, Fault::Errno(ENOSYS));
+    plan.inject(2..=2, Fault::Errno(ENOSPC));
+    plan.inject(3..3 + num_failures, Fault::Errno(EIO));
+    let (staged, target) = (world.root().join("stage/d"), world.root().join("target"));
+    let op = Op::Publish { staged, target, replace: Replace::Exchange };
+    let error = perfecta_io::call(engine.as_mut(), op).unwrap_err().error;
+    assert_eq!(world.read("stage/d/who").unwrap(), b"later");
+    assert_eq!((error.path.clone(), error.is_full()), (world.root().join("target"), true));
+    (error, world)
+}
+
+#[test]
+fn what_was_to_be_exchanged_is_put_back_however_often_that_fails_or_said_to_lie_elsewhere() {
+    for backend in backends_with_faults() {
+        let (error, world) = exchange_in_vain(&backend, 50);
+        assert_eq!(error.kind, IoErrorKind::System(ENOSPC), "{}", backend.name);
+        assert_eq!(world.read("target/who").unwrap(), b"earlier");
+        let (error, world) = exchange_in_vain(&backend, 1_000_000);
+        let to = world.root().join("stage/d.old");
+        let message = error.to_string();
+        assert!(message.ends_with(&format!("it lies at {}", to.display())), "{message}");
+        assert_eq!(error.kind, IoErrorKind::Displaced { errno: ENOSPC, to });
+        assert_eq!(world.read("stage/d.old/who").unwrap(), b"earlier");
+        assert_eq!(world.inspect("target"), None);
+    }
+}

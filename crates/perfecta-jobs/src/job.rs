@@ -52,6 +52,8 @@ pub(crate) struct JobState<'a> {
     /// Refused items of which nobody was told yet.
     untold: u32,
     disk_full_in_a_row: u32,
+    /// Whether something that was to be replaced lies in the stage, and nowhere else.
+    is_displaced: bool,
     /// Bytes that were written, or may be: what tickets hold, what tables hold that were published, and what
     /// of a pack is no table's.
     output_bytes: u64,
@@ -191,6 +193,7 @@ impl<'a> JobState<'a> {
             board: Board::new(job.ramp),
             untold: 0,
             disk_full_in_a_row: 0,
+            is_displaced: false,
             keys_done: 0,
             keys_total: work.items.iter().map(|item| item.num_keys(job)).sum(),
             summary: Summary::default(),
@@ -534,6 +537,8 @@ impl<'a> JobState<'a> {
     fn account(&mut self, position: u32, report: &ItemReport) {
         self.summary.bytes += report.bytes;
         self.summary.files += u64::from(report.files);
+        self.is_displaced |=
+            matches!(&report.error, Some(ItemError::Output(error)) if error.is_displacing());
         match report.status {
             Status::Ok | Status::Unchanged => self.summary.keys += report.keys,
             Status::Failed => {
@@ -568,6 +573,11 @@ impl<'a> JobState<'a> {
     /// Whether the disk was found full so often that nothing begins any more.
     pub(crate) fn is_disk_full(&self) -> bool {
         matches!(self.phase, Phase::Draining(Drain::DiskFull(_)))
+    }
+
+    /// Whether something that was to be replaced lies in the stage, and nowhere else.
+    pub(crate) const fn is_displaced(&self) -> bool {
+        self.is_displaced
     }
 
     pub(crate) fn progress(&self, wall: Duration) -> Progress {

@@ -14,3 +14,6 @@ pub(crate) const STAGE_PREFIX: &str = ".perfecta-stage-";
 
 /// The lock file in it, locked as long as the run lives.
 pub(crate) const STAGE_LOCK: &str = "lock";
+
+/// A file in one that no run removes: what a table was to replace lies there, and nowhere else.
+pub(crate) const STAGE_KEPT: &str = "kept";

@@ -242,8 +242,7 @@ impl<'a> Closing<'a> {
             let wall = session.now() - work.begun;
             pack.close(engine, &work, &mut state, wall);
         }
-        if let Some(Err(error)) = stage.map(|stage| stage.close(engine)) {
-            let notice = format!("{error}; the next run removes it");
+        if let Some(notice) = stage.and_then(|stage| leave(engine, stage, state.is_displaced())) {
             work.observer.lock().observe(&Event::Notice(&notice));
         }
         // Who settled the last item tells of it before the job ends.
@@ -256,4 +255,19 @@ impl<'a> Closing<'a> {
         session.with_dispatcher(|dispatcher| dispatcher.ended(work.id));
         on_end(Ok(summary));
     }
+}
+
+/// Removes a stage, or keeps it for what was displaced to it, and says what stays.
+fn leave(engine: &mut dyn Engine, stage: Stage, is_displaced: bool) -> Option<String> {
+    if !is_displaced {
+        let error = stage.close(engine).err()?;
+        return Some(format!("{error}; the next run removes it"));
+    }
+    let path = stage.path.display().to_string();
+    Some(match stage.keep(engine) {
+        Ok(()) => format!("{path} stays: what could not be put back lies in it"),
+        Err(error) => {
+            format!("{error}; the next run removes {path}, and what could not be put back")
+        }
+    })
 }

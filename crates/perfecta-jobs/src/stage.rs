@@ -8,10 +8,12 @@
 
 use std::path::{Path, PathBuf};
 
-use perfecta_io::{Engine, Held, IoError, IoErrorKind, Op, Operation};
+use perfecta_io::{
+    Engine, EntryKind, FileContent, Held, IoError, IoErrorKind, Op, Operation, Payload,
+};
 
 use crate::call::call;
-use crate::places::{STAGE_LOCK, STAGE_PREFIX};
+use crate::places::{STAGE_KEPT, STAGE_LOCK, STAGE_PREFIX};
 
 /// A run's staging directory.
 pub(crate) struct Stage {
@@ -103,7 +105,8 @@ fn is_lost_race(error: &IoError) -> bool {
     by_lock || error.is_present() || error.is_absent()
 }
 
-/// Removes the stages of dead runs. One that cannot be locked or removed is left alone.
+/// Removes the stages of dead runs. One that cannot be locked or removed is left alone, and so is one
+/// that was [kept](Stage::keep).
 fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
     let names = call(engine, Op::ListDirectory { path: output.to_owned() })?.into_names();
     let is_stage =
@@ -118,14 +121,30 @@ fn sweep(engine: &mut dyn Engine, output: &Path) -> Result<(), IoError> {
         };
         if let Ok(payload) = locked {
             let lock = payload.into_held();
-            let _ = call(engine, Op::RemoveTree { path });
+            if !is_kept(engine, &path) {
+                let _ = call(engine, Op::RemoveTree { path });
+            }
             drop(lock);
         }
     }
     Ok(())
 }
 
+/// Whether a stage was kept, or may have been.
+fn is_kept(engine: &mut dyn Engine, path: &Path) -> bool {
+    match call(engine, Op::Inspect { path: path.join(STAGE_KEPT) }).map(Payload::into_kind) {
+        Ok(EntryKind::Unreadable(error)) => !error.is_absent(),
+        Ok(_) | Err(_) => true,
+    }
+}
+
 impl Stage {
+    /// Leaves the stage for good, because of what was displaced to it.
+    pub(crate) fn keep(self, engine: &mut dyn Engine) -> Result<(), IoError> {
+        let file = FileContent { name: STAGE_KEPT.into(), bytes: Vec::new() };
+        call(engine, Op::WriteFile { directory: self.path, file }).map(drop)
+    }
+
     /// Removes the stage with all that items left in it, then gives up the lock.
     pub(crate) fn close(self, engine: &mut dyn Engine) -> Result<(), IoError> {
         let Self { path, rooms: _, lock } = self;

@@ -24,6 +24,7 @@ const EAGAIN: i32 = 11;
 const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
+const ENOSYS: i32 = 38;
 
 /// What comes to an end by itself: the call is made again, or goes on where it ended.
 const RESUMED: [Fault; 4] =
@@ -354,4 +355,54 @@ fn a_call_that_fails_costs_what_it_was_made_for_and_nothing_is_left_behind() {
             faults.for_every_call(Fault::Errno(errno), |run| faults.check_failed(run));
         }
     });
+}
+
+impl Loop {
+    /// Publishes tables, and again after the keys of one were changed.
+    fn replace(&self, plan: &Arc<FaultPlan>) -> (BTreeMap<String, ItemReport>, Vec<String>) {
+        let small = self.root.path().join("in/small.keys");
+        std::fs::write(&small, keys(5, 77)).unwrap();
+        self.build(&Arc::default()).0.unwrap();
+        std::fs::write(&small, keys(6, 77)).unwrap();
+        let (outcome, reports, notices) = self.build(plan);
+        outcome.unwrap();
+        (reports, notices)
+    }
+}
+
+#[test]
+fn what_can_neither_be_replaced_nor_be_put_back_stays_where_its_error_says_in_a_stage_that_is_kept()
+{
+    for (layout, place) in [(Layout::Dirs, "small"), (Layout::Packed, "tables.packed")] {
+        let mut faults = Loop::new(layout, Durability::Process, false);
+        faults.job.limits.threads = 1.try_into().unwrap();
+        let plan = Arc::<FaultPlan>::default();
+        faults.replace(&plan);
+        let calls = plan.calls(0);
+        let exchange = calls.iter().find(|call| call.name == "exchange with").unwrap().number;
+        faults.take_output();
+        let earlier = &faults.whole;
+        // Nothing but a plain rename is known, and only what was there before goes aside.
+        let plan = Arc::<FaultPlan>::default();
+        plan.inject(exchange..=exchange, Fault::Errno(ENOSYS));
+        plan.inject(exchange + 2..=exchange + 102, Fault::Errno(EIO));
+        let (reports, notices) = faults.replace(&plan);
+        let report = reports.values().find(|report| report.identifier == "small").unwrap();
+        let message = report.error.as_ref().unwrap().to_string();
+        let (_, to) = message.split_once("it lies at ").unwrap();
+        assert!(plan.calls(exchange).iter().skip(103).all(|call| call.fault.is_none()));
+        let stage =
+            notices[0].strip_suffix(" stays: what could not be put back lies in it").unwrap();
+        assert!(to.starts_with(stage) && notices.len() == 1, "{notices:?}");
+        let is_old = |at: &Path| {
+            let files = tree(at);
+            !files.is_empty()
+                && files.iter().all(|(name, bytes)| earlier[&Path::new(place).join(name)] == *bytes)
+        };
+        assert!(is_old(Path::new(to)) && !faults.output().join(place).exists());
+        // The next run publishes what this one could not, and sweeps nothing.
+        let (outcome, _, notices) = faults.build(&Arc::default());
+        assert_eq!((outcome.unwrap().failed, notices), (0, Vec::new()));
+        assert!(faults.output().join(place).exists() && is_old(Path::new(to)));
+    }
 }

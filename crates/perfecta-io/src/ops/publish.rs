@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::list::names;
-use super::{open_directory, persist};
+use super::{TRIES_MAX, open_directory, persist};
 use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::Replace;
 use crate::system::{At, Errno, Links, Removal, Rename, System};
@@ -15,67 +15,60 @@ pub(super) fn publish<S: System>(
     target: &Path,
     replace: Replace,
 ) -> Result<(), IoError> {
-    match rename(system, staged, target, replace) {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST | Errno::NOTEMPTY) => {
-            Err(IoError::new(Operation::Publish, target, IoErrorKind::Exists))
-        }
-        Err(errno) => Err(IoError::system(Operation::Publish, target, errno)),
-    }
-}
-
-fn rename<S: System>(
-    system: &S,
-    staged: &Path,
-    target: &Path,
-    replace: Replace,
-) -> Result<(), Errno> {
     let how = match replace {
         Replace::Never => Rename::NoReplace,
         Replace::Exchange => Rename::Exchange,
     };
     match persist(|| system.rename(staged, target, how)) {
         // NFS and some FUSE file systems know no such ways.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            rename_in_steps(system, staged, target, replace)
-        }
-        renamed => renamed,
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match replace {
+            Replace::Never => place(system, staged, target),
+            Replace::Exchange => exchange(system, staged, target),
+        },
+        renamed => renamed.map_err(|errno| not_published(target, errno)),
     }
 }
 
-/// By plain renames: a new target is checked for first; an exchange leaves a moment in which the
-/// target is absent, never one in which it is partial, and puts the old one back if it fails. Once
-/// the new one is in its place, nothing is a failure any more: an old one that cannot be moved to
-/// where the new one was staged stays beside that place.
-fn rename_in_steps<S: System>(
-    system: &S,
-    staged: &Path,
-    target: &Path,
-    replace: Replace,
-) -> Result<(), Errno> {
-    let plain = |from: &Path, to: &Path| persist(|| system.rename(from, to, Rename::Plain));
-    match replace {
-        Replace::Never => {
-            match persist(|| system.inspect_at(At::Path(target), Links::Refuse)) {
-                Ok(_) => return Err(Errno::EXIST),
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
-            }
-            plain(staged, target)
+fn not_published(target: &Path, errno: Errno) -> IoError {
+    match errno {
+        Errno::EXIST | Errno::NOTEMPTY => {
+            IoError::new(Operation::Publish, target, IoErrorKind::Exists)
         }
-        Replace::Exchange => {
-            let mut aside = staged.as_os_str().to_owned();
-            aside.push(".old");
-            let aside = Path::new(&aside);
-            plain(target, aside)?;
-            if let Err(errno) = plain(staged, target) {
-                plain(aside, target)?;
-                return Err(errno);
-            }
-            let _ = plain(aside, staged);
-            Ok(())
-        }
+        errno => IoError::system(Operation::Publish, target, errno),
     }
+}
+
+/// A plain rename to where nothing is, which is looked at first.
+fn place<S: System>(system: &S, staged: &Path, target: &Path) -> Result<(), IoError> {
+    let placed = match persist(|| system.inspect_at(At::Path(target), Links::Refuse)) {
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => persist(|| system.rename(staged, target, Rename::Plain)),
+        Err(errno) => Err(errno),
+    };
+    placed.map_err(|errno| not_published(target, errno))
+}
+
+/// An exchange by plain renames: it leaves a moment in which the target is absent, never one in which
+/// it is partial. Once the new one is in its place, nothing is a failure any more: an old one that
+/// cannot be moved to where the new one was staged stays beside that place. If the new one cannot be
+/// moved to its place, the old one is put back; where it lies if that fails, too, is told.
+fn exchange<S: System>(system: &S, staged: &Path, target: &Path) -> Result<(), IoError> {
+    let plain = |from: &Path, to: &Path| persist(|| system.rename(from, to, Rename::Plain));
+    let mut aside = staged.as_os_str().to_owned();
+    aside.push(".old");
+    let aside = Path::new(&aside);
+    plain(target, aside).map_err(|errno| not_published(target, errno))?;
+    let Err(errno) = plain(staged, target) else {
+        let _ = plain(aside, staged);
+        return Ok(());
+    };
+    // Whatever the system says: the only one that there is must not stay here.
+    let is_back = (0..TRIES_MAX).any(|_| plain(aside, target).is_ok());
+    if is_back {
+        return Err(not_published(target, errno));
+    }
+    let kind = IoErrorKind::Displaced { errno: errno.raw_os_error(), to: aside.to_owned() };
+    Err(IoError::new(Operation::Publish, target, kind))
 }
 
 /// Directories that are open at once while a tree is removed: one for each level of it. What lies
