@@ -220,12 +220,8 @@ fn for_every_name(directory: &OwnedFd, mut act: impl FnMut(&[u8], FileType)) -> 
     let mut buffer = Vec::with_capacity(NAMES_BYTES);
     let mut entries = rustix::fs::RawDir::new(directory, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
-        match entry {
-            Ok(entry) => act(entry.file_name().to_bytes(), entry.file_type()),
-            // It was removed: as if it were empty.
-            Err(Errno::NOENT) => break,
-            Err(errno) => return Err(errno),
-        }
+        let entry = entry?;
+        act(entry.file_name().to_bytes(), entry.file_type());
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::faults::FaultPlan;
 use crate::op::EntryKind;
 use crate::random::Random;
-use crate::system::{Errno, Links, Rename};
+use crate::system::{Errno, Links, Removal, Rename};
 
 /// A simulated machine. A clone is the same machine.
 #[derive(Debug, Clone)]
@@ -193,6 +193,14 @@ impl SimulatedMachine {
         let place = |path| disk.walk(ROOT, path, Links::Refuse).expect("a place for it");
         let (from, to) = (place(from), place(to));
         disk.rename(from, to, Rename::NoReplace).expect("nothing stands in its way");
+        disk.sync_names();
+    }
+
+    /// Removes an empty directory.
+    pub fn remove_directory(&self, path: &Path) {
+        let disk = &mut self.inner.state.lock().disk;
+        let place = disk.walk(ROOT, path, Links::Refuse).expect("a place for it");
+        disk.remove(place, Removal::Directory).expect("an empty directory is there");
         disk.sync_names();
     }
 

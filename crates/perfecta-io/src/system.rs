@@ -35,7 +35,8 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
     /// What is at a place.
     fn inspect_at(&self, at: At<'_, Self::File>, links: Links) -> Result<Stat, Errno>;
 
-    /// Names in an open directory, in any order, without itself and its parent.
+    /// Names in an open directory, in any order, without itself and its parent. [`Errno::NOENT`] says
+    /// that it was removed; some systems take it for empty then.
     fn names(&self, directory: &Self::File) -> Result<Vec<Named>, Errno>;
 
     /// Reads at `offset` into the beginning of `into`; 0 is the end of the file. With

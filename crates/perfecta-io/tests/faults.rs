@@ -8,12 +8,12 @@ mod cases;
 mod lengths;
 mod world;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use perfecta_io::{
-    Buffer, Call, EntryKind, Fault, FaultPlan, IoError, IoErrorKind, Op, Operation, Outcome,
-    Payload, Replace, Symlinks, Token,
+    Buffer, Call, EntryKind, Fault, FaultPlan, Interrupt, IoError, IoErrorKind, Lengths, Op,
+    Operation, Outcome, Payload, Replace, Symlinks, Token,
 };
 
 use self::cases::{Case, reading_cases, sync_case, writing_cases};
@@ -350,6 +350,63 @@ fn a_directory_that_turns_into_a_link_while_its_tree_is_removed_leads_nowhere() 
                 }
             }
             assert!(num_removed > 1, "{turned} is a link before it is met, and is removed");
+        }
+    }
+}
+
+/// What an operation comes to if a directory is removed when its names are about to be read.
+fn removed_while_listed(backend: &Backend, op: impl Fn(&Path) -> Op) -> Outcome {
+    for at in 0.. {
+        let plan = Arc::<FaultPlan>::default();
+        let (mut engine, world) = (backend.start)(Some(&plan));
+        world.make_directories("tree/gone");
+        world.write("tree/gone/file", b"bytes");
+        world.write("tree/stays", b"bytes");
+        let foreign = Arc::clone(&world);
+        plan.meanwhile(at, move || {
+            foreign.rename("tree/gone/file", "file");
+            foreign.remove_directory("tree/gone");
+        });
+        let outcome = perfecta_io::call(engine.as_mut(), op(world.root()));
+        let call = plan.calls(at).into_iter().next().expect("it is listed");
+        if call.name == "list" && call.path.ends_with("gone") {
+            return outcome;
+        }
+    }
+    unreachable!("calls are numbered")
+}
+
+#[test]
+fn a_directory_that_is_removed_while_it_is_listed_is_absent_and_not_empty() {
+    let list = |root| Op::ListTree {
+        root,
+        lengths: Lengths::Wanted,
+        entries_max: 10,
+        depth_max: 10,
+        interrupt: Interrupt::default(),
+    };
+    let is_told = |error: &IoError| error.is_absent() && error.path.ends_with("tree/gone");
+    for backend in backends_with_faults() {
+        let come_to = |op: &dyn Fn(PathBuf) -> Op| {
+            removed_while_listed(&backend, |root| op(root.join("tree/gone")))
+        };
+        let ops: [&dyn Fn(PathBuf) -> Op; 3] = [
+            &|path| Op::ListDirectory { path },
+            &|path| Op::ReadDirectory { path, bytes_max: 100 },
+            &list,
+        ];
+        for op in ops {
+            let error = come_to(op).unwrap_err().error;
+            assert!(is_told(&error), "{}: {error}", backend.name);
+        }
+        come_to(&|path| Op::RemoveTree { path }).expect("absence is success");
+        let listing = removed_while_listed(&backend, |root| list(root.join("tree")));
+        let entries = listing.unwrap().into_listing().entries;
+        let names: Vec<_> = entries.iter().map(|entry| entry.path.to_str().unwrap()).collect();
+        assert_eq!(names, ["gone", "stays"], "{}", backend.name);
+        match &entries[0].kind {
+            EntryKind::Unreadable(error) => assert!(is_told(error), "{error}"),
+            other => panic!("{other:?} on {}", backend.name),
         }
     }
 }

@@ -406,3 +406,23 @@ fn what_can_neither_be_replaced_nor_be_put_back_stays_where_its_error_says_in_a_
         assert!(faults.output().join(place).exists() && is_old(Path::new(to)));
     }
 }
+
+#[test]
+fn a_table_that_is_removed_while_it_is_looked_at_is_built() {
+    for (layout, place) in [(Layout::Dirs, "small"), (Layout::Packed, "tables.packed")] {
+        let mut faults = Loop::new(layout, Durability::Process, false);
+        faults.job.limits.threads = 1.try_into().unwrap();
+        let place = faults.output().join(place);
+        let plan = Arc::<FaultPlan>::default();
+        faults.build(&Arc::default()).0.unwrap();
+        faults.build(&plan).0.unwrap();
+        let is_list = |call: &&Call| call.name == "list" && call.path == place;
+        let at = plan.calls(0).iter().find(is_list).unwrap().number;
+        let (plan, table) = (Arc::<FaultPlan>::default(), place.clone());
+        plan.meanwhile(at, move || std::fs::remove_dir_all(table).unwrap());
+        let (outcome, ..) = faults.build(&plan);
+        assert!(is_list(&&plan.calls(at)[0]));
+        assert_eq!(outcome.unwrap().failed, 0, "{layout:?}");
+        assert!(faults.take_output() == faults.whole, "{layout:?}");
+    }
+}

@@ -94,8 +94,9 @@ impl<S: System> Walk<'_, S> {
     fn enter(&mut self, directory: &S::File, below: &Path) -> Result<(), IoError> {
         let path = self.root.join(below);
         let stat = inspect(self.system, directory, &path)?;
+        let names = names_told(self.system, directory, &path)?;
         self.ancestors.push(stat.identity);
-        for named in names_told(self.system, directory, &path)? {
+        for named in names {
             if self.entries.len() == self.limits.entries_max {
                 let kind = IoErrorKind::TooManyEntries(self.limits.entries_max);
                 return Err(IoError::new(Operation::List, self.root, kind));
@@ -154,8 +155,16 @@ impl<S: System> Walk<'_, S> {
         }
         match open_directory(self.system, At::In(parent, name), &path, Links::Follow) {
             Ok(directory) => {
+                let place = self.entries.len();
                 self.entries.push(Entry { path: below.clone(), kind: EntryKind::Directory });
-                self.enter(&directory, &below)
+                match self.enter(&directory, &below) {
+                    // It was removed since it was opened.
+                    Err(error) if error.is_absent() && error.path == path => {
+                        self.entries[place].kind = EntryKind::Unreadable(error);
+                        Ok(())
+                    }
+                    entered => entered,
+                }
             }
             Err(error) => {
                 self.entries.push(Entry { path: below, kind: EntryKind::Unreadable(error) });

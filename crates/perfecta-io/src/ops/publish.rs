@@ -108,12 +108,14 @@ fn remove_all<S: System>(
     if num_levels == LEVELS_MAX {
         return Err(IoError::new(Operation::Remove, path, IoErrorKind::TooDeep(LEVELS_MAX)));
     }
-    let directory = match open_directory(system, at, path, Links::Refuse) {
-        Ok(directory) => directory,
+    let opened = open_directory(system, at, path, Links::Refuse)
+        .and_then(|directory| Ok((names(system, &directory, path)?, directory)));
+    let (names, directory) = match opened {
+        Ok(opened) => opened,
         Err(error) if error.is_absent() => return Ok(()),
         Err(error) => return Err(error),
     };
-    for name in names(system, &directory, path)? {
+    for name in names {
         let below = At::In(&directory, Path::new(&name));
         remove_all(system, below, &path.join(&name), num_levels + 1)?;
     }

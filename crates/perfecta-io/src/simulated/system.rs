@@ -114,6 +114,9 @@ impl System for SimulatedSystem {
     fn names(&self, directory: &OpenFile) -> Result<Vec<Named>, Errno> {
         let State { disk, random, .. } = &mut *self.state()?;
         let entries = disk.entries(directory.node)?;
+        if disk.node(directory.node).links == 0 {
+            return Err(Errno::NOENT);
+        }
         let mut names: Vec<Named> = entries
             .iter()
             .map(|(name, node)| {

@@ -104,6 +104,8 @@ pub(crate) trait World: Send + Sync {
     fn make_directories(&self, name: &str);
     fn make_link(&self, name: &str, target: &str);
     fn rename(&self, from: &str, to: &str);
+    /// An empty one.
+    fn remove_directory(&self, name: &str);
     fn make_fifo(&self, name: &str);
     fn make_socket(&self, name: &str);
     /// A character device.
@@ -140,6 +142,10 @@ impl World for tempfile::TempDir {
 
     fn rename(&self, from: &str, to: &str) {
         std::fs::rename(self.path().join(from), self.path().join(to)).unwrap();
+    }
+
+    fn remove_directory(&self, name: &str) {
+        std::fs::remove_dir(self.path().join(name)).unwrap();
     }
 
     fn make_fifo(&self, name: &str) {
@@ -213,6 +219,10 @@ impl World for SimulatedMachine {
 
     fn rename(&self, from: &str, to: &str) {
         Self::rename(self, &self.root().join(from), &self.root().join(to));
+    }
+
+    fn remove_directory(&self, name: &str) {
+        Self::remove_directory(self, &self.root().join(name));
     }
 
     fn make_fifo(&self, name: &str) {
