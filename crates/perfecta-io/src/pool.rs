@@ -32,7 +32,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 pub use self::arena::{ArenaError, PoolWarning};
-pub use self::buffer::{Acquisition, PooledBuffer, RegisteredRegion, Ticket};
+pub use self::buffer::{Acquisition, PooledBuffer, Ticket};
 pub use self::layout::SizeClass;
 pub use self::statistics::{ClassStatistics, PoolStatistics};
 
@@ -47,21 +47,15 @@ pub struct PoolOptions {
     pub budget_bytes: usize,
     /// Where its memory should be; `None` leaves it to the system (nearest to the first user).
     pub node: Option<u32>,
-    /// So much of the small chunks stays resident for ever, to be registered with a ring: at most
-    /// [`Self::REGISTERED_BYTES_MAX`] and half of the budget.
-    pub registered_bytes: usize,
     /// Whether a page that cannot be touched follows every buffer.
     pub guards: GuardPages,
 }
 
 impl PoolOptions {
-    /// Registered memory is locked, and all processes of a user share 8 MiB of that by default.
-    pub const REGISTERED_BYTES_MAX: usize = 4 << 20;
-
-    /// A pool on no particular node, with nothing registered.
+    /// A pool on no particular node.
     #[must_use]
     pub fn with_budget(budget_bytes: usize) -> Self {
-        Self { budget_bytes, node: None, registered_bytes: 0, guards: GuardPages::default() }
+        Self { budget_bytes, node: None, guards: GuardPages::default() }
     }
 }
 
@@ -93,29 +87,18 @@ pub enum PoolError {
         /// The budget.
         budget_bytes: usize,
     },
-    /// More would be registered than the limit.
-    #[error("{bytes} bytes cannot be registered, {bytes_max} at most")]
-    RegistrationTooLarge {
-        /// Asked for.
-        bytes: usize,
-        /// The limit: of all pools, or half of this one's budget.
-        bytes_max: usize,
-    },
     /// The system has no address space for it.
     #[error(transparent)]
     Arena(#[from] ArenaError),
     /// A request that could wait for ever.
     #[error(
-        "a buffer of {bytes} bytes takes {taken_bytes} and never fits into {available_bytes}, \
-         which the budget of {budget_bytes} leaves"
+        "a buffer of {bytes} bytes takes {taken_bytes} and never fits into a budget of {budget_bytes}"
     )]
     NeverFits {
         /// Asked for.
         bytes: usize,
         /// What a buffer of that size takes.
         taken_bytes: usize,
-        /// The budget without what is registered.
-        available_bytes: usize,
         /// The budget.
         budget_bytes: usize,
     },
@@ -128,13 +111,11 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// Reserves addresses for all that the budget allows. No memory is used yet, but for what is
-    /// to be registered.
+    /// Reserves addresses for all that the budget allows. No memory is used yet.
     ///
     /// # Errors
-    /// [`PoolError`] if the budget is less than a buffer, too much is to be registered, or the
-    /// system has not so many addresses. That memory could not be bound to the node, or guarded, is
-    /// only [a warning](Self::warnings).
+    /// [`PoolError`] if the budget is less than a buffer, or the system has not so many addresses.
+    /// That memory could not be bound to the node, or guarded, is only [a warning](Self::warnings).
     pub fn reserve(options: &PoolOptions) -> Result<Self, PoolError> {
         Self::reserve_of::<SystemMemory>(options)
     }
@@ -143,11 +124,6 @@ impl BufferPool {
         let budget_bytes = options.budget_bytes;
         if budget_bytes < SizeClass::SMALL_BYTES {
             return Err(PoolError::BudgetTooSmall { budget_bytes });
-        }
-        let (bytes, bytes_max) =
-            (options.registered_bytes, PoolOptions::REGISTERED_BYTES_MAX.min(budget_bytes / 2));
-        if bytes > bytes_max {
-            return Err(PoolError::RegistrationTooLarge { bytes, bytes_max });
         }
         let layout = Layout::of(options, M::page_bytes());
         let arena = Arena::reserve::<M>(&layout, options.node)?;
@@ -191,13 +167,6 @@ impl BufferPool {
     #[must_use]
     pub fn statistics(&self) -> PoolStatistics {
         self.shared.statistics()
-    }
-
-    /// The memory to register with a ring, in the order of [`PooledBuffer::registered_index`]. It is
-    /// never given back to the system: whoever registers it keeps the pool until the ring is closed.
-    #[must_use]
-    pub fn registration(&self) -> Vec<RegisteredRegion> {
-        self.shared.registration()
     }
 
     /// What the system refused when the pool was made. Nothing but speed or a check is lost.

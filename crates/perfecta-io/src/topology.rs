@@ -74,7 +74,8 @@ impl Topology {
     ///
     /// # Errors
     /// [`ListError`] with the description, if it is not of that form or beyond the limits.
-    pub fn synthetic(description: &str) -> Result<Self, ListError> {
+    #[cfg(test)]
+    pub(crate) fn synthetic(description: &str) -> Result<Self, ListError> {
         let refused = || ListError::new(description, description);
         let (nodes, processors) = description.split_once('x').ok_or_else(refused)?;
         let nodes: u32 = nodes.parse().map_err(|_| refused())?;

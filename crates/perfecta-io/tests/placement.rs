@@ -48,12 +48,8 @@ fn nodes_of(buffer: &PooledBuffer) -> Vec<i32> {
 }
 
 fn pool(node: Option<u32>) -> BufferPool {
-    let options = PoolOptions {
-        node,
-        guards: GuardPages::On,
-        registered_bytes: 4 * SMALL,
-        ..PoolOptions::with_budget(8 * LARGE)
-    };
+    let options =
+        PoolOptions { node, guards: GuardPages::On, ..PoolOptions::with_budget(8 * LARGE) };
     let pool = BufferPool::reserve(&options).expect("there are addresses");
     assert_eq!(pool.warnings(), []);
     pool

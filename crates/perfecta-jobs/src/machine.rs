@@ -104,7 +104,6 @@ impl Machine {
             let pool = BufferPool::reserve(&PoolOptions {
                 budget_bytes: (budget_bytes / num_nodes as u64).max(Self::POOL_BYTES_MIN) as usize,
                 node: if num_nodes > 1 { node.memory_node() } else { None },
-                registered_bytes: 0,
                 guards: options.guards,
             })?;
             notices.extend(pool.warnings().iter().map(ToString::to_string));

@@ -22,9 +22,6 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(layout: Layout, arena: Arena) -> Self {
-        for index in 0..layout.num_registered {
-            arena.guard(SizeClass::Small, index, SizeClass::SMALL_BYTES);
-        }
         Self { depot: Depot::new(&layout), layout, arena }
     }
 
@@ -35,24 +32,6 @@ impl Shared {
             ..self.depot.statistics()
         }
     }
-
-    pub(super) fn registration(&self) -> Vec<RegisteredRegion> {
-        let bytes = SizeClass::SMALL_BYTES;
-        let region = |index| RegisteredRegion {
-            pointer: self.arena.pointer(SizeClass::Small, index, bytes),
-            bytes,
-        };
-        (0..self.layout.num_registered).map(region).collect()
-    }
-}
-
-/// Memory of a small chunk that stays where it is for as long as its pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RegisteredRegion {
-    /// Its first byte.
-    pub pointer: NonNull<u8>,
-    /// Its length.
-    pub bytes: usize,
 }
 
 /// Bytes of a pool, all initialised (to what the last user left, or zero), aligned to 4 KiB. They go
@@ -87,15 +66,6 @@ impl PooledBuffer {
         let memory = shared.arena.pointer(slot.class(), slot.start(), slot.bytes());
         let (shared, bytes) = (Arc::clone(shared), slot.bytes());
         Self { shared, memory, bytes, slot: Some(slot) }
-    }
-
-    /// Its place in [`BufferPool::registration`](super::BufferPool::registration), if it has one.
-    #[must_use]
-    pub fn registered_index(&self) -> Option<u16> {
-        let slot = self.slot.as_ref().expect("the slot is there until the end");
-        let registered =
-            slot.class() == SizeClass::Small && slot.start() < self.shared.layout.num_registered;
-        registered.then(|| u16::try_from(slot.start()).expect("64 are registered at most"))
     }
 }
 

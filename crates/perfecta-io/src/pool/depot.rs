@@ -65,13 +65,7 @@ impl<L: Lock<Counter>> Depot<L> {
 
     /// A slot, unless there is none or others wait for one.
     pub(super) fn take(&self, demand: Demand) -> Option<Grant> {
-        self.counter.with(|counter| {
-            let grant = counter.take(demand);
-            if grant.is_none() {
-                counter.stock.class_statistics(demand.class).num_turned_away += 1;
-            }
-            grant
-        })
+        self.counter.with(|counter| counter.take(demand))
     }
 
     /// A slot, or the number under which it will be set aside.

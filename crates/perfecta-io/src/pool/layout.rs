@@ -58,8 +58,6 @@ pub(super) struct Layout {
     pub(super) guard_bytes: usize,
     /// Small chunks that there is address space for.
     pub(super) num_small: usize,
-    /// The first of them are these.
-    pub(super) num_registered: usize,
     /// Large chunks that there is address space for.
     pub(super) num_large: usize,
     /// Pages for spans and their guards.
@@ -80,7 +78,6 @@ impl Layout {
             page_bytes,
             guard_bytes,
             num_small: budget_bytes / SizeClass::SMALL_BYTES,
-            num_registered: options.registered_bytes / SizeClass::SMALL_BYTES,
             num_large,
             num_span_pages: budget_bytes / page_bytes + num_span_guards,
         }
@@ -94,14 +91,9 @@ impl Layout {
             SizeClass::Large => SizeClass::LARGE_BYTES,
             SizeClass::Span => bytes.checked_next_multiple_of(self.page_bytes).unwrap_or(bytes),
         };
-        let registered_bytes = self.num_registered * SizeClass::SMALL_BYTES;
-        let available_bytes = match class {
-            SizeClass::Small => self.budget_bytes,
-            SizeClass::Large | SizeClass::Span => self.budget_bytes - registered_bytes,
-        };
-        if taken_bytes > available_bytes {
-            let budget_bytes = self.budget_bytes;
-            return Err(PoolError::NeverFits { bytes, taken_bytes, available_bytes, budget_bytes });
+        let budget_bytes = self.budget_bytes;
+        if taken_bytes > budget_bytes {
+            return Err(PoolError::NeverFits { bytes, taken_bytes, budget_bytes });
         }
         Ok(Demand { class, bytes: taken_bytes })
     }

@@ -36,8 +36,6 @@ pub struct ClassStatistics {
     pub num_acquired: u64,
     /// Of these, with memory from an earlier user.
     pub num_reused: u64,
-    /// Requests that were turned away for want of budget.
-    pub num_turned_away: u64,
     /// Requests that had to wait.
     pub num_waits: u64,
     /// How long they waited together, until they collected their buffers.

@@ -6,8 +6,7 @@
 //!
 //! *Cached* chunks are free and keep their memory. When another size needs their budget, some leave:
 //! whoever gets the budget gives their memory back to the system, before touching its own, and only
-//! then are they *vacant*. Registered chunks are never made to leave: a ring knows their pages.
-//! Spans are in use or not there.
+//! then are they *vacant*. Spans are in use or not there.
 //!
 //! A pure state without locks and system calls.
 
@@ -69,8 +68,8 @@ impl Stock {
     pub(super) fn new(layout: &Layout) -> Self {
         Self {
             layout: layout.clone(),
-            small: Chunks::new(SizeClass::SMALL_BYTES, layout.num_small, layout.num_registered),
-            large: Chunks::new(SizeClass::LARGE_BYTES, layout.num_large, 0),
+            small: Chunks::new(SizeClass::SMALL_BYTES, layout.num_small),
+            large: Chunks::new(SizeClass::LARGE_BYTES, layout.num_large),
             runs: FreeRuns::new(layout.num_span_pages),
             spans: ClassStatistics::default(),
             high_water_bytes: 0,
@@ -92,8 +91,7 @@ impl Stock {
     }
 
     fn take_empty(&mut self, demand: Demand) -> Option<Grant> {
-        let staying_bytes = self.in_use_bytes() + self.small.idle_registered_bytes();
-        if staying_bytes + demand.bytes > self.layout.budget_bytes {
+        if self.in_use_bytes() + demand.bytes > self.layout.budget_bytes {
             return None;
         }
         let (start, is_new) = match self.chunks(demand.class) {
@@ -113,7 +111,7 @@ impl Stock {
         while self.in_use_bytes() + self.cached_bytes() > self.layout.budget_bytes {
             let large = self.large.evict().map(|start| (SizeClass::Large, start));
             let chunk = large.or_else(|| self.small.evict().map(|start| (SizeClass::Small, start)));
-            let (class, start) = chunk.expect("what may not leave fits into the budget");
+            let (class, start) = chunk.expect("what is in use fits into the budget");
             leaving.push(Slot { class, start, bytes: self.chunk_bytes(class) });
         }
         self.num_evicted += leaving.len() as u64;
@@ -166,7 +164,7 @@ impl Stock {
         }
     }
 
-    /// For those who count waits and refusals.
+    /// For those who count waits.
     pub(super) fn class_statistics(&mut self, class: SizeClass) -> &mut ClassStatistics {
         match class {
             SizeClass::Small => &mut self.small.statistics,
@@ -203,16 +201,13 @@ const fn slot(demand: Demand, start: usize) -> Slot {
 
 /// The chunks of one size.
 ///
-/// Invariant: every chunk that was carved is in use, leaving, or in one of the three lists.
+/// Invariant: every chunk that was carved is in use, leaving, or in one of the two lists.
 #[derive(Debug)]
 struct Chunks {
     chunk_bytes: usize,
     num_chunks: usize,
-    num_registered: usize,
-    /// Those before were in use once; registered ones count as carved from the start.
+    /// Those before were in use once.
     num_carved: usize,
-    /// Free, registered.
-    registered: Vec<usize>,
     /// Free, with their memory.
     cached: Vec<usize>,
     /// Free, without.
@@ -222,13 +217,11 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(chunk_bytes: usize, num_chunks: usize, num_registered: usize) -> Self {
+    fn new(chunk_bytes: usize, num_chunks: usize) -> Self {
         Self {
             chunk_bytes,
             num_chunks,
-            num_registered,
-            num_carved: num_registered,
-            registered: (0..num_registered).rev().collect(),
+            num_carved: 0,
             cached: Vec::new(),
             vacant: Vec::new(),
             num_leaving: 0,
@@ -237,7 +230,7 @@ impl Chunks {
     }
 
     fn take_cached(&mut self) -> Option<usize> {
-        let start = self.registered.pop().or_else(|| self.cached.pop())?;
+        let start = self.cached.pop()?;
         self.statistics.take(self.chunk_bytes);
         self.statistics.num_reused += 1;
         Some(start)
@@ -259,11 +252,7 @@ impl Chunks {
 
     fn give_back(&mut self, start: usize) {
         self.statistics.give_back(self.chunk_bytes);
-        if start < self.num_registered {
-            self.registered.push(start);
-        } else {
-            self.cached.push(start);
-        }
+        self.cached.push(start);
     }
 
     fn evict(&mut self) -> Option<usize> {
@@ -277,16 +266,12 @@ impl Chunks {
         self.vacant.push(start);
     }
 
-    fn idle_registered_bytes(&self) -> usize {
-        self.registered.len() * self.chunk_bytes
-    }
-
     fn cached_bytes(&self) -> usize {
-        self.idle_registered_bytes() + self.cached.len() * self.chunk_bytes
+        self.cached.len() * self.chunk_bytes
     }
 
     fn check(&self) {
-        let num_free = self.registered.len() + self.cached.len() + self.vacant.len();
+        let num_free = self.cached.len() + self.vacant.len();
         let num_in_use = self.statistics.num_in_use;
         assert!(num_in_use + num_free + self.num_leaving == self.num_carved, "{self:?}");
     }
