@@ -1,6 +1,11 @@
 //! The plain backend: calls that do not wait for a device are made where an operation is submitted;
 //! those that do are made by a few threads, or, without such threads, there as well.
 
+#![expect(
+    private_bounds,
+    reason = "users have engines of the host; this crate knows other systems"
+)]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,9 +21,14 @@ use crate::op::{Op, Outcome};
 use crate::ops::{self, Paused, Progress};
 use crate::system::System;
 
-/// Executes operations with blocking calls.
-pub struct BlockingEngine {
-    inner: Blocking<Host>,
+/// Executes operations with blocking calls of the host.
+pub struct BlockingEngine<S = Host> {
+    system: S,
+    io_threads: Option<Arc<IoThreads>>,
+    completed: VecDeque<Completion>,
+    mailbox: Arc<Mailbox>,
+    /// Operations that an I/O thread has.
+    num_away: usize,
 }
 
 impl BlockingEngine {
@@ -28,10 +38,6 @@ impl BlockingEngine {
         Self::on(Host::default(), io_threads)
     }
 
-    pub(crate) fn on(host: Host, io_threads: Option<Arc<IoThreads>>) -> Self {
-        Self { inner: Blocking::new(host, io_threads) }
-    }
-
     /// An engine like it whose calls go wrong by a plan.
     #[cfg(feature = "simulation")]
     #[must_use]
@@ -39,7 +45,7 @@ impl BlockingEngine {
         io_threads: Option<Arc<IoThreads>>,
         plan: Arc<FaultPlan>,
     ) -> impl Engine + Send + use<> {
-        Blocking::new(Faulty::new(Host::default(), plan), io_threads)
+        BlockingEngine::on(Faulty::new(Host::default(), plan), io_threads)
     }
 }
 
@@ -49,21 +55,11 @@ impl Default for BlockingEngine {
     }
 }
 
-/// The blocking backend on any system.
-pub(crate) struct Blocking<S> {
-    system: S,
-    io_threads: Option<Arc<IoThreads>>,
-    completed: VecDeque<Completion>,
-    mailbox: Arc<Mailbox>,
-    /// Operations that an I/O thread has.
-    num_away: usize,
-}
-
-impl<S: System> Blocking<S> {
+impl<S: System> BlockingEngine<S> {
     /// More would only wait in the queue.
     const IN_FLIGHT_MAX: usize = 1024;
 
-    pub(crate) fn new(system: S, io_threads: Option<Arc<IoThreads>>) -> Self {
+    pub(crate) fn on(system: S, io_threads: Option<Arc<IoThreads>>) -> Self {
         Self::with_mailbox(system, io_threads, Arc::default())
     }
 
@@ -101,7 +97,7 @@ impl<S: System> Blocking<S> {
     }
 }
 
-impl<S: System> Engine for Blocking<S> {
+impl<S: System> Engine for BlockingEngine<S> {
     fn submit(&mut self, token: Token, op: Op) {
         assert!(self.num_in_flight() < Self::IN_FLIGHT_MAX, "{token:?} has no room");
         match ops::begin(&self.system, op) {
@@ -144,35 +140,5 @@ impl<S: System> Engine for Blocking<S> {
 
     fn capacity(&self) -> usize {
         Self::IN_FLIGHT_MAX
-    }
-}
-
-impl Engine for BlockingEngine {
-    fn submit(&mut self, token: Token, op: Op) {
-        self.inner.submit(token, op);
-    }
-
-    fn poll(&mut self) -> Option<Completion> {
-        self.inner.poll()
-    }
-
-    fn wait(&mut self, timeout: Option<Duration>) {
-        self.inner.wait(timeout);
-    }
-
-    fn waker(&self) -> Waker {
-        self.inner.waker()
-    }
-
-    fn cancel(&mut self, token: Token) {
-        self.inner.cancel(token);
-    }
-
-    fn num_in_flight(&self) -> usize {
-        self.inner.num_in_flight()
-    }
-
-    fn capacity(&self) -> usize {
-        self.inner.capacity()
     }
 }

@@ -23,9 +23,10 @@ const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 #[cfg(target_os = "linux")]
 const NAMES_BYTES: usize = 32 << 10;
 
-/// The machine that this runs on, or what of it lies below some roots.
+/// The machine that this runs on, or what of it lies below some roots. No user names it, but it is in
+/// the types of engines.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Host {
+pub struct Host {
     roots: Option<Arc<Roots>>,
 }
 

@@ -5,6 +5,11 @@
 //! go to I/O threads: in a ring they take a thread of the kernel's for every worker, and are no
 //! quicker. A ring that is lost leaves its engine the blocking backend that it is made upon.
 
+#![expect(
+    private_bounds,
+    reason = "users have engines of the host; this crate knows other systems"
+)]
+
 mod flights;
 mod ring;
 
@@ -18,7 +23,7 @@ use rustix::io::Errno;
 
 use self::flights::Landed;
 use self::ring::{Cargo, FLIGHTS_MAX, Ring};
-use crate::blocking::Blocking;
+use crate::blocking::BlockingEngine;
 use crate::engine::{Completion, Engine, Token};
 use crate::engines::RingRefusal;
 #[cfg(feature = "simulation")]
@@ -31,8 +36,12 @@ use crate::ops::{self, Paused, Progress, ReadRequest, Reading};
 use crate::system::System;
 
 /// Has the kernel wait for devices, in a ring that belongs to one thread.
-pub struct UringEngine {
-    inner: Uring<Host>,
+pub struct UringEngine<S: System<File: AsFd> = Host> {
+    system: S,
+    ring: Ring<S>,
+    mailbox: Arc<Mailbox>,
+    /// Where completions wait, and who does what the ring does not.
+    inner: BlockingEngine<S>,
 }
 
 impl UringEngine {
@@ -48,10 +57,6 @@ impl UringEngine {
         Self::on(Host::default(), io_threads)
     }
 
-    pub(crate) fn on(host: Host, io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
-        Ok(Self { inner: Uring::new(host, io_threads)? })
-    }
-
     /// An engine like it whose calls go wrong by a plan, those that its ring makes among them.
     ///
     /// # Errors
@@ -61,25 +66,16 @@ impl UringEngine {
         io_threads: Option<Arc<IoThreads>>,
         plan: Arc<FaultPlan>,
     ) -> Result<impl Engine + use<>, RingRefusal> {
-        Uring::new(Faulty::new(Host::default(), plan), io_threads)
+        UringEngine::on(Faulty::new(Host::default(), plan), io_threads)
     }
 }
 
-/// The ring backend on the host, with or without faults.
-struct Uring<S: System<File: AsFd>> {
-    system: S,
-    ring: Ring<S>,
-    mailbox: Arc<Mailbox>,
-    /// Where completions wait, and who does what the ring does not.
-    inner: Blocking<S>,
-}
-
-impl<S: System<File: AsFd>> Uring<S> {
-    fn new(system: S, io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
+impl<S: System<File: AsFd>> UringEngine<S> {
+    pub(crate) fn on(system: S, io_threads: Option<Arc<IoThreads>>) -> Result<Self, RingRefusal> {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(RingRefusal::of)?);
         let ring = Ring::open(Arc::clone(&bell))?;
         let mailbox = Arc::new(Mailbox::with_bell(bell));
-        let inner = Blocking::with_mailbox(system.clone(), io_threads, Arc::clone(&mailbox));
+        let inner = BlockingEngine::with_mailbox(system.clone(), io_threads, Arc::clone(&mailbox));
         Ok(Self { system, ring, mailbox, inner })
     }
 
@@ -139,7 +135,7 @@ impl<S: System<File: AsFd>> Uring<S> {
     }
 }
 
-impl<S: System<File: AsFd>> Engine for Uring<S> {
+impl<S: System<File: AsFd>> Engine for UringEngine<S> {
     fn submit(&mut self, token: Token, op: Op) {
         assert!(self.num_in_flight() < FLIGHTS_MAX, "{token:?} has no room");
         self.advance(token, ops::begin(&self.system, op));
@@ -189,36 +185,6 @@ impl<S: System<File: AsFd>> Engine for Uring<S> {
     }
 }
 
-impl Engine for UringEngine {
-    fn submit(&mut self, token: Token, op: Op) {
-        self.inner.submit(token, op);
-    }
-
-    fn poll(&mut self) -> Option<Completion> {
-        self.inner.poll()
-    }
-
-    fn wait(&mut self, timeout: Option<Duration>) {
-        self.inner.wait(timeout);
-    }
-
-    fn waker(&self) -> Waker {
-        self.inner.waker()
-    }
-
-    fn cancel(&mut self, token: Token) {
-        self.inner.cancel(token);
-    }
-
-    fn num_in_flight(&self) -> usize {
-        self.inner.num_in_flight()
-    }
-
-    fn capacity(&self) -> usize {
-        self.inner.capacity()
-    }
-}
-
 /// A ring of a test, or none, where the system forbids them: nothing is tested then, and that is told.
 #[cfg(test)]
 fn ring_or_skip<R>(made: Result<R, RingRefusal>) -> Option<R> {
@@ -237,11 +203,11 @@ mod tests {
     use crate::faults::Fault;
     use crate::op::Symlinks;
 
-    type FaultyUring = Uring<Faulty<Host>>;
+    type FaultyUring = UringEngine<Faulty<Host>>;
 
     fn engine() -> Option<(FaultyUring, Arc<FaultPlan>)> {
         let plan = Arc::new(FaultPlan::default());
-        let engine = Uring::new(Faulty::new(Host::default(), Arc::clone(&plan)), None);
+        let engine = UringEngine::on(Faulty::new(Host::default(), Arc::clone(&plan)), None);
         Some((ring_or_skip(engine)?, plan))
     }
 
