@@ -16,9 +16,8 @@ use perfecta_jobs::{
 
 use crate::failure::Failure;
 use crate::job_run::DisplayOptions;
-use crate::options::FixedSeeds;
+use crate::options::{self, FixedSeeds};
 use crate::work_options::{MemoryOptions, ShareOptions, WorkOptions};
-use crate::{machine, options};
 
 /// All that `create` and `bulk-create` have in common.
 #[derive(Debug, Args)]
@@ -322,7 +321,7 @@ impl LimitOptions {
             threads: work.threads(),
             files_in_flight_max,
             io_depth: work.io_depth(),
-            cpus: machine::cpus(),
+            cpus: work.cpus(),
             ..limits
         }
     }

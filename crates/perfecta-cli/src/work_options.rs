@@ -34,15 +34,16 @@ pub(crate) struct WorkOptions {
 /// How many threads work.
 #[derive(Debug, Args)]
 pub(crate) struct ThreadOptions {
-    /// Worker threads [default: as many as there are CPUs]
+    /// Worker threads [default: as many as there are CPUs, of the nodes of --numa, or time of them for this
+    /// process]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     jobs: Option<NonZeroUsize>,
 }
 
 impl ThreadOptions {
-    /// What the user says of it, or one for each CPU.
-    pub(crate) fn count(&self) -> NonZeroUsize {
-        self.jobs.unwrap_or_else(machine::cpus)
+    /// What the user says of it, or one for each CPU of these nodes.
+    pub(crate) fn count(&self, nodes: &NodeSelection) -> NonZeroUsize {
+        self.jobs.unwrap_or_else(|| machine::cpus(nodes))
     }
 }
 
@@ -160,7 +161,12 @@ fn parse_policy(value: &str) -> Result<NodePolicy, String> {
 impl WorkOptions {
     /// Worker threads.
     pub(crate) fn threads(&self) -> NonZeroUsize {
-        self.threads.count()
+        self.threads.count(&self.numa)
+    }
+
+    /// CPUs that they run on.
+    pub(crate) fn cpus(&self) -> NonZeroUsize {
+        machine::cpus(&self.numa)
     }
 
     /// Key files that a worker reads at once.

@@ -174,6 +174,54 @@ fn a_quota_costs_the_tables_beyond_it() {
     }
 }
 
+/// A control group, as long as this lives, of which `quota` microseconds in 100,000 are allowed.
+struct Group(PathBuf);
+
+impl Group {
+    /// None where it cannot be made.
+    fn new(quota: u32) -> Option<Self> {
+        // The period of the first version is that by default.
+        for (parent, file, value) in [
+            ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", quota.to_string()),
+            ("/sys/fs/cgroup", "cpu.max", format!("{quota} 100000")),
+        ] {
+            let name = format!("perfecta-limits-{}-{quota}", std::process::id());
+            let group = Self(PathBuf::from(parent).join(name));
+            if fs::create_dir(&group.0).is_ok() && fs::write(group.0.join(file), value).is_ok() {
+                return Some(group);
+            }
+        }
+        println!("skipped: no control group with a quota can be made");
+        None
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn there_are_as_many_workers_as_there_is_time_of_processors_for() {
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        return println!("skipped: there is one processor");
+    }
+    let place = Place::new();
+    place.write_keys("keys/a.keys", &[1, 2, 3]);
+    let threads_max = |limit: &str, options: &str| {
+        let arguments = format!("bulk-create keys --no-output --json {options}");
+        let run = place.run_within(limit, &arguments.split_whitespace().collect::<Vec<_>>());
+        run.summary()["threads_max"].as_u64().unwrap()
+    };
+    for (quota, workers) in [(50_000, 1), (100_000, 1), (150_000, 2)] {
+        let Some(group) = Group::new(quota) else { return };
+        let enter = format!("echo $$ > {}/cgroup.procs;", group.0.display());
+        let expected = threads_max("", &format!("--jobs {workers}"));
+        assert_eq!(threads_max(&enter, ""), expected, "a quota of {quota} in 100,000");
+    }
+}
+
 #[test]
 fn too_few_open_files_are_told_with_the_limit_to_raise() {
     let undisturbed = Undisturbed::new();

@@ -104,7 +104,7 @@ impl Serve {
             machine: MachineOptions { roots: access.roots.clone(), ..machine },
             bounds: Bounds {
                 threads: self.work.threads(),
-                cpus: machine::cpus(),
+                cpus: self.work.cpus(),
                 files_in_flight_max: self
                     .files
                     .max()

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use perfecta_emit::ArtifactKinds;
+use perfecta_io::topology::NodeSelection;
 use perfecta_jobs::{Artifacts, Inputs, Limits, SelfTest, Verification, verify};
 
 use crate::exit::Exit;
@@ -49,8 +50,8 @@ impl Verify {
             keys: self.key_files()?,
             key_options: self.input.checked(),
             limits: Limits {
-                threads: self.threads.count(),
-                cpus: machine::cpus(),
+                threads: self.threads.count(&NodeSelection::All),
+                cpus: machine::cpus(&NodeSelection::All),
                 memory_bytes_max: self.memory.bytes_max(),
                 ..Limits::default()
             },
