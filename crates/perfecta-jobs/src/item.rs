@@ -9,7 +9,9 @@
 //!                                  v                     v   v                          |
 //!                                Settled <---------------+---+                          v
 //!                                  ^  ^- [Clearing] <- [Published] <- Publishing <- [Staged]
-//!                                  |
+//!                                  |                                      | overtaken
+//!                                  |           the same                   v
+//!                                  |  [Unchanged] <- Yielding <----- [Overtaken]
 //!                             [Abandoning]  <- any failure, any cancel, until Publishing is over
 //! ```
 //!
@@ -54,6 +56,8 @@ pub(crate) struct Item {
     /// Who began it.
     worker: usize,
     state: State,
+    /// Hash of the manifest that it staged.
+    manifest_blake3: Option<blake3::Hash>,
     report: ItemReport,
 }
 
@@ -117,7 +121,7 @@ impl Item {
     pub(crate) fn new(planned: Arc<Planned>, position: u32) -> Self {
         let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
         let report = ItemReport::new(keys_file, identifier, Status::Ok);
-        Self { planned, position, worker: 0, state: State::Queued, report }
+        Self { planned, position, worker: 0, state: State::Queued, manifest_blake3: None, report }
     }
 
     pub(crate) const fn position(&self) -> u32 {
@@ -217,6 +221,9 @@ impl Item {
                 Ok(_) => self.published(replace, world),
                 Err(failure) => self.not_published(replace, failure, world),
             },
+            (State::Overtaken, ItemEvent::Completed(outcome)) => self.overtaken(outcome, world),
+            // What is left of it is swept at the end of the run.
+            (State::Yielding, ItemEvent::Completed(_)) => self.unchanged(world),
             (State::Published(replace), ItemEvent::NamesSynced) => self.clear(replace, world),
             // What was there before is swept at the end of the run if it cannot be removed now.
             (State::Clearing, ItemEvent::Completed(_))

@@ -515,11 +515,18 @@ impl<'a> JobState<'a> {
         self.unsynced.stages.push(StagedItem { item, ticket });
     }
 
-    /// Items that were published, and whose names wait for the next common sync.
-    pub(crate) fn await_name_sync(&mut self, mut published: Vec<StagedItem>) {
-        self.in_publication -= published.len();
-        published.iter_mut().for_each(|item| item.ticket.is_in_publication = false);
+    /// Items that were published, and whose names wait for the next common sync; and such in whose places
+    /// is what others published, all of which waits for it.
+    pub(crate) fn await_next_sync(
+        &mut self,
+        mut published: Vec<StagedItem>,
+        mut overtaken: Vec<StagedItem>,
+    ) {
+        self.in_publication -= published.len() + overtaken.len();
+        let items = published.iter_mut().chain(&mut overtaken);
+        items.for_each(|item| item.ticket.is_in_publication = false);
         self.unsynced.names.append(&mut published);
+        self.unsynced.stages.append(&mut overtaken);
     }
 
     fn watch_the_disk(&mut self, report: &ItemReport) {

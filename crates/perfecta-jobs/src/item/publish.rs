@@ -1,11 +1,16 @@
 //! From a rendered bundle to a published table: stage, rename, clear.
 
-use perfecta_io::{Failure, FileContent, IoError, IoErrorKind, Op, Replace};
+use perfecta_io::{Buffer, Failure, FileContent, IoErrorKind, Op, Outcome, Replace, Symlinks};
 
 use super::state::{Bundle, State};
 use super::{Effect, Item, World};
 use crate::config::Durability;
 use crate::error::ItemError;
+use crate::ledger::Status;
+use crate::places::MANIFEST;
+
+/// No manifest of one table is longer.
+const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 
 impl Item {
     pub(super) fn make_parent(&mut self, bundle: Bundle, world: &World<'_>) -> Effect {
@@ -36,6 +41,7 @@ impl Item {
         replace: Replace,
         world: &World<'_>,
     ) -> Effect {
+        self.manifest_blake3 = files.last().map(|manifest| blake3::hash(&manifest.bytes));
         self.report.files = files.len() as u32;
         self.report.bytes = num_bytes(files);
         match world.durability() {
@@ -74,14 +80,33 @@ impl Item {
         failure: Failure,
         world: &World<'_>,
     ) -> Effect {
-        let error = match failure.error {
-            // Somebody made it since we looked.
-            IoError { kind: IoErrorKind::Exists, path, .. } => {
-                ItemError::Overtaken { target: path }
-            }
-            error => ItemError::Output(error),
-        };
-        self.fail(State::Publishing(replace), error, world)
+        if failure.error.kind != IoErrorKind::Exists {
+            let error = ItemError::Output(failure.error);
+            return self.fail(State::Publishing(replace), error, world);
+        }
+        // Somebody made it since we looked: another run into the same directory, it may be.
+        self.state = State::Overtaken;
+        Effect::Submit(Op::ReadFile {
+            path: failure.error.path.join(MANIFEST),
+            buffer: Buffer::default(),
+            bytes_max: MANIFEST_BYTES_MAX,
+            symlinks: Symlinks::Refuse,
+        })
+    }
+
+    /// A manifest says everything of a table, hashes of its files too, and whoever published it had
+    /// checked those.
+    pub(super) fn overtaken(&mut self, outcome: Outcome, world: &World<'_>) -> Effect {
+        let theirs = outcome.ok().map(|payload| blake3::hash(payload.into_bytes().bytes()));
+        if theirs.is_some() && theirs == self.manifest_blake3 {
+            self.report.status = Status::Unchanged;
+            (self.report.bytes, self.report.files) = (0, 0);
+            self.state = State::Yielding;
+            return Effect::Submit(Op::RemoveTree { path: self.staged_path(world) });
+        }
+        let publication = world.publication().expect("only what is written is published");
+        let error = ItemError::Overtaken { target: self.target(publication) };
+        self.fail(State::Overtaken, error, world)
     }
 
     pub(super) fn published(&mut self, replace: Replace, world: &World<'_>) -> Effect {

@@ -31,6 +31,10 @@ pub(super) enum State {
     Staging(Replace),
     Staged(Replace),
     Publishing(Replace),
+    /// Somebody else published a table in its place since it was looked at.
+    Overtaken,
+    /// That table is the same: what is staged goes.
+    Yielding,
     Clearing,
     Published(Replace),
     Abandoning,
@@ -61,6 +65,8 @@ impl State {
             Self::Staging(_) => "Staging",
             Self::Staged(_) => "Staged",
             Self::Publishing(_) => "Publishing",
+            Self::Overtaken => "Overtaken",
+            Self::Yielding => "Yielding",
             Self::Clearing => "Clearing",
             Self::Published(_) => "Published",
             Self::Abandoning => "Abandoning",
@@ -74,7 +80,7 @@ impl State {
         match self {
             Self::Queued => activity::AWAIT_BUFFER,
             Self::ReadingKeys => activity::READ_KEYS,
-            Self::Comparing { .. } | Self::Listing { .. } => activity::COMPARE,
+            Self::Comparing { .. } | Self::Listing { .. } | Self::Overtaken => activity::COMPARE,
             Self::Searching { .. } => activity::SEARCH,
             Self::Packing => activity::PACK,
             Self::Reserving(_) => activity::RESERVE,
@@ -82,7 +88,7 @@ impl State {
             Self::Staging(_) => activity::STAGE,
             Self::Unchanged | Self::Staged(_) => activity::AWAIT_SYNC,
             Self::Publishing(_) => activity::PUBLISH,
-            Self::Clearing => activity::CLEAR,
+            Self::Clearing | Self::Yielding => activity::CLEAR,
             Self::Published(_) => activity::AWAIT_NAME_SYNC,
             Self::Abandoning => activity::ABANDON,
             Self::Settled => "end",
@@ -93,7 +99,7 @@ impl State {
     /// Whether something of the item may lie in the staging directory.
     pub(super) const fn is_staged(&self) -> bool {
         match self {
-            Self::Staging(_) | Self::Staged(_) | Self::Publishing(_) => true,
+            Self::Staging(_) | Self::Staged(_) | Self::Publishing(_) | Self::Overtaken => true,
             Self::Queued
             | Self::ReadingKeys
             | Self::Comparing { .. }
@@ -103,6 +109,7 @@ impl State {
             | Self::Reserving(_)
             | Self::MakingParent(_)
             | Self::Unchanged
+            | Self::Yielding
             | Self::Clearing
             | Self::Published(_)
             | Self::Abandoning
@@ -125,8 +132,10 @@ impl State {
             | Self::Unchanged
             | Self::Staging(_)
             | Self::Staged(_)
-            | Self::Publishing(_) => true,
-            Self::Clearing
+            | Self::Publishing(_)
+            | Self::Overtaken => true,
+            Self::Yielding
+            | Self::Clearing
             | Self::Published(_)
             | Self::Abandoning
             | Self::Settled

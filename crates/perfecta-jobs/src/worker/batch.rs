@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!  Syncing --> names that are safe settle --> stages that are safe are published
-//!                                                  `--> their names wait for the next sync
+//!                                                  |--> their names wait for the next sync
+//!                                                  `--> others' tables in their places do so, too
 //! ```
 
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(super) struct Batch<'a> {
     current: Option<ItemInHand<'a>>,
     /// Items whose names wait for the next sync.
     published: Vec<StagedItem>,
+    /// Items in whose places others published the same, and of which nothing is known to be safe.
+    overtaken: Vec<StagedItem>,
 }
 
 impl<'a> Worker<'_, 'a> {
@@ -100,8 +103,12 @@ impl<'a> Worker<'_, 'a> {
                     self.watch_no_more(slot);
                     self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
                 }
-                Ok(Pause::ForSearch(_) | Pause::ForStageSync | Pause::ForPack(_)) => {
-                    unreachable!("what is staged is searched, staged and packed no more")
+                Ok(Pause::ForStageSync) => {
+                    let ItemInHand { item, ticket, .. } = in_hand;
+                    batch.overtaken.push(StagedItem { item, ticket });
+                }
+                Ok(Pause::ForSearch(_) | Pause::ForPack(_)) => {
+                    unreachable!("what is staged is searched and packed no more")
                 }
                 Err(message) => {
                     self.watch_no_more(slot);
@@ -111,9 +118,9 @@ impl<'a> Worker<'_, 'a> {
             }
         }
         self.leave(slot);
-        let Batch { work, published, .. } = *batch;
-        if !published.is_empty() {
-            self.session.change(&work, |state| state.await_name_sync(published));
+        let Batch { work, published, overtaken, .. } = *batch;
+        if !(published.is_empty() && overtaken.is_empty()) {
+            self.session.change(&work, |state| state.await_next_sync(published, overtaken));
         }
     }
 }
@@ -121,7 +128,7 @@ impl<'a> Worker<'_, 'a> {
 impl<'a> Batch<'a> {
     fn new(work: Arc<Work<'a>>, unsynced: Unsynced) -> Self {
         let (todo, published) = (Vec::new().into_iter(), Vec::new());
-        Self { work, unsynced, todo, current: None, published }
+        Self { work, unsynced, todo, current: None, published, overtaken: Vec::new() }
     }
 
     fn next_item(&mut self) -> Option<(ItemInHand<'a>, ItemEvent)> {

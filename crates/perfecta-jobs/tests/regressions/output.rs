@@ -118,6 +118,51 @@ fn a18_jobs_that_run_at_once_come_to_what_each_comes_to_alone() {
 }
 
 #[test]
+fn two_runs_into_one_directory_at_once_come_to_what_one_comes_to() {
+    const FILES: u32 = 12;
+    let renderer: Arc<dyn Renderer> = Arc::new(PLAIN);
+    for durability in [Durability::Process, Durability::Power] {
+        let job = |seeds: u64| {
+            let mut job = written("/out", Layout::Dirs, durability);
+            job.search.seeds.rng_seed += seeds;
+            job
+        };
+        let process = |seed| {
+            let process = Process::new(seed);
+            for number in 0..FILES {
+                process.write_keys(&format!("{number}.keys"), &keys(40 + number, 7919));
+            }
+            process
+        };
+        let alone = process(0);
+        alone.run(vec![job(0)], &renderer, limits(1));
+        let expected = alone.machine.tree(Path::new("/out"));
+        let (mut overtaken, mut failed) = (0, 0);
+        for seed in 0..20 {
+            let together = process(seed);
+            let (told, _) = together.run(vec![job(0), job(0)], &renderer, limits(3));
+            for told in &told {
+                let summary = told.summary();
+                assert_eq!(summary.ok + summary.unchanged, FILES, "seed {seed}: {told:?}");
+                // What was there before it was looked at was not searched for.
+                let searched = told.reports.iter().filter(|report| report.search.is_some());
+                overtaken += searched.filter(|report| report.status == Status::Unchanged).count();
+            }
+            assert!(together.machine.tree(Path::new("/out")) == expected, "seed {seed}");
+            // Another table is not taken for ours.
+            let together = process(seed);
+            let (told, _) = together.run(vec![job(0), job(1)], &renderer, limits(3));
+            for report in told.iter().flat_map(|told| &told.reports) {
+                let is_overtaken = matches!(report.error, Some(ItemError::Overtaken { .. }));
+                assert!(report.status == Status::Ok || is_overtaken, "seed {seed}: {report:?}");
+                failed += usize::from(is_overtaken);
+            }
+        }
+        assert!(overtaken > 0 && failed > 0, "{durability:?}: no run overtook the other");
+    }
+}
+
+#[test]
 fn a21_empty_files_of_an_earlier_crash_neither_fail_a_table_nor_stand_for_one() {
     let process = Process::new(3);
     process.write_keys("a.keys", &keys(90, 7919));
