@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use perfecta_io::{
-    BlockingEngine, Buffer, Clock, Engine, IoThreads, Op, Symlinks, SystemClock, Token,
+    BlockingEngine, Buffer, Clock, Engine, Interrupt, IoThreads, Op, Symlinks, SystemClock, Token,
 };
 
 const NUM_ROUNDS: usize = 7;
@@ -111,7 +111,8 @@ fn read_some(engine: &mut dyn Engine, depth: usize, paths: &[PathBuf], next: &At
             let Some(path) = paths.get(place) else { break };
             let (path, buffer) = (path.clone(), buffers.pop().unwrap_or_default());
             let (bytes_max, symlinks) = (u64::MAX, Symlinks::Follow);
-            let op = Op::ReadFile { path, buffer, bytes_max, symlinks };
+            let op =
+                Op::ReadFile { path, buffer, bytes_max, symlinks, interrupt: Interrupt::default() };
             engine.submit(Token(place as u64), op);
         }
         match engine.poll() {

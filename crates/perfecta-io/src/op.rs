@@ -10,7 +10,7 @@ use crate::buffer::Buffer;
 use crate::error::IoError;
 use crate::system::Links;
 
-/// Asked while an operation looks at many things: if it says so, that ends as
+/// Asked while an operation looks at many things, or reads a large one: if it says so, that ends as
 /// [cancelled](crate::IoErrorKind::Cancelled). [`Engine::cancel`](crate::Engine::cancel) reaches only
 /// what waits for a device.
 #[derive(Clone)]
@@ -56,6 +56,8 @@ pub enum Op {
         bytes_max: u64,
         /// What to do with a symbolic link.
         symlinks: Symlinks,
+        /// Ends it between two parts of a large file.
+        interrupt: Interrupt,
     },
     /// Lists all entries below a directory, in the order of their paths' bytes.
     ///
@@ -134,6 +136,8 @@ pub enum Op {
         path: PathBuf,
         /// The most bytes that are taken, all files together.
         bytes_max: u64,
+        /// Ends it between two files, or two parts of a large one.
+        interrupt: Interrupt,
     },
     /// Appends to a file that ends at `offset`; at offset 0 the file is created and must be absent.
     Append {

@@ -69,14 +69,14 @@ impl<S: System> Paused<S> {
 /// Begins an operation, and does all of it that need not wait for a device.
 pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
     let outcome = match op {
-        Op::ReadFile { path, buffer, bytes_max, symlinks } => {
-            return read::file(system, path, buffer, bytes_max, symlinks.into());
+        Op::ReadFile { path, buffer, bytes_max, symlinks, interrupt } => {
+            return read::file(system, path, buffer, bytes_max, symlinks.into(), interrupt);
         }
         Op::ReadRange { path, offset, bytes, buffer, symlinks } => {
             return read::range(system, path, offset, bytes, buffer, symlinks.into());
         }
-        Op::ReadDirectory { path, bytes_max } => {
-            return read::directory(system, path, bytes_max);
+        Op::ReadDirectory { path, bytes_max, interrupt } => {
+            return read::directory(system, path, bytes_max, interrupt);
         }
         Op::SyncFilesystem { filesystem, path } => {
             return Progress::Paused(Paused::Sync(Syncing::Filesystem { filesystem, path }));

@@ -201,7 +201,7 @@ mod tests {
     use crate::buffer::Buffer;
     use crate::error::IoErrorKind;
     use crate::faults::Fault;
-    use crate::op::Symlinks;
+    use crate::op::{Interrupt, Symlinks};
 
     type FaultyUring = UringEngine<Faulty<Host>>;
 
@@ -246,7 +246,13 @@ mod tests {
 
     fn read(path: &Path) -> Op {
         let (path, buffer) = (path.to_owned(), Buffer::default());
-        Op::ReadFile { path, buffer, bytes_max: 50_000, symlinks: Symlinks::Refuse }
+        Op::ReadFile {
+            path,
+            buffer,
+            bytes_max: 50_000,
+            symlinks: Symlinks::Refuse,
+            interrupt: Interrupt::default(),
+        }
     }
 
     #[test]

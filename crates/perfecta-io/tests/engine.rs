@@ -39,7 +39,10 @@ fn call(engine: &mut dyn Engine, op: Op) -> Result<Payload, IoError> {
 
 fn read(engine: &mut dyn Engine, path: &Path, symlinks: Symlinks) -> Result<Vec<u8>, IoError> {
     let (path, buffer) = (path.to_owned(), Buffer::default());
-    let read = call(engine, Op::ReadFile { path, buffer, bytes_max: 100, symlinks })?;
+    let read = call(
+        engine,
+        Op::ReadFile { path, buffer, bytes_max: 100, symlinks, interrupt: Interrupt::default() },
+    )?;
     Ok(read.into_bytes().into_vec())
 }
 
@@ -194,6 +197,49 @@ fn a_listing_ends_between_two_entries_when_it_is_asked_to() {
     });
 }
 
+/// How often a read looks whether it is to end, which it does wherever it is asked to.
+fn looks_of(engine: &mut dyn Engine, read: impl Fn(Interrupt) -> Op) -> usize {
+    for asks_at in 0.. {
+        let asked = AtomicUsize::new(0);
+        let interrupt = Interrupt::new(move || asked.fetch_add(1, Ordering::Relaxed) == asks_at);
+        match perfecta_io::call(engine, read(interrupt)) {
+            Ok(_) => return asks_at,
+            Err(failure) => {
+                assert_eq!(failure.error.kind, IoErrorKind::Cancelled, "look {asks_at}");
+            }
+        }
+    }
+    unreachable!("it is read at last")
+}
+
+#[test]
+fn a_read_ends_between_two_files_or_parts_when_it_is_asked_to() {
+    const LARGE: usize = 20 << 20;
+    let check = |engine: &mut dyn Engine, directory: &Path, least: [usize; 2]| {
+        let file = |interrupt| {
+            let (path, symlinks) = (directory.join("large"), Symlinks::Refuse);
+            let (buffer, bytes_max) = (Buffer::default(), LARGE as u64);
+            Op::ReadFile { path, buffer, bytes_max, symlinks, interrupt }
+        };
+        let files = |interrupt| {
+            let (path, bytes_max) = (directory.to_owned(), 2 * LARGE as u64);
+            Op::ReadDirectory { path, bytes_max, interrupt }
+        };
+        let looks = [looks_of(engine, file), looks_of(engine, files)];
+        assert!(looks[0] >= least[0] && looks[1] >= least[1], "{looks:?}");
+    };
+    for_every_backend(|engine, world| {
+        world.make_directories("d");
+        world.write("d/large", &vec![7; LARGE]);
+        world.write("d/small", b"7");
+        check(engine, &world.root().join("d"), [1, 2]);
+    });
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("large"), vec![7; LARGE]).unwrap();
+    std::fs::write(directory.path().join("small"), b"7").unwrap();
+    check(&mut perfecta_io::BlockingEngine::default(), directory.path(), [3, 4]);
+}
+
 #[test]
 fn a_directory_is_written_new_and_read_back() {
     for_every_backend(|engine, world| {
@@ -209,17 +255,37 @@ fn a_directory_is_written_new_and_read_back() {
         let again = Op::WriteFile { directory: path.clone(), file: file("a", b"") };
         assert!(call(engine, again).unwrap_err().is_present());
         assert!(write(engine).unwrap_err().is_present());
-        match call(engine, Op::ReadDirectory { path: path.clone(), bytes_max: 100_006 }).unwrap() {
+        match call(
+            engine,
+            Op::ReadDirectory {
+                path: path.clone(),
+                bytes_max: 100_006,
+                interrupt: Interrupt::default(),
+            },
+        )
+        .unwrap()
+        {
             Payload::Files(files) => {
                 let expected = [file("a", &[7; 100_000]), file("b", b"second"), file("c", b"")];
                 assert_eq!(files, expected);
             }
             other => panic!("{other:?}"),
         }
-        let error = call(engine, Op::ReadDirectory { path: path.clone(), bytes_max: 100_005 });
+        let error = call(
+            engine,
+            Op::ReadDirectory {
+                path: path.clone(),
+                bytes_max: 100_005,
+                interrupt: Interrupt::default(),
+            },
+        );
         assert!(matches!(error.unwrap_err().kind, IoErrorKind::TooLarge { .. }));
         world.make_link("d/link", "a");
-        call(engine, Op::ReadDirectory { path, bytes_max: u64::MAX }).unwrap_err();
+        call(
+            engine,
+            Op::ReadDirectory { path, bytes_max: u64::MAX, interrupt: Interrupt::default() },
+        )
+        .unwrap_err();
     });
 }
 
@@ -388,7 +454,13 @@ fn assert_content(number: usize, bytes: &[u8]) {
 
 fn submit_read(engine: &mut dyn Engine, number: usize, path: &Path) {
     let (path, buffer, bytes_max) = (path.to_owned(), Buffer::default(), 1 << 30);
-    let op = Op::ReadFile { path, buffer, bytes_max, symlinks: Symlinks::Refuse };
+    let op = Op::ReadFile {
+        path,
+        buffer,
+        bytes_max,
+        symlinks: Symlinks::Refuse,
+        interrupt: Interrupt::default(),
+    };
     engine.submit(Token(number as u64), op);
 }
 
@@ -441,7 +513,11 @@ fn cold_directories_and_ranges_are_read_whole() {
             Op::ReadRange { path, offset: 0, bytes: 150_000, buffer, symlinks: Symlinks::Refuse },
         );
         assert_content(3, &range.unwrap().into_bytes());
-        let op = Op::ReadDirectory { path: directory, bytes_max: u64::MAX };
+        let op = Op::ReadDirectory {
+            path: directory,
+            bytes_max: u64::MAX,
+            interrupt: Interrupt::default(),
+        };
         let files = call(engine, op).unwrap().into_files();
         assert_eq!(files.len(), 10);
         for file in files {
@@ -570,7 +646,13 @@ fn a_buffer_comes_back_from_every_failure() {
         let symlinks = Symlinks::Refuse;
         let whole = |path: &Path, bytes_max| {
             let path = path.to_owned();
-            Op::ReadFile { path, buffer: buffer(), bytes_max, symlinks }
+            Op::ReadFile {
+                path,
+                buffer: buffer(),
+                bytes_max,
+                symlinks,
+                interrupt: Interrupt::default(),
+            }
         };
         let beyond = Op::ReadRange {
             path: cold.clone(),
@@ -585,7 +667,13 @@ fn a_buffer_comes_back_from_every_failure() {
             let buffer = failure.buffer.unwrap();
             // The memory is the one that was given, so that it can be used again.
             let path = one.clone();
-            let op = Op::ReadFile { path, buffer, bytes_max: 10, symlinks };
+            let op = Op::ReadFile {
+                path,
+                buffer,
+                bytes_max: 10,
+                symlinks,
+                interrupt: Interrupt::default(),
+            };
             assert_eq!(&*call(engine, op).unwrap().into_bytes(), b"1");
         }
     });

@@ -279,7 +279,13 @@ fn a_file_that_is_written_between_any_two_calls_is_read_as_it_was_or_is_or_not_a
             plan.meanwhile(at, move || foreign.write("file", &bytes));
             let (path, buffer) = (world.root().join("file"), Buffer::default());
             let symlinks = Symlinks::Follow;
-            let op = Op::ReadFile { path, buffer, bytes_max: 20_000, symlinks };
+            let op = Op::ReadFile {
+                path,
+                buffer,
+                bytes_max: 20_000,
+                symlinks,
+                interrupt: Interrupt::default(),
+            };
             let end = perfecta_io::call(engine.as_mut(), op)
                 .map(|payload| payload.into_bytes().into_vec())
                 .map_err(|failure| failure.error.kind);

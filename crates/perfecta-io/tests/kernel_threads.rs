@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use perfecta_io::{Backend, Buffer, Engine, Engines, Op, Symlinks, Token};
+use perfecta_io::{Backend, Buffer, Engine, Engines, Interrupt, Op, Symlinks, Token};
 
 const NUM_WORKERS: usize = 6;
 
@@ -25,7 +25,8 @@ fn work(engine: &mut dyn Engine, directory: &Path) {
         engine.submit(Token(number), Op::SyncDirectory { path: path.clone() });
         let (path, buffer) = (path.join("file"), Buffer::default());
         let (bytes_max, symlinks) = (100_000, Symlinks::Refuse);
-        let op = Op::ReadFile { path, buffer, bytes_max, symlinks };
+        let op =
+            Op::ReadFile { path, buffer, bytes_max, symlinks, interrupt: Interrupt::default() };
         engine.submit(Token(100 + number), op);
     }
     while engine.num_in_flight() > 0 {

@@ -112,7 +112,11 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
             files: vec![file("file")],
         },
         Op::WriteFile { directory: path.clone(), file: file("written") },
-        Op::ReadDirectory { path: path.join("directory"), bytes_max: 100 },
+        Op::ReadDirectory {
+            path: path.join("directory"),
+            bytes_max: 100,
+            interrupt: Interrupt::default(),
+        },
         Op::Append { path: path.join("appended"), offset: 0, bytes: b"new".to_vec() },
         Op::Publish { staged: staged.clone(), target: path.join("new"), replace: Replace::Never },
         Op::Publish {
@@ -134,7 +138,13 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
 }
 
 fn read(path: PathBuf, symlinks: Symlinks) -> Op {
-    Op::ReadFile { path, buffer: Buffer::default(), bytes_max: 100, symlinks }
+    Op::ReadFile {
+        path,
+        buffer: Buffer::default(),
+        bytes_max: 100,
+        symlinks,
+        interrupt: Interrupt::default(),
+    }
 }
 
 fn read_range(path: PathBuf, symlinks: Symlinks) -> Op {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use perfecta_io::{Buffer, Engine, IoError, Op, Payload, Symlinks};
+use perfecta_io::{Buffer, Engine, Interrupt, IoError, Op, Payload, Symlinks};
 
 /// Submits one operation and waits for it.
 ///
@@ -18,7 +18,9 @@ pub(crate) fn read_file(
     path: PathBuf,
     bytes_max: u64,
     symlinks: Symlinks,
+    interrupt: Interrupt,
 ) -> Result<Buffer, IoError> {
     let buffer = Buffer::default();
-    call(engine, Op::ReadFile { path, buffer, bytes_max, symlinks }).map(Payload::into_bytes)
+    call(engine, Op::ReadFile { path, buffer, bytes_max, symlinks, interrupt })
+        .map(Payload::into_bytes)
 }

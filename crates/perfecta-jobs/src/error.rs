@@ -331,7 +331,12 @@ pub(crate) enum Stop {
 
 impl<E: Into<ItemError>> From<E> for Stop {
     fn from(error: E) -> Self {
-        Self::Failed(error.into())
+        match error.into() {
+            // Nobody but the user's cancelling ends an operation early.
+            ItemError::Input(IoError { kind: IoErrorKind::Cancelled, .. })
+            | ItemError::Output(IoError { kind: IoErrorKind::Cancelled, .. }) => Self::Cancelled,
+            error => Self::Failed(error),
+        }
     }
 }
 

@@ -193,7 +193,7 @@ impl Item {
             }
             (State::Queued, ItemEvent::Started) => {
                 self.worker = workspace.worker;
-                self.read_keys(workspace)
+                self.read_keys(world, workspace)
             }
             (State::ReadingKeys, ItemEvent::Completed(outcome)) => {
                 self.keys_read(outcome, world, workspace)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
+use perfecta_core::interrupt::{Interrupted, KeepGoing};
 use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::table::{Parameters, Table};
 pub(crate) use perfecta_emit::Manifest;
@@ -88,27 +89,52 @@ pub(crate) fn origin(manifest: &Manifest) -> Option<Origin> {
     })
 }
 
+/// Bytes that are hashed between two looks at the caller's flag.
+const HASHED_AT_ONCE: usize = 4 << 20;
+
+/// The hash of all bytes, if `keep_going` lets it.
+///
+/// # Errors
+/// [`Interrupted`].
+pub(crate) fn hash_while(
+    bytes: &[u8],
+    keep_going: &KeepGoing<'_>,
+) -> Result<ContentHash, Interrupted> {
+    let mut hasher = blake3::Hasher::new();
+    for (number, part) in bytes.chunks(HASHED_AT_ONCE).enumerate() {
+        if number > 0 && !keep_going() {
+            return Err(Interrupted);
+        }
+        hasher.update(part);
+    }
+    Ok(ContentHash::from_bytes(*hasher.finalize().as_bytes()))
+}
+
 /// Whether `found`, the manifest's own file left out, is exactly what is listed.
 ///
 /// # Errors
-/// The first file that differs, and how.
-pub(crate) fn check(manifest: &Manifest, found: &[FileContent]) -> Result<(), (String, String)> {
+/// [`Interrupted`], if `keep_going` said no; the first file that differs, and how, is the result.
+pub(crate) fn check(
+    manifest: &Manifest,
+    found: &[FileContent],
+    keep_going: &KeepGoing<'_>,
+) -> Result<Result<(), (String, String)>, Interrupted> {
     for listed in &manifest.files {
         let file = found.iter().find(|file| file.name == *listed.name);
-        let failed = |reason: String| Err((listed.name.clone(), reason));
+        let failed = |reason: String| Ok(Err((listed.name.clone(), reason)));
         let Some(file) = file else { return failed("it is missing".to_owned()) };
         if file.bytes.len() as u64 != listed.bytes {
             let bytes = file.bytes.len();
             return failed(format!("it has {bytes} bytes, the manifest says {}", listed.bytes));
         }
-        if ContentHash::of(&file.bytes) != listed.blake3 {
+        if hash_while(&file.bytes, keep_going)? != listed.blake3 {
             return failed("its hash is not that of the manifest".to_owned());
         }
     }
-    match first_unlisted(manifest, found) {
+    Ok(match first_unlisted(manifest, found) {
         Some(name) => Err((name, "the manifest does not list it".to_owned())),
         None => Ok(()),
-    }
+    })
 }
 
 /// A file that is there and not listed.
@@ -365,6 +391,25 @@ mod tests {
         let later = text.replace("\"schema\": 1", "\"schema\": 2");
         assert_eq!(PackManifest::parse(later.as_bytes()), None);
         assert_eq!(PackManifest::parse(&text.as_bytes()[..text.len() / 2]), None);
+    }
+
+    #[test]
+    fn a_long_hash_is_interrupted_between_two_parts() {
+        use std::cell::Cell;
+        let bytes = vec![7; 2 * HASHED_AT_ONCE + 1];
+        let looks = Cell::new(0);
+        let hash_until = |last| {
+            looks.set(0);
+            hash_while(&bytes, &|| {
+                looks.set(looks.get() + 1);
+                looks.get() < last
+            })
+        };
+        assert_eq!(hash_until(u32::MAX), Ok(ContentHash::of(&bytes)));
+        assert_eq!(looks.get(), 2);
+        assert_eq!((hash_until(1), looks.get()), (Err(Interrupted), 1));
+        assert_eq!((hash_until(2), looks.get()), (Err(Interrupted), 2));
+        assert_eq!(hash_while(b"short", &|| false), Ok(ContentHash::of(b"short")));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use perfecta_emit::ContentHash;
 use perfecta_io::{
-    Buffer, Engine, EntryKind, Held, IoError, IoErrorKind, Op, Operation, Replace, Symlinks,
+    Buffer, Engine, EntryKind, Held, Interrupt, IoError, IoErrorKind, Op, Operation, Replace,
+    Symlinks,
 };
 
 use crate::call::{call, read_file};
@@ -65,7 +66,8 @@ pub(crate) fn look(
         };
     }
     let bytes_max = memory_bytes_max / MANIFEST_COPIES;
-    match read_file(engine, target.join(MANIFEST), bytes_max, Symlinks::Refuse) {
+    let (path, interrupt) = (target.join(MANIFEST), Interrupt::default());
+    match read_file(engine, path, bytes_max, Symlinks::Refuse, interrupt) {
         Ok(manifest) => Ok(Found::Ours(PackManifest::parse(&manifest))),
         Err(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => Ok(Found::Ours(None)),
         Err(error) => Err(JobError::Output(error)),
@@ -151,7 +153,8 @@ fn is_made_of(
         let hash = hash_file(engine, path, item.file_bytes, Symlinks::Follow, &work.cancel);
         return hash.is_ok_and(|hash| hash.as_ref() == Some(entry.keys_blake3.as_bytes()));
     }
-    let keys = read_file(engine, path.clone(), item.file_bytes, Symlinks::Follow);
+    let (path, interrupt) = (path.clone(), work.cancel.interrupt());
+    let keys = read_file(engine, path, item.file_bytes, Symlinks::Follow, interrupt);
     keys.is_ok_and(|keys| ContentHash::of(&keys) == entry.keys_blake3)
 }
 
@@ -167,7 +170,7 @@ fn sync(
 }
 
 /// Bytes of a file that are read at once.
-const PART_BYTES: u64 = 4 << 20;
+pub(crate) const PART_BYTES: u64 = 4 << 20;
 
 /// The hash of a file of exactly so many bytes, read part by part; `None` if it is no such file.
 ///

@@ -12,9 +12,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use perfecta_core::format::pack::ImagePlace;
 use perfecta_core::key::KeySet;
 use perfecta_emit::ContentHash;
-use perfecta_io::{Engine, FileContent, IoError, IoErrorKind, Op, Symlinks};
+use perfecta_io::{Buffer, Engine, FileContent, IoError, IoErrorKind, Op, Symlinks};
 
 use self::admission::{Admission, Turn};
 use self::pack::{PackedTable, damaged, read_part, unreadable};
@@ -25,6 +26,7 @@ use crate::error::{ExitClass, ItemError, JobError, Stop};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
 use crate::ledger::{Ledger, Running, Status};
 use crate::manifest::{self, Manifest};
+use crate::packed::PART_BYTES;
 use crate::places::MANIFEST;
 use crate::render::Renderer;
 use crate::runtime::Runtime;
@@ -203,7 +205,7 @@ impl Shared<'_> {
         report.keys = *num_keys;
         report.bytes = place.bytes;
         let keys = self.read_keys(check, keys_blake3, engine)?;
-        let image = read_part(engine, &check.path, place.offset, place.bytes, check.bytes)?;
+        let image = self.read_image(check, place, engine)?;
         let view = place.table(&image);
         let view = view.map_err(|error| damaged(&check.path, &error.to_string()))?;
         table.check_num_keys(view.parameters().num_keys, &check.path)?;
@@ -214,6 +216,29 @@ impl Shared<'_> {
         Ok(())
     }
 
+    /// The image of a table; of a large one part by part, so that whoever cancels is heard.
+    fn read_image(
+        &self,
+        check: &Check,
+        place: &ImagePlace,
+        engine: &mut dyn Engine,
+    ) -> Result<Buffer, Stop> {
+        if place.bytes <= PART_BYTES {
+            return Ok(read_part(engine, &check.path, place.offset, place.bytes, PART_BYTES)?);
+        }
+        let mut image = Vec::with_capacity(place.bytes as usize);
+        let (mut offset, end) = (place.offset, place.offset + place.bytes);
+        while offset < end {
+            if self.runtime.cancel.is_cancelled() {
+                return Err(Stop::Cancelled);
+            }
+            let bytes = PART_BYTES.min(end - offset);
+            image.extend_from_slice(&read_part(engine, &check.path, offset, bytes, bytes)?);
+            offset += bytes;
+        }
+        Ok(image.into())
+    }
+
     fn check_directory(
         &self,
         check: &Check,
@@ -221,7 +246,11 @@ impl Shared<'_> {
         report: &mut ItemReport,
     ) -> Result<(), Stop> {
         // No more was reserved for it.
-        let op = Op::ReadDirectory { path: check.path.clone(), bytes_max: check.bytes };
+        let op = Op::ReadDirectory {
+            path: check.path.clone(),
+            bytes_max: check.bytes,
+            interrupt: self.runtime.cancel.interrupt(),
+        };
         let files = call(engine, op).map_err(|error| {
             let error = grown(error);
             if error.path == check.path && error.is_absent() {
@@ -237,8 +266,9 @@ impl Shared<'_> {
         let manifest = manifest.ok_or_else(|| damaged(&manifest_path, "it is missing"))?;
         let manifest = Manifest::from_json(&manifest.bytes)
             .map_err(|error| damaged(&manifest_path, &error.to_string()))?;
-        manifest::check(&manifest, &files)
-            .map_err(|(file, reason)| damaged(&check.path.join(file), &reason))?;
+        let checked = manifest::check(&manifest, &files, &self.runtime.cancel.keep_going());
+        let checked = checked.map_err(Stop::interrupted)?;
+        checked.map_err(|(file, reason)| damaged(&check.path.join(file), &reason))?;
         let contradicted = |reason: String| damaged(&manifest_path, &reason);
         let parameters = self.renderer.parameters(&files);
         manifest::agree(&manifest, &check.identifier, parameters.as_ref()).map_err(contradicted)?;
@@ -262,22 +292,24 @@ impl Shared<'_> {
         check: &Check,
         keys_blake3: &ContentHash,
         engine: &mut dyn Engine,
-    ) -> Result<Option<(KeySet, u64)>, ItemError> {
+    ) -> Result<Option<(KeySet, u64)>, Stop> {
         let Some(KeyFile { path, bytes, .. }) = &check.keys else {
             // What is said of a table is said of its keys, too.
             let are_wanted = self.verification.keys.is_some();
-            return if are_wanted { Err(ItemError::NoKeyFile) } else { Ok(None) };
+            return if are_wanted { Err(ItemError::NoKeyFile.into()) } else { Ok(None) };
         };
         let input_bytes_max = self.verification.limits.input_bytes_max;
         // No more was reserved for it.
-        let read = read_file(engine, path.clone(), input_bytes_max.min(*bytes), Symlinks::Follow);
+        let (bytes_max, interrupt) = (input_bytes_max.min(*bytes), self.runtime.cancel.interrupt());
+        let read = read_file(engine, path.clone(), bytes_max, Symlinks::Follow, interrupt);
         let bytes = read.map_err(|error| {
             ItemError::Input(if *bytes <= input_bytes_max { grown(error) } else { error })
         })?;
-        if ContentHash::of(&bytes) != *keys_blake3 {
-            return Err(damaged(path, "it is not the key file that the table was made of"));
+        let hash = manifest::hash_while(&bytes, &self.runtime.cancel.keep_going());
+        if hash.map_err(Stop::interrupted)? != *keys_blake3 {
+            return Err(damaged(path, "it is not the key file that the table was made of").into());
         }
-        let keys = self.verification.key_options.parse(path, &bytes)?;
+        let keys = self.verification.key_options.parse(path, &bytes).map_err(ItemError::Keys)?;
         Ok(Some((keys, bytes.len() as u64)))
     }
 }

@@ -589,3 +589,28 @@ fn who_cancels_while_the_keys_of_one_table_are_looked_up_waits_for_no_other() {
         assert_eq!((summary.ok, summary.failed, summary.cancelled), (0, 0, 1), "{layout:?}");
     }
 }
+
+#[test]
+fn whichever_read_of_a_table_is_cancelled_it_is_no_success() {
+    let directory = Directory::new("pht");
+    let verification = directory.with_keys();
+    let verify_by = |engines: &Faulty| {
+        let cancel = engines.cancel.clone();
+        let runtime = Runtime::new(Some(&directory.artifacts), cancel);
+        verify(&verification, &Runtime { engines, ..runtime }, &mut |_: &Event<'_>| {})
+    };
+    let undisturbed = Faulty::new(usize::MAX, EngineFault::Cancel);
+    assert_eq!(verify_by(&undisturbed).unwrap().ok, 1);
+    let mut cancelled = 0;
+    for at in 0..undisturbed.submitted() {
+        match verify_by(&Faulty::new(at, EngineFault::Cancel)) {
+            Ok(summary) => {
+                assert_eq!((summary.ok, summary.failed, summary.cancelled), (0, 0, 1), "{at}");
+                cancelled += 1;
+            }
+            Err(error) => assert_eq!(error.exit_class().code(), 130, "{at}"),
+        }
+    }
+    // The table, and its key file.
+    assert!(cancelled >= 2, "{cancelled}");
+}

@@ -11,19 +11,23 @@ use super::{
 };
 use crate::buffer::Buffer;
 use crate::error::{IoError, IoErrorKind, Operation};
-use crate::op::{Failure, FileContent, Outcome, Payload};
+use crate::op::{Failure, FileContent, Interrupt, Outcome, Payload};
 use crate::system::{At, Errno, Links, Opening, Stat, System, Wait};
 
 /// An operation that reads, between two reads.
 pub(crate) struct Reading<S: System> {
     goal: Goal<S>,
     part: Part<S>,
+    interrupt: Option<Interrupt>,
     #[cfg_attr(
         not(any(ring, feature = "simulation")),
         allow(dead_code, reason = "counted by rings alone")
     )]
     tries: usize,
 }
+
+/// Bytes that one call reads: some milliseconds, after which somebody may want no more of it.
+const CALL_BYTES_MAX: usize = 8 << 20;
 
 /// What is read in all.
 enum Goal<S: System> {
@@ -89,9 +93,13 @@ pub(super) fn file<S: System>(
     buffer: Buffer,
     bytes_max: u64,
     links: Links,
+    interrupt: Interrupt,
 ) -> Progress<S> {
+    let interrupt = Some(interrupt);
     match Part::of_file(system, At::Path(&path), path.clone(), links, bytes_max, buffer) {
-        Ok(part) => Reading { goal: Goal::Part, part, tries: 0 }.advance(system, Wait::Never),
+        Ok(part) => {
+            Reading { goal: Goal::Part, part, interrupt, tries: 0 }.advance(system, Wait::Never)
+        }
         Err(failure) => Progress::Done(Err(failure)),
     }
 }
@@ -111,18 +119,24 @@ pub(super) fn range<S: System>(
     };
     buffer.empty_for(bytes);
     let part = Part { file, path, offset, bytes, extent: Extent::Range, buffer, has_ended: false };
-    Reading { goal: Goal::Part, part, tries: 0 }.advance(system, Wait::Never)
+    Reading { goal: Goal::Part, part, interrupt: None, tries: 0 }.advance(system, Wait::Never)
 }
 
 /// Begins to read every file of a directory.
-pub(super) fn directory<S: System>(system: &S, path: PathBuf, bytes_max: u64) -> Progress<S> {
+pub(super) fn directory<S: System>(
+    system: &S,
+    path: PathBuf,
+    bytes_max: u64,
+    interrupt: Interrupt,
+) -> Progress<S> {
+    let interrupt = Some(interrupt);
     let directory = match Directory::open(system, path, bytes_max) {
         Ok(directory) => directory,
         Err(error) => return Progress::Done(Err(error.into())),
     };
     match directory.next(system) {
         Ok(Next::Part(directory, part)) => {
-            Reading { goal: Goal::Directory(directory), part, tries: 0 }
+            Reading { goal: Goal::Directory(directory), part, interrupt, tries: 0 }
                 .advance(system, Wait::Never)
         }
         Ok(Next::End(files)) => Progress::Done(Ok(Payload::Files(files))),
@@ -147,7 +161,7 @@ impl<S: System> Reading<S> {
     /// Reads on as far as `wait` allows.
     fn advance(mut self, system: &S, wait: Wait) -> Progress<S> {
         loop {
-            match self.part.advance(system, wait) {
+            match self.part.advance(system, wait, self.interrupt.as_ref()) {
                 Ok(Advance::WouldWait) => return Progress::Paused(Paused::Read(Box::new(self))),
                 Ok(Advance::Full) => match self.next_part(system) {
                     Ok(next) => self = next,
@@ -163,7 +177,7 @@ impl<S: System> Reading<S> {
         if let Err(error) = self.part.check(system) {
             return Err(self.fail(error));
         }
-        let buffer = self.part.buffer;
+        let (buffer, interrupt) = (self.part.buffer, self.interrupt);
         let mut directory = match self.goal {
             Goal::Part => return Err(Ok(Payload::Bytes(buffer))),
             Goal::Directory(directory) => directory,
@@ -173,7 +187,7 @@ impl<S: System> Reading<S> {
         directory.files.push(FileContent { name, bytes: buffer.into_vec() });
         match directory.next(system) {
             Ok(Next::Part(directory, part)) => {
-                Ok(Self { goal: Goal::Directory(directory), part, tries: 0 })
+                Ok(Self { goal: Goal::Directory(directory), part, interrupt, tries: 0 })
             }
             Ok(Next::End(files)) => Err(Ok(Payload::Files(files))),
             Err(failure) => Err(Err(failure)),
@@ -270,10 +284,18 @@ impl<S: System> Part<S> {
         self.offset + self.buffer.filled() as u64
     }
 
-    fn advance(&mut self, system: &S, wait: Wait) -> Result<Advance, IoError> {
+    fn advance(
+        &mut self,
+        system: &S,
+        wait: Wait,
+        interrupt: Option<&Interrupt>,
+    ) -> Result<Advance, IoError> {
         while !self.has_ended {
-            let (offset, room) = (self.next_offset(), self.room());
-            let into = self.buffer.rest(room);
+            if interrupt.is_some_and(Interrupt::is_asked) {
+                return Err(IoError::new(Operation::Read, &self.path, IoErrorKind::Cancelled));
+            }
+            let (offset, filled) = (self.next_offset(), self.buffer.filled());
+            let into = self.buffer.rest(self.room().min(filled + CALL_BYTES_MAX));
             let read = match wait {
                 Wait::Never => uninterrupted(|| system.read(&self.file, into, offset, wait)),
                 Wait::ForDevice => persist(|| system.read(&self.file, into, offset, wait)),

@@ -49,7 +49,13 @@ pub(crate) fn reading_cases() -> [Case; 8] {
             prepare: |_, world| {
                 world.write("file", &[7; 10_000]);
                 let (path, buffer) = (world.root().join("file"), Buffer::default());
-                Op::ReadFile { path, buffer, bytes_max: 10_000, symlinks: Symlinks::Refuse }
+                Op::ReadFile {
+                    path,
+                    buffer,
+                    bytes_max: 10_000,
+                    symlinks: Symlinks::Refuse,
+                    interrupt: Interrupt::default(),
+                }
             },
             is_done: |payload, _| *payload.into_bytes() == [7; 10_000],
         },
@@ -66,7 +72,11 @@ pub(crate) fn reading_cases() -> [Case; 8] {
             name: "read a directory",
             prepare: |_, world| {
                 make_two_files(world);
-                Op::ReadDirectory { path: world.root().join("d"), bytes_max: 100_000 }
+                Op::ReadDirectory {
+                    path: world.root().join("d"),
+                    bytes_max: 100_000,
+                    interrupt: Interrupt::default(),
+                }
             },
             is_done: |payload, _| payload.into_files() == two_files(),
         },

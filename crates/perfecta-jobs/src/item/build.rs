@@ -29,7 +29,7 @@ struct Solved {
 }
 
 impl Item {
-    pub(super) fn read_keys(&mut self, workspace: &mut Workspace) -> Effect {
+    pub(super) fn read_keys(&mut self, world: &World<'_>, workspace: &mut Workspace) -> Effect {
         self.state = State::ReadingKeys;
         Effect::Submit(Op::ReadFile {
             path: self.planned.keys_file.clone(),
@@ -37,6 +37,7 @@ impl Item {
             // No more was reserved for it.
             bytes_max: self.planned.file_bytes,
             symlinks: Symlinks::Follow,
+            interrupt: world.cancel.interrupt(),
         })
     }
 
@@ -78,6 +79,7 @@ impl Item {
         Effect::Submit(Op::ReadDirectory {
             path: self.target(publication),
             bytes_max: self.planned.found_bytes_max(&world.job),
+            interrupt: world.cancel.interrupt(),
         })
     }
 

@@ -91,6 +91,7 @@ impl Item {
             buffer: Buffer::default(),
             bytes_max: MANIFEST_BYTES_MAX,
             symlinks: Symlinks::Refuse,
+            interrupt: world.cancel.interrupt(),
         })
     }
 

@@ -189,7 +189,7 @@ fn read(outcome: impl Fn(&Path) -> Outcome) -> (Vec<u64>, Effect, Item) {
                 bounds.push(*bytes_max);
                 outcome(path)
             }
-            Effect::Submit(Op::ReadDirectory { path, bytes_max }) => {
+            Effect::Submit(Op::ReadDirectory { path, bytes_max, .. }) => {
                 bounds.push(*bytes_max);
                 Err(failure(path, 2))
             }

@@ -104,7 +104,8 @@ pub(super) fn look(
 impl Reader<'_> {
     /// The manifest, and its length.
     fn read_manifest(&mut self) -> Result<(PackManifest, u64), ItemError> {
-        let read = read_file(self.engine, self.manifest.clone(), self.bytes_max, Symlinks::Refuse);
+        let (path, interrupt) = (self.manifest.clone(), self.cancel.interrupt());
+        let read = read_file(self.engine, path, self.bytes_max, Symlinks::Refuse, interrupt);
         let bytes = read.map_err(unreadable)?;
         let manifest = PackManifest::parse(&bytes)
             .ok_or_else(|| damaged(&self.manifest, "it is torn, or of another version"))?;

@@ -13,6 +13,7 @@ use crate::call::call;
 use crate::config::Job;
 use crate::error::{ItemError, JobError};
 use crate::inputs::{list_inputs, list_tree};
+use crate::packed::PART_BYTES;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
 use crate::runtime::CancelFlag;
 use crate::schedule::{self, Planned};
@@ -236,9 +237,15 @@ impl Check {
         Self { keys: Some(keys), ..self.clone() }
     }
 
-    /// Bytes of memory that it takes: all that is published, and the key file with its keys.
+    /// Bytes of memory that it takes: all that is published, in a pack a part of it once more, and the key
+    /// file with its keys.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.bytes.saturating_add(self.keys.as_ref().map_or(0, |keys| keys.memory_bytes))
+        let part = match &self.subject {
+            Subject::Packed(table) if table.place.bytes > PART_BYTES => PART_BYTES,
+            Subject::Packed(_) | Subject::Directory | Subject::Failed(_) => 0,
+        };
+        part.saturating_add(self.bytes)
+            .saturating_add(self.keys.as_ref().map_or(0, |keys| keys.memory_bytes))
     }
 
     /// A check of the table of this name in the pack `file`.

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::engine::{Engine, Token};
 use crate::error::IoErrorKind;
 use crate::faults::{Fault, FaultPlan};
-use crate::op::{Op, Symlinks};
+use crate::op::{Interrupt, Op, Symlinks};
 use crate::system::Errno;
 
 /// Three workers in one thread, each of which writes and publishes tables, two at a time.
@@ -142,7 +142,16 @@ fn a_cancelled_operation_completes_once_and_its_buffer_comes_back() {
         machine.write_file(Path::new("/out/file"), b"keys");
         let (path, buffer) = (PathBuf::from("/out/file"), Buffer::from(vec![0; 100]));
         let symlinks = Symlinks::Refuse;
-        engine.submit(Token(1), Op::ReadFile { path, buffer, bytes_max: 100, symlinks });
+        engine.submit(
+            Token(1),
+            Op::ReadFile {
+                path,
+                buffer,
+                bytes_max: 100,
+                symlinks,
+                interrupt: Interrupt::default(),
+            },
+        );
         machine.advance_to(Duration::from_micros(seed * 20));
         engine.cancel(Token(1));
         let outcome = loop {

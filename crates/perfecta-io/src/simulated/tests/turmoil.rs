@@ -36,13 +36,19 @@ fn draw(random: &mut Random) -> Op {
     match random.below(15) {
         0..=1 => {
             let buffer = Buffer::default();
-            Op::ReadFile { path, buffer, bytes_max: 10_000, symlinks: Symlinks::Follow }
+            Op::ReadFile {
+                path,
+                buffer,
+                bytes_max: 10_000,
+                symlinks: Symlinks::Follow,
+                interrupt: Interrupt::default(),
+            }
         }
         2 => {
             let (buffer, symlinks) = (Buffer::default(), Symlinks::Refuse);
             Op::ReadRange { path, offset: 10, bytes: 500, buffer, symlinks }
         }
-        3 => Op::ReadDirectory { path, bytes_max: 20_000 },
+        3 => Op::ReadDirectory { path, bytes_max: 20_000, interrupt: Interrupt::default() },
         4 => {
             let lengths = [Lengths::Wanted, Lengths::Unwanted][random.index(2)];
             let interrupt = Interrupt::default();
