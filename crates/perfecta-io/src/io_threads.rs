@@ -14,8 +14,8 @@ use crate::op::Outcome;
 
 /// A fixed number of threads that finish operations of all engines that share them.
 ///
-/// Dropping it ends the threads after what they have at hand; engines hold it as long as anything
-/// of theirs is in flight.
+/// Dropping it ends the threads after all that was sent to them, and waits for that. What an engine
+/// sent that is gone is finished, too, and nobody hears of it.
 #[derive(Debug)]
 pub struct IoThreads {
     queue: Arc<Queue>,

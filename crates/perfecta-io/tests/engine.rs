@@ -9,14 +9,17 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use perfecta_io::pool::{BufferPool, PoolOptions, SizeClass};
 use perfecta_io::{
-    Buffer, Clock, Completion, Engine, EntryKind, FileContent, Interrupt, IoError, IoErrorKind,
-    Lengths, Op, Outcome, Payload, Replace, Symlinks, SystemClock, Token,
+    Backend as Choice, Buffer, Clock, Completion, Engine, Engines, EntryKind, FileContent,
+    Interrupt, IoError, IoErrorKind, Lengths, Op, Outcome, Payload, Replace, Symlinks, SystemClock,
+    Token,
 };
 
 use self::world::{World, backends};
@@ -697,6 +700,29 @@ fn an_engine_may_be_dropped_with_operations_in_flight() {
             drop(engine);
             waker.wake();
         }
+    }
+}
+
+#[test]
+fn the_buffers_of_an_engine_that_is_dropped_go_back_to_their_pool() {
+    for backend in [Choice::Blocking, Choice::Auto] {
+        let engines = Engines::start(backend, NonZeroUsize::MIN).unwrap();
+        let (mut engine, world) = (engines.engine(), tempfile::tempdir().unwrap());
+        let paths = files_on_device(&world, "cold", 32, 50_000);
+        world.evict(&paths);
+        let pool = BufferPool::reserve(&PoolOptions::with_budget(4 << 20)).unwrap();
+        for (number, path) in (0..).zip(paths) {
+            let buffer = pool.try_acquire(50_001).unwrap().expect("there is budget").into();
+            let symlinks = Symlinks::Refuse;
+            let interrupt = Interrupt::default();
+            let op = Op::ReadFile { path, buffer, bytes_max: 50_000, symlinks, interrupt };
+            engine.submit(Token(number), op);
+        }
+        assert_eq!(pool.statistics().in_use_bytes, 32 * SizeClass::SMALL_BYTES);
+        drop(engine);
+        // Ends when the threads are done with what they were sent.
+        drop(engines);
+        assert_eq!(pool.statistics().in_use_bytes, 0, "{backend:?}");
     }
 }
 

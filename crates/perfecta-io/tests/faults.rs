@@ -398,7 +398,7 @@ fn a_directory_that_is_removed_while_it_is_listed_is_absent_and_not_empty() {
         };
         let ops: [&dyn Fn(PathBuf) -> Op; 3] = [
             &|path| Op::ListDirectory { path },
-            &|path| Op::ReadDirectory { path, bytes_max: 100 },
+            &|path| Op::ReadDirectory { path, bytes_max: 100, interrupt: Interrupt::default() },
             &list,
         ];
         for op in ops {
