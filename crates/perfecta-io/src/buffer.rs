@@ -95,6 +95,15 @@ impl Buffer {
         self.filled += count;
     }
 
+    /// Keeps its memory from ever being used again. A pool has its budget back.
+    #[cfg(ring)]
+    pub(crate) fn lose(self) {
+        match self.memory {
+            Memory::Heap(memory) => std::mem::forget(memory),
+            Memory::Pooled(memory) => memory.lose(),
+        }
+    }
+
     /// Bytes read so far.
     pub(crate) const fn filled(&self) -> usize {
         self.filled

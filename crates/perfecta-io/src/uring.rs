@@ -202,6 +202,7 @@ mod tests {
     use crate::error::IoErrorKind;
     use crate::faults::Fault;
     use crate::op::{Interrupt, Symlinks};
+    use crate::pool::{BufferPool, PoolOptions};
 
     type FaultyUring = UringEngine<Faulty<Host>>;
 
@@ -286,6 +287,27 @@ mod tests {
         assert!(drain(&mut engine).into_iter().all(|completion| completion.outcome.is_ok()));
         engine.waker().wake();
         engine.wait(None);
+    }
+
+    #[test]
+    fn a_lost_ring_gives_a_pool_its_budget_back() {
+        let Some((mut engine, plan)) = engine() else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0");
+        std::fs::write(&path, [7; 50_000]).unwrap();
+        let pool = BufferPool::reserve(&PoolOptions::with_budget(1 << 20)).unwrap();
+        plan.inject(2..3, Fault::Errno(Errno::AGAIN.raw_os_error()));
+        let buffer = pool.try_acquire(50_001).unwrap().expect("there is budget").into();
+        let symlinks = Symlinks::Refuse;
+        let interrupt = Interrupt::default();
+        let op = Op::ReadFile { path, buffer, bytes_max: 50_000, symlinks, interrupt };
+        engine.submit(Token(1), op);
+        assert_eq!(engine.ring.num_operations(), 1);
+        engine.ring.give_up();
+        let failure = drain(&mut engine).remove(0).outcome.unwrap_err();
+        assert_eq!(failure.error.kind, IoErrorKind::Lost);
+        assert!(failure.buffer.is_none(), "the kernel may write to it");
+        assert_eq!(pool.statistics().in_use_bytes, 0);
     }
 
     #[test]

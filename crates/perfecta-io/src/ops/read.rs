@@ -202,6 +202,12 @@ impl<S: System> Reading<S> {
         }
     }
 
+    /// Ends it while somebody may read for it for ever: its memory is never used again.
+    #[cfg(ring)]
+    pub(crate) fn lose(self) {
+        self.part.buffer.lose();
+    }
+
     /// An error of it.
     pub(crate) fn error(&self, kind: IoErrorKind) -> IoError {
         IoError::new(Operation::Read, &self.part.path, kind)

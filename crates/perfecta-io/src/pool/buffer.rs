@@ -67,6 +67,16 @@ impl PooledBuffer {
         let (shared, bytes) = (Arc::clone(shared), slot.bytes());
         Self { shared, memory, bytes, slot: Some(slot) }
     }
+
+    /// Gives its budget back and its memory never: somebody else may write there as long as the process
+    /// lives.
+    #[cfg(any(ring, test))]
+    pub(crate) fn lose(mut self) {
+        let slot = self.slot.take().expect("the slot is there until the end");
+        self.shared.depot.lose(slot);
+        // The arena stays mapped as well.
+        std::mem::forget(self);
+    }
 }
 
 impl Deref for PooledBuffer {

@@ -113,6 +113,12 @@ impl<L: Lock<Counter>> Depot<L> {
         self.change(|stock| stock.give_back(slot));
     }
 
+    /// A slot whose memory is never to be used again.
+    #[cfg(any(ring, test))]
+    pub(super) fn lose(&self, slot: Slot) {
+        self.change(|stock| stock.lose(slot));
+    }
+
     /// The memory of chunks that left was given back to the system.
     pub(super) fn vacate(&self, left: Vec<Slot>) {
         self.change(|stock| stock.vacate(left));

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   never carved ----> in use <----> cached ----> leaving ----> vacant ----> in use
+//!                        `---------> lost
 //! ```
 //!
 //! *Cached* chunks are free and keep their memory. When another size needs their budget, some leave:
 //! whoever gets the budget gives their memory back to the system, before touching its own, and only
-//! then are they *vacant*. Spans are in use or not there.
+//! then are they *vacant*. Spans are in use or not there. *Lost* is what the kernel may write to for ever: it
+//! is beyond the budget, and nobody's any more.
 //!
 //! A pure state without locks and system calls.
 
@@ -130,6 +132,16 @@ impl Stock {
         self.check();
     }
 
+    /// A buffer is nobody's any more, nor are its addresses.
+    #[cfg(any(ring, test))]
+    pub(super) fn lose(&mut self, slot: Slot) {
+        match self.chunks(slot.class) {
+            Some(chunks) => chunks.lose(),
+            None => self.spans.give_back(slot.bytes),
+        }
+        self.check();
+    }
+
     /// The memory of those that left is gone.
     pub(super) fn vacate(&mut self, left: Vec<Slot>) {
         for slot in left {
@@ -201,7 +213,7 @@ const fn slot(demand: Demand, start: usize) -> Slot {
 
 /// The chunks of one size.
 ///
-/// Invariant: every chunk that was carved is in use, leaving, or in one of the two lists.
+/// Invariant: every chunk that was carved is in use, leaving, lost, or in one of the two lists.
 #[derive(Debug)]
 struct Chunks {
     chunk_bytes: usize,
@@ -213,6 +225,7 @@ struct Chunks {
     /// Free, without.
     vacant: Vec<usize>,
     num_leaving: usize,
+    num_lost: usize,
     statistics: ClassStatistics,
 }
 
@@ -225,6 +238,7 @@ impl Chunks {
             cached: Vec::new(),
             vacant: Vec::new(),
             num_leaving: 0,
+            num_lost: 0,
             statistics: ClassStatistics::default(),
         }
     }
@@ -255,6 +269,12 @@ impl Chunks {
         self.cached.push(start);
     }
 
+    #[cfg(any(ring, test))]
+    fn lose(&mut self) {
+        self.statistics.give_back(self.chunk_bytes);
+        self.num_lost += 1;
+    }
+
     fn evict(&mut self) -> Option<usize> {
         let start = self.cached.pop()?;
         self.num_leaving += 1;
@@ -272,7 +292,7 @@ impl Chunks {
 
     fn check(&self) {
         let num_free = self.cached.len() + self.vacant.len();
-        let num_in_use = self.statistics.num_in_use;
-        assert!(num_in_use + num_free + self.num_leaving == self.num_carved, "{self:?}");
+        let num_out = self.statistics.num_in_use + self.num_leaving + self.num_lost;
+        assert!(num_out + num_free == self.num_carved, "{self:?}");
     }
 }

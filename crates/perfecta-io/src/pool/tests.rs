@@ -123,6 +123,28 @@ fn memory_kept_for_one_size_makes_room_for_another() {
     });
 }
 
+#[test]
+fn what_is_lost_is_never_used_again_and_its_budget_is() {
+    for_every_memory(&options(4 * LARGE), |pool| {
+        let mut lost = Vec::new();
+        for bytes in [SMALL, LARGE, LARGE + 1] {
+            let buffer = acquire(&pool, bytes);
+            lost.push(buffer.as_ptr_range());
+            buffer.lose();
+        }
+        let statistics = pool.statistics();
+        assert_eq!((statistics.in_use_bytes, statistics.cached_bytes), (0, 0));
+        for bytes in [SMALL, LARGE, LARGE + 1] {
+            let buffers: Vec<_> = std::iter::from_fn(|| pool.try_acquire(bytes).unwrap()).collect();
+            let is_lost =
+                |buffer: &PooledBuffer| lost.iter().any(|lost| lost.contains(&buffer.as_ptr()));
+            assert!(buffers.len() > 1 && !buffers.iter().any(is_lost));
+        }
+        let all = acquire(&pool, 2 * LARGE);
+        assert!(!lost.iter().any(|lost| all.as_ptr_range().contains(&lost.start)));
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_memory_of_a_span_goes_back_to_the_system() {

@@ -234,14 +234,19 @@ impl<S: System<File: AsFd>> Drop for Ring<S> {
     }
 }
 
-/// What becomes of an operation whose cargo stays where it is for good.
+/// What becomes of an operation whose memory stays where it is for good.
 fn leak<S: System>(cargo: Cargo<S>) -> Option<(Token, Failure)> {
-    let told = match &cargo {
-        Cargo::Read { token, reading, .. } => Some((*token, reading.error(IoErrorKind::Lost))),
-        Cargo::Bell { .. } => None,
-    };
-    std::mem::forget(cargo);
-    told.map(|(token, error)| (token, error.into()))
+    match cargo {
+        Cargo::Read { token, reading, .. } => {
+            let error = reading.error(IoErrorKind::Lost);
+            reading.lose();
+            Some((token, error.into()))
+        }
+        Cargo::Bell { count } => {
+            std::mem::forget(count);
+            None
+        }
+    }
 }
 
 /// What is asked of the kernel for cargo that flies.
