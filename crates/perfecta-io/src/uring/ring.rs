@@ -124,8 +124,11 @@ impl<S: System<File: AsFd>> Ring<S> {
         self.note(entered);
     }
 
-    /// Waits for an answer, or for `timeout`.
+    /// Waits for an answer, or for `timeout`; not at all once the ring is lost.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) {
+        if self.is_lost() {
+            return;
+        }
         let timespec = timeout.map(Timespec::from);
         let entered = match &timespec {
             Some(timespec) => {
@@ -324,6 +327,16 @@ mod tests {
             assert!(!ring.is_due());
             assert_eq!(ring.next_landed().is_some(), is_answered_before);
         }
+    }
+
+    #[test]
+    fn what_is_queued_when_a_ring_is_lost_never_reaches_the_kernel() {
+        let Some(mut ring) = open() else { return };
+        ring.listen();
+        ring.give_up();
+        ring.flush();
+        ring.wait(Some(Duration::from_millis(1)));
+        assert_eq!(ring.ring.submission().len(), 1);
     }
 
     #[test]
