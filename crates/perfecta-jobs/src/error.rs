@@ -282,6 +282,7 @@ impl ItemError {
             Self::Name { .. } => Some("shorten the file's name"),
             Self::ReservedName => Some("rename the directory"),
             Self::Plan(PlanError::Unsuitable(_)) => Some("choose another hash, or --hash auto"),
+            Self::Plan(PlanError::NoAttempts { .. }) => Some("allow 1 attempt at least"),
             Self::Plan(PlanError::Memory { .. }) | Self::Memory { .. } => {
                 Some("raise the memory limit, or split the set")
             }

@@ -154,6 +154,15 @@ fn keys_that_are_no_set_are_named() {
     assert_eq!(error, BuildError::Keys(KeyError::Empty));
 }
 
+/// It panicked: the search waited for attempts that no stage had.
+#[test]
+fn a_plan_that_doubles_the_table_after_no_attempt_is_refused() {
+    let keys = KeySet::from_u32((1..100).collect(), Repair::default()).expect("in order");
+    let plan = Plan { grow_after: Some(0), ..Plan::default() };
+    let error = build::table_of(&keys, &plan).expect_err("no attempt is to be made");
+    assert_eq!(error.to_string(), "grow_after is 0, at least 1 attempt must be made");
+}
+
 /// The file that the crate's documentation includes; it shows too that files stay the same.
 #[test]
 fn the_file_of_the_documentation_is_what_is_written_today() {

@@ -332,6 +332,18 @@ mod tests {
         }
     }
 
+    /// A stage without attempts would never be over: whoever drives it would wait for no range.
+    #[test]
+    fn a_plan_without_attempts_is_refused() {
+        let (keys, hopeless) = hopeless();
+        let check = |plan: Plan, field| {
+            assert_eq!(Search::new(&keys, &plan).err(), Some(PlanError::NoAttempts { field }));
+        };
+        check(Plan { attempts_max: 0, ..hopeless.clone() }, "attempts_max");
+        check(Plan { fixed_attempts: Some(0), ..hopeless.clone() }, "fixed_attempts");
+        check(Plan { grow_after: Some(0), ..hopeless }, "grow_after");
+    }
+
     #[test]
     fn the_stage_of_a_range_is_told_before_it_is_handed_out() {
         let (keys, hopeless) = hopeless();

@@ -27,7 +27,7 @@ impl FamilyChoice {
     }
 }
 
-/// A search that is to be made.
+/// A search that is to be made. Each number of attempts is at least 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The family.
@@ -95,6 +95,12 @@ pub enum PlanError {
     /// The family cannot serve these keys.
     #[error(transparent)]
     Unsuitable(#[from] Unsuitable),
+    /// A number of attempts is 0: there would be nothing to try, or to double the table after.
+    #[error("{field} is 0, at least 1 attempt must be made")]
+    NoAttempts {
+        /// The field of the plan.
+        field: &'static str,
+    },
     /// The graph is too large to start with.
     #[error("an attempt takes {needed} bytes of memory, the limit is {limit}")]
     Memory {
@@ -133,6 +139,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError`] if no attempt can succeed or be made.
     pub fn first_stage(&self, keys: &KeySet) -> Result<Stage, PlanError> {
+        self.check_attempts()?;
         let family = self.family.family();
         let hashed = keys.hashed().width();
         family.check_suits(hashed, keys.bitmap(), keys.first() == 0)?;
@@ -143,6 +150,19 @@ impl Plan {
         }
         let attempts = self.stage_attempts(family, 0);
         Ok(Stage { family, geometry, attempts, grows: self.grows_initial })
+    }
+
+    /// With this, every stage has an attempt.
+    fn check_attempts(&self) -> Result<(), PlanError> {
+        let counts = [
+            ("attempts_max", Some(self.attempts_max)),
+            ("fixed_attempts", self.fixed_attempts),
+            ("grow_after", self.grow_after),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == Some(0)) {
+            Some((field, _)) => Err(PlanError::NoAttempts { field }),
+            None => Ok(()),
+        }
     }
 
     /// Sizes of the graph that a search of so many keys begins with.
