@@ -262,3 +262,19 @@ fn a_limit_of_file_sizes_is_told_with_the_file_and_the_limit_to_raise() {
         assert!(is_enough && too_low > 0, "{way}");
     }
 }
+
+/// To find that the second key is the first again, nothing has to be sorted beside it.
+#[test]
+fn a_key_that_is_there_twice_is_found_in_the_memory_of_the_keys() {
+    const BYTES: u64 = 64 << 20;
+    let place = Place::new();
+    fs::File::create(place.path("zeros.keys")).unwrap().set_len(BYTES).unwrap();
+    for more in [&[][..], &["--sort"]] {
+        let create = ["create", "zeros.keys", "--no-output", "--json"];
+        let run = place.run(&[&create, more].concat());
+        assert_eq!(run.code, 5, "{}", run.err);
+        assert!(run.err.contains("duplicate key 0x00000000 at byte 0x4 (key 1)"), "{}", run.err);
+        let peak = run.summary()["memory_peak_bytes"].as_u64().unwrap();
+        assert!(peak < 3 * BYTES, "{peak} bytes");
+    }
+}

@@ -379,25 +379,24 @@ fn is_ascending<K: Key>(keys: &[K]) -> bool {
 }
 
 fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyError> {
-    if !repair.sort
-        && let Some(place) = keys.windows(2).position(|pair| pair[1] < pair[0])
-    {
-        if let Some((first, second)) = first_duplicate_in_order(&keys[..=place])
-            && !repair.dedupe
-        {
-            return Err(duplicate(keys, first, second));
-        }
+    let descent = keys.windows(2).position(|pair| pair[1] < pair[0]);
+    // Equal keys are neighbours where keys are in order, and nothing has to be sorted to find them.
+    let in_order = descent.filter(|_| !repair.sort).map_or(&keys[..], |place| &keys[..=place]);
+    let duplicate_places = match (repair.dedupe, descent) {
+        (true, _) => None,
+        (false, Some(_)) if repair.sort => first_duplicate(keys),
+        (false, _) => first_duplicate_in_order(in_order),
+    };
+    if let Some((first, second)) = duplicate_places {
+        return Err(duplicate(keys, first, second));
+    }
+    if let Some(place) = descent.filter(|_| !repair.sort) {
         return Err(KeyError::NotSorted {
             place: Place::in_words(place + 1, K::WIDTH),
             previous: keys[place].into(),
             key: keys[place + 1].into(),
             width: K::WIDTH,
         });
-    }
-    if !repair.dedupe
-        && let Some((first, second)) = first_duplicate(keys)
-    {
-        return Err(duplicate(keys, first, second));
     }
     keys.sort_unstable();
     keys.dedup();
@@ -524,6 +523,33 @@ mod tests {
             message(&[9, 3, 7, 3, 9], SORT),
             "duplicate key 0x00000003 at byte 0xc (key 3), first at byte 0x4 (key 1)"
         );
+    }
+
+    /// A copy of the keys with their places is sorted only where they are in no order.
+    #[test]
+    fn the_duplicate_that_is_named_is_that_of_a_search_among_all_keys() {
+        let mut random = crate::philox::Philox::new(1, 2, 3);
+        for length in 1..200 {
+            let mut keys: Vec<u32> = (0..length).map(|_| random.next_word() % 300).collect();
+            if length % 2 == 0 {
+                keys.sort_unstable();
+            }
+            let expected = first_duplicate(&keys);
+            assert!(length % 2 != 0 || expected == first_duplicate_in_order(&keys), "{keys:?}");
+            for repair in [NONE, SORT] {
+                if repair == NONE && !keys.is_sorted() {
+                    continue;
+                }
+                let found = match KeySet::from_u32(keys.clone(), repair) {
+                    Ok(_) => None,
+                    Err(KeyError::Duplicate { place, first, .. }) => {
+                        Some((first.index, place.index))
+                    }
+                    Err(error) => panic!("{error}"),
+                };
+                assert_eq!(found, expected, "{keys:?}");
+            }
+        }
     }
 
     #[test]
