@@ -102,13 +102,30 @@ impl Family {
         }
     }
 
-    /// The bits of seed `number` (counted from 1) that matter; the others are drawn as zero.
+    /// The bits of seed `number` (counted from 1) that are drawn; the others are zero.
     #[must_use]
     pub(crate) const fn seed_mask(self, number: usize) -> u32 {
         match self {
             Self::Folded => u32::MAX,
             Self::Reference(reference) => reference.seed_mask(number),
         }
+    }
+
+    /// The bits of seed `number` (counted from 1) that some vertex depends on.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn hashed_mask(self, number: usize) -> u32 {
+        match self {
+            Self::Folded => u32::MAX,
+            Self::Reference(reference) => reference.hashed_mask(number),
+        }
+    }
+
+    /// The bits of seed `number` (counted from 1) that a user may choose: those that are drawn, but
+    /// for a shift that stands for the geometry.
+    #[must_use]
+    pub const fn free_mask(self, number: usize) -> u32 {
+        let shift = if self.shift_is_first_byte_of(number) { 0xff } else { 0 };
+        self.seed_mask(number) & !shift
     }
 
     /// Whether the low byte of seed `number` is not drawn but set to [`Geometry::hash_shift`].
@@ -231,5 +248,51 @@ mod tests {
         }
         assert_eq!(Family::all().count(), 40);
         assert_eq!(Family::from_id(40), None);
+    }
+
+    /// Vertices of many keys.
+    struct OfKeys;
+
+    impl MemberVisitor<u32> for OfKeys {
+        type Output = Vec<(u32, u32)>;
+
+        fn visit<F: Fn(u32) -> (u32, u32) + Copy>(self, vertices: F) -> Self::Output {
+            (0..64u32).map(|key| vertices(key.wrapping_mul(0x9e37_79b9) ^ (key << 7))).collect()
+        }
+    }
+
+    /// Bits of seed `number` of which some flip, in some member, changes some vertex.
+    fn bits_that_matter(family: Family, number: usize) -> u32 {
+        let geometries = [3, 15, Geometry::EDGE_CAPACITY_LOG2_MAX];
+        let geometries = geometries.map(|log2| Geometry::from_edge_capacity_log2(log2).unwrap());
+        let mut matter = 0;
+        for (attempt, geometry) in (1..250).flat_map(|it| geometries.map(|geometry| (it, geometry)))
+        {
+            let seeds = crate::seeds::SeedSource::default().draw(attempt, family, geometry);
+            let before = family.with_member_u32(&seeds, geometry, OfKeys);
+            for bit in (0..32).map(|bit| 1 << bit) {
+                // Bits that are never drawn make shifts of more bits than a word has.
+                if matter & bit != 0 || bit & family.seed_mask(number) == 0 {
+                    continue;
+                }
+                let mut words = *seeds.words();
+                words[number - 1] ^= bit;
+                let flipped = Seeds::from_words(words);
+                if family.with_member_u32(&flipped, geometry, OfKeys) != before {
+                    matter |= bit;
+                }
+            }
+        }
+        matter
+    }
+
+    #[test]
+    fn the_bits_of_seeds_that_vertices_depend_on_are_those_that_are_said_to() {
+        for family in Family::all() {
+            for number in 1..=usize::from(family.num_seeds()) {
+                let (found, said) = (bits_that_matter(family, number), family.hashed_mask(number));
+                assert_eq!(found, said, "{family}, seed {number}: {found:#x}, not {said:#x}");
+            }
+        }
     }
 }

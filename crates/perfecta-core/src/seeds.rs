@@ -101,13 +101,16 @@ impl SeedSource {
         Seeds { words }
     }
 
-    /// Whether every attempt would draw the same seeds.
+    /// Whether every attempt in a geometry would be the same: all bits that vertices depend on are
+    /// fixed. The draw may differ in others.
     #[must_use]
     #[cfg(feature = "alloc")]
-    pub(crate) fn is_constant(&self, family: Family) -> bool {
+    pub fn is_constant(&self, family: Family) -> bool {
         (0..usize::from(family.num_seeds())).all(|place| {
             let mask = family.seed_mask(place + 1);
-            fix(0, self.fixed[place], mask) & mask == fix(u32::MAX, self.fixed[place], mask) & mask
+            let matters = family.hashed_mask(place + 1) & family.free_mask(place + 1);
+            let [none, all] = [0, u32::MAX].map(|drawn| fix(drawn, self.fixed[place], mask));
+            none & matters == all & matters
         })
     }
 }
@@ -193,5 +196,29 @@ mod tests {
         assert!(!source.is_constant(family));
         source.fixed = [1, 77, 0x0505, 0, 0, 0, 0, 0];
         assert!(source.is_constant(family));
+    }
+
+    /// Ten million attempts were made with the same hashes.
+    #[test]
+    fn seeds_are_fixed_where_all_that_the_formula_reads_is() {
+        let check = |id, words: &[u32], expected| {
+            let family = Family::from_id(id).unwrap();
+            let mut source = SeedSource::default();
+            source.fixed[..words.len()].copy_from_slice(words);
+            assert_eq!(source.is_constant(family), expected, "{family} {words:x?}");
+        };
+        check(35, &[3, 5, 0x700], true);
+        check(35, &[3, 5], true);
+        check(35, &[3, 0, 0x700], false);
+        check(5, &[1, 2], true);
+        check(5, &[1, 0, 3, 4], false);
+        check(36, &[3, 5, 0x0100], true);
+        check(36, &[3, 5], false);
+        check(37, &[3, 5, 0x1_0100], true);
+        check(38, &[3, 5, 0x1_0100], false);
+        check(38, &[3, 5, 0x1_0100, 9], true);
+        check(39, &[3, 5, 0x1_0100, 9, 0], false);
+        check(23, &[3, 5], false);
+        check(64, &[1, 2], false);
     }
 }

@@ -221,6 +221,38 @@ impl Reference {
         }
     }
 
+    /// The bits of seed `number` that some vertex depends on: no more than [`Self::seed_mask`] lets
+    /// be drawn, but the formulas do not read all of that.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn hashed_mask(self, number: usize) -> u32 {
+        match (self, number) {
+            (Self::AddSubXor, 3 | 4) => 0,
+            (Self::Dummy | Self::MultiplyShiftRX, 3) => 0x1f,
+            (Self::Mulshrolate1RX, 3) => 0x1f1f,
+            (Self::Mulshrolate2RX | Self::Mulshrolate3RX | Self::Mulshrolate4RX, 3) => 0x1f_1f1f,
+            // These bits reach the topmost of a word only, which is above the greatest vertex.
+            (Self::RotateXor, 1) => !(1 << 16),
+            (Self::RotateXor, 4) => !(1 << 19),
+            (
+                Self::AddSubXor
+                | Self::Djb
+                | Self::DjbXor
+                | Self::Fnv
+                | Self::Multiply
+                | Self::RotateRMultiply,
+                1 | 2,
+            )
+            | (Self::MultiplyXor, 1..=4)
+            | (Self::MultiplyShiftLR, 1)
+            | (Self::MultiplyRotateRMultiply | Self::MultiplyShiftRMultiply, 2 | 5) => {
+                u32::MAX >> 1
+            }
+            // The same of 64 bits, which are shifted to the right by 31 at most.
+            (Self::Multiply643ShiftR, 2 | 5) => u32::MAX >> 2,
+            _ => self.seed_mask(number),
+        }
+    }
+
     /// The RX functions: a right shift by `32 - log2(vertices)` leaves just a vertex, so that they
     /// need no mask.
     pub(super) const fn shifts_by_geometry(self) -> bool {
