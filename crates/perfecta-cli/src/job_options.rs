@@ -78,8 +78,8 @@ struct SearchOptions {
     /// Double the table so often before the first attempt
     #[arg(long, value_name = "N", default_value_t = 0)]
     initial_grows: u8,
-    /// Fixed seed words, comma-separated, at most as many as the family takes; 0 leaves a word to
-    /// the generator
+    /// Fixed seed words, comma-separated, at most as many as the family takes, with those bits
+    /// that it takes of each; 0 leaves a word to the generator, of a seed that is bytes a byte
     #[arg(long, value_name = "S1,S2,...", value_parser = options::parse_seeds)]
     seeds: Option<FixedSeeds>,
     /// Seed of the generator that draws the seeds
@@ -208,17 +208,22 @@ impl InputOptions {
 
 impl SearchOptions {
     fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Failure> {
-        self.check_seeds()?;
+        self.check_num_seeds()?;
         self.check_bounds()?;
         let seeds = SeedSource::default();
+        let seeds = SeedSource {
+            rng_seed: self.rng_seed.unwrap_or(seeds.rng_seed),
+            rng_subsequence: self.rng_subsequence,
+            fixed: self.seeds.map_or(seeds.fixed, |given| given.words),
+            ..seeds
+        };
+        seeds.check_fixed(self.hash.family()).map_err(|error| {
+            Failure::usage(format!("--seeds: {error}"))
+                .with_remedy("set no other bits; docs/families.md lists what each seed is")
+        })?;
         Ok(Plan {
             family: self.hash,
-            seeds: SeedSource {
-                rng_seed: self.rng_seed.unwrap_or(seeds.rng_seed),
-                rng_subsequence: self.rng_subsequence,
-                fixed: self.seeds.map_or(seeds.fixed, |given| given.words),
-                ..seeds
-            },
+            seeds,
             fixed_attempts: self.fixed_attempts,
             attempts_max: self.max_attempts.unwrap_or(Plan::ATTEMPTS_MAX),
             grow_after: self.grow_after,
@@ -246,7 +251,7 @@ impl SearchOptions {
     }
 
     /// Words beyond those that the family takes would be left out without a word.
-    fn check_seeds(&self) -> Result<(), Failure> {
+    fn check_num_seeds(&self) -> Result<(), Failure> {
         let family = self.hash.family();
         let (given, taken) = (self.seeds.map_or(0, |seeds| seeds.given), family.num_seeds());
         if given <= usize::from(taken) {

@@ -98,6 +98,24 @@ fn seeds_that_the_family_does_not_take_are_refused_with_how_many_it_takes() {
     place.ok(&create("Crc32", "0,7"));
 }
 
+/// They were left out without a word, and another function searched in than was asked for.
+#[test]
+fn bits_that_a_seed_does_not_take_are_refused_with_those_that_it_takes() {
+    let place = with_keys();
+    let create =
+        |hash, seeds| ["create", "my.keys", "--no-output", "--hash", hash, "--seeds", seeds];
+    let words = "--seeds: seed 3 is 0x40ff, of which MultiplyShiftR takes the bits of 0x1f1f alone";
+    check(
+        &place,
+        &create("23", "0x9e3779b1,0x85ebca6b,0x40ff"),
+        2,
+        &[words, "help: set no other bits"],
+    );
+    let words = "seed 3 is 0x10, of which MultiplyShiftRX takes the bits of 0x1f00 alone";
+    check(&place, &create("35", "1,2,0x10"), 2, &[words]);
+    place.ok(&create("23", "0,0,0x1f"));
+}
+
 #[test]
 fn fixed_seeds_that_find_nothing_lead_to_other_seeds() {
     let place = Place::new();

@@ -67,8 +67,23 @@ pub struct SeedSource {
     /// Words passed over before the first draw.
     pub rng_offset: u64,
     /// Words the user fixed; zero leaves a word to the generator. Of a masked word, single bytes
-    /// can be fixed: a zero byte is left to the generator.
+    /// can be fixed: a zero byte is left to the generator. Bits that the family does not let be set,
+    /// which [`SeedSource::check_fixed`] refuses, are left out.
     pub fixed: [u32; SEEDS_MAX],
+}
+
+/// A fixed word has bits that are not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("seed {number} is {word:#x}, of which {family} takes the bits of {free_mask:#x} alone")]
+pub struct SeedBitsError {
+    /// The family.
+    pub family: Family,
+    /// Which of its seeds, counted from 1.
+    pub number: usize,
+    /// The word.
+    pub word: u32,
+    /// The bits that may be set.
+    pub free_mask: u32,
 }
 
 impl Default for SeedSource {
@@ -99,6 +114,21 @@ impl SeedSource {
             };
         }
         Seeds { words }
+    }
+
+    /// Whether the words that `family` takes are drawn as they were fixed.
+    ///
+    /// # Errors
+    /// [`SeedBitsError`] for the first word of which bits would be left out.
+    pub fn check_fixed(&self, family: Family) -> Result<(), SeedBitsError> {
+        let taken = (1..).zip(self.fixed).take(usize::from(family.num_seeds()));
+        for (number, word) in taken {
+            let free_mask = family.free_mask(number);
+            if word & !free_mask != 0 {
+                return Err(SeedBitsError { family, number, word, free_mask });
+            }
+        }
+        Ok(())
     }
 
     /// Whether every attempt in a geometry would be the same: all bits that vertices depend on are
@@ -196,6 +226,36 @@ mod tests {
         assert!(!source.is_constant(family));
         source.fixed = [1, 77, 0x0505, 0, 0, 0, 0, 0];
         assert!(source.is_constant(family));
+    }
+
+    #[test]
+    fn fixed_words_that_pass_are_drawn_as_they_are_and_others_are_named() {
+        let geometry = Geometry::from_edge_capacity_log2(15).unwrap();
+        for family in Family::all() {
+            let mut source = SeedSource::default();
+            for place in 0..usize::from(family.num_seeds()) {
+                source.fixed[place] = family.free_mask(place + 1);
+            }
+            assert_eq!(source.check_fixed(family), Ok(()), "{family}");
+            let drawn = source.draw(1, family, geometry);
+            for place in 0..usize::from(family.num_seeds()) {
+                let free_mask = family.free_mask(place + 1);
+                assert_eq!(drawn.word(place + 1) & free_mask, free_mask, "{family}");
+                let word = free_mask.wrapping_add(1) | free_mask;
+                let mut others = source;
+                others.fixed[place] = word;
+                let error = SeedBitsError { family, number: place + 1, word, free_mask };
+                let expected = if word == free_mask { Ok(()) } else { Err(error) };
+                assert_eq!(others.check_fixed(family), expected, "{family}");
+            }
+        }
+        let family = Family::from_name("MultiplyShiftR").unwrap();
+        let fixed = [1, 2, 0x40ff, 0, 0, 0, 0, 0];
+        let error = SeedSource { fixed, ..SeedSource::default() }.check_fixed(family).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "seed 3 is 0x40ff, of which MultiplyShiftR takes the bits of 0x1f1f alone"
+        );
     }
 
     /// Ten million attempts were made with the same hashes.

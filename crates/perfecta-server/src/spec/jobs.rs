@@ -297,14 +297,18 @@ impl SearchSpec {
             let reason = format!("has words beyond the {taken} seeds that {searched} takes");
             return Err(Problem::field("search.seeds", reason, "0 in their places"));
         }
+        let seeds = SeedSource {
+            rng_seed: self.rng_seed,
+            rng_subsequence: self.rng_subsequence,
+            fixed: self.seeds,
+            ..SeedSource::default()
+        };
+        seeds.check_fixed(searched).map_err(|error| {
+            Problem::field("search.seeds", error.to_string(), "0 in the other bits")
+        })?;
         Ok(Plan {
             family,
-            seeds: SeedSource {
-                rng_seed: self.rng_seed,
-                rng_subsequence: self.rng_subsequence,
-                fixed: self.seeds,
-                ..SeedSource::default()
-            },
+            seeds,
             fixed_attempts: self.fixed_attempts,
             attempts_max: self.max_attempts,
             grow_after: self.grow_after,
@@ -425,6 +429,8 @@ mod tests {
         let surplus = r#""search": {"hash": "MultiplyShiftR", "seeds": [1, 2, 3, 4, 0, 0, 0, 8]}"#;
         check(surplus, "search.seeds");
         check(r#""search": {"seeds": [1, 2, 3, 4, 5, 6, 7, 8]}"#, "search.seeds");
+        let bits = r#""search": {"hash": "MultiplyShiftR", "seeds": [1, 2, 16639, 0, 0, 0, 0, 0]}"#;
+        check(bits, "search.seeds");
         check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
         let both = r#""limits": {"deadline_ms": 1, "deadline_unix_ms": 1}"#;
         check(both, "limits.deadline_unix_ms");
