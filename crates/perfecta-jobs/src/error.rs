@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeyError;
-use perfecta_core::search::{Limit, PlanError};
+use perfecta_core::search::{FamilyChoice, Limit, PlanError};
 use perfecta_core::table::VerifyError;
 use perfecta_io::{IoError, IoErrorKind};
 
@@ -129,6 +129,8 @@ pub enum ItemError {
         limit: Limit,
         /// Attempts made.
         attempts: u64,
+        /// What was searched in.
+        family: FamilyChoice,
     },
     /// The search took too long.
     #[error("no table after {} in {} s", attempts_words(*.attempts), .limit.as_secs_f64())]
@@ -137,6 +139,8 @@ pub enum ItemError {
         limit: Duration,
         /// Attempts made.
         attempts: u64,
+        /// What was searched in.
+        family: FamilyChoice,
     },
     /// The item does not fit the job's memory.
     #[error("it needs about {needed} bytes of memory, the limit is {limit}")]
@@ -290,9 +294,12 @@ impl ItemError {
             Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
                 Some("give other seeds, or 0 for a seed that is to be drawn anew for each attempt")
             }
-            Self::Unsolved { .. } | Self::TimedOut { .. } => {
-                Some("raise the limit, let the table grow, or choose --hash auto")
-            }
+            Self::Unsolved { family, .. } | Self::TimedOut { family, .. } => Some(match family {
+                FamilyChoice::Auto => "raise the limit, or let the table grow",
+                FamilyChoice::Named(_) => {
+                    "raise the limit, let the table grow, or choose --hash auto"
+                }
+            }),
             Self::Clash { .. } => {
                 Some("list a key file once; of two files rename one, or build them apart")
             }
@@ -460,4 +467,26 @@ pub struct RenderError {
     pub artifact: String,
     /// Why not.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use perfecta_core::family::Family;
+
+    #[test]
+    fn another_hash_is_advised_only_where_one_was_named() {
+        let check = |family, is_advised| {
+            let (limit, time) = (Limit::Attempts, Duration::from_secs(1));
+            let unsolved = ItemError::Unsolved { limit, attempts: 5, family };
+            let timed_out = ItemError::TimedOut { limit: time, attempts: 5, family };
+            for error in [unsolved, timed_out] {
+                let remedy = error.remedy().unwrap();
+                assert_eq!(remedy.contains("--hash auto"), is_advised, "{remedy}");
+                assert!(remedy.starts_with("raise the limit"), "{remedy}");
+            }
+        };
+        check(FamilyChoice::Auto, false);
+        check(FamilyChoice::Named(Family::from_name("Multiply").unwrap()), true);
+    }
 }

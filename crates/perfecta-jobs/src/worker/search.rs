@@ -258,13 +258,15 @@ impl SearchOver<'_, '_> {
                 }
             }
             Err(reason) => {
-                let attempts = verdict.tally.attempts();
+                let (attempts, family) = (verdict.tally.attempts(), work.plan.family);
                 Err(Stop::Failed(match (reason, limit) {
                     (Limit::Stopped, _) if self.is_broken => {
                         ItemError::Panicked("a helper of the search panicked".to_owned())
                     }
-                    (Limit::Stopped, Some(limit)) => ItemError::TimedOut { limit, attempts },
-                    (limit, _) => ItemError::Unsolved { limit, attempts },
+                    (Limit::Stopped, Some(limit)) => {
+                        ItemError::TimedOut { limit, attempts, family }
+                    }
+                    (limit, _) => ItemError::Unsolved { limit, attempts, family },
                 }))
             }
         };
