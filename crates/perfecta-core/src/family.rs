@@ -218,15 +218,20 @@ impl Family {
     /// a shift that stands for the geometry is the geometry's.
     #[must_use]
     pub fn check_seeds(self, seeds: &Seeds, geometry: Geometry) -> bool {
-        seeds.words().iter().enumerate().all(|(place, &word)| {
-            let number = place + 1;
-            if number > usize::from(self.num_seeds()) {
-                return word == 0;
-            }
-            let shift_fits = !self.shift_is_first_byte_of(number)
-                || word & 0xff == u32::from(geometry.hash_shift());
-            word & !self.seed_mask(number) == 0 && shift_fits
-        })
+        (1..)
+            .zip(seeds.words())
+            .all(|(number, &word)| word == self.nearest_seed(number, word, geometry))
+    }
+
+    /// What `word` becomes as seed `number` (counted from 1) where it could not have been drawn: bits
+    /// that are masked are zero, and the shift is the geometry's.
+    pub(crate) fn nearest_seed(self, number: usize, word: u32, geometry: Geometry) -> u32 {
+        if number > usize::from(self.num_seeds()) {
+            return 0;
+        }
+        let is_shift = self.shift_is_first_byte_of(number);
+        let shift = if is_shift { u32::from(geometry.hash_shift()) } else { 0 };
+        word & self.free_mask(number) | shift
     }
 }
 

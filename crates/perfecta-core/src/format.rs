@@ -15,7 +15,7 @@ mod wire;
 
 pub use self::error::FormatError;
 
-use self::error::check_equal;
+use self::error::{check_equal, check_limit};
 use self::wire::{Header, Section};
 use crate::family::Family;
 use crate::geometry::Geometry;
@@ -215,7 +215,7 @@ fn parameters_of(header: &Header) -> Result<Parameters, FormatError> {
     check_equal("logarithm of the vertices", 37, vertices_log2, header.vertices_log2.into())?;
     let element_bits = 8 * geometry.element_width().bytes() as u64;
     check_equal("element bits", 35, element_bits, header.element_bits.into())?;
-    Ok(Parameters {
+    let parameters = Parameters {
         family,
         seeds: Seeds::from_words(header.seeds.map(|word| word.get())),
         geometry,
@@ -224,7 +224,50 @@ fn parameters_of(header: &Header) -> Result<Parameters, FormatError> {
         num_keys: header.num_keys.get(),
         first_key: header.first_key.get(),
         last_key: header.last_key.get(),
-    })
+    };
+    check_keys(&parameters)?;
+    check_widths(&parameters)?;
+    check_seeds(&parameters)?;
+    Ok(parameters)
+}
+
+/// There is a key, the graph has an edge for each, and between the first and the last there is room
+/// for all.
+fn check_keys(parameters: &Parameters) -> Result<(), FormatError> {
+    let Parameters { num_keys, first_key, last_key, .. } = *parameters;
+    check_equal("number of keys", 40, u64::from(num_keys.max(1)), num_keys.into())?;
+    let edge_capacity = parameters.geometry.edge_capacity();
+    check_limit("number of keys", 40, edge_capacity.into(), num_keys.into())?;
+    if parameters.key_width == KeyWidth::Bits32 {
+        check_limit("last key", 56, u32::MAX.into(), last_key)?;
+    }
+    check_limit("first key", 48, last_key, first_key)?;
+    let between = (last_key - first_key).saturating_add(1);
+    check_limit("number of keys from the first to the last", 40, between, num_keys.into())
+}
+
+/// Only keys of 64 bits are downsized, and only one family hashes them as they are.
+fn check_widths(parameters: &Parameters) -> Result<(), FormatError> {
+    let Parameters { family, key_width, downsize, .. } = parameters;
+    match (key_width, downsize) {
+        (KeyWidth::Bits32, Some(_)) => check_equal("key bits of downsized keys", 34, 64, 32),
+        (KeyWidth::Bits64, None) => {
+            let (expected, found) = (Family::Folded.id().into(), family.id().into());
+            check_equal("hash family of 64-bit keys", 32, expected, found)
+        }
+        (KeyWidth::Bits32, None) | (KeyWidth::Bits64, Some(_)) => Ok(()),
+    }
+}
+
+/// Bits that the family does not take are zero, and a shift that stands for the geometry is its own.
+fn check_seeds(parameters: &Parameters) -> Result<(), FormatError> {
+    let Parameters { family, seeds, geometry, .. } = parameters;
+    for (number, word) in (1..).zip(*seeds.words()) {
+        let expected = family.nearest_seed(number, word, *geometry);
+        let offset = 72 + 4 * (number as u64 - 1);
+        check_equal("a seed", offset, expected.into(), word.into())?;
+    }
+    Ok(())
 }
 
 /// Which bits of a key are left, where not all are.

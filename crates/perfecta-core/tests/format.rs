@@ -164,12 +164,24 @@ fn forged_fields_are_refused_by_name_and_place() {
     );
     check(36, &[6], "logarithm of the vertices at byte 0x25 is 6, must be 7");
     check(38, &[2, 0], "flags at byte 0x26 is 2, must be 0");
-    check(40, &[0; 4], "do not fit each other");
-    check(40, &[33], "do not fit each other");
+    check(40, &[0; 4], "number of keys at byte 0x28 is 0, must be 1");
+    check(40, &[33], "number of keys at byte 0x28 is 33, out of limits (at most 32)");
     check(44, &[1], "reserved field at byte 0x2c");
-    check(48, &[0xff; 8], "do not fit each other");
+    check(
+        48,
+        &[0xff; 8],
+        "first key at byte 0x30 is 18446744073709551615, out of limits (at most 5008)",
+    );
+    check(
+        48,
+        &5000u64.to_le_bytes(),
+        "number of keys from the first to the last at byte 0x28 is 20, out of limits (at most 9)",
+    );
+    check(60, &[1], "last key at byte 0x38 is 4294972304, out of limits (at most 4294967295)");
+    check(38, &[1], "key bits of downsized keys at byte 0x22 is 32, must be 64");
+    check(32, &[23, 3, 64], "hash family of 64-bit keys at byte 0x20 is 23, must be 64");
     check(64, &[1], "downsize bitmap without its flag at byte 0x40 is 1, must be 0");
-    check(72 + 12, &[1], "do not fit each other");
+    check(72 + 12, &[1], "a seed at byte 0x54 is 1, must be 0");
     check(104, &[1], "byte 0x68 must be zero and is 0x01");
     check(128, &[9], "section of unknown kind 9, listed at byte 0x80");
     check(132, &[4], "section flags at byte 0x84 is 4, must be 0");

@@ -138,13 +138,23 @@ pub enum FormatError {
         /// The number.
         id: u8,
     },
-    /// Each field is within limits and together they are no table: counts, first and last key,
-    /// seeds or key width do not fit each other.
+    /// The header's fields and the length of the array are no table together. Each rule has an
+    /// error that names the field; this one is for what they leave out.
     #[error("number of keys, first and last key, seeds and widths do not fit each other")]
     Inconsistent,
     /// The file has parts that no address of this machine reaches.
     #[error("the file is too large for this machine")]
     TooLarge,
+}
+
+/// `found` must be `max` at most.
+pub(super) fn check_limit(
+    field: &'static str,
+    offset: u64,
+    max: u64,
+    found: u64,
+) -> Result<(), FormatError> {
+    if found <= max { Ok(()) } else { Err(FormatError::Limit { field, offset, max, found }) }
 }
 
 /// `found` must be `expected`.

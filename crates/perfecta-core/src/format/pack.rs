@@ -16,7 +16,7 @@ use core::fmt;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::error::check_equal;
+use super::error::{check_equal, check_limit};
 use super::{ALIGNMENT, FormatError};
 use crate::table::TableView;
 
@@ -397,8 +397,4 @@ fn check_part(
     } else {
         Err(FormatError::PartChecksum { part, offset, expected, found })
     }
-}
-
-fn check_limit(field: &'static str, offset: u64, max: u64, found: u64) -> Result<(), FormatError> {
-    if found <= max { Ok(()) } else { Err(FormatError::Limit { field, offset, max, found }) }
 }
