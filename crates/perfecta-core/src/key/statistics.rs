@@ -19,7 +19,7 @@ pub struct KeyStatistics {
     pub leading_zeros: u32,
     /// Unused bits below the lowest used one.
     pub trailing_zeros: u32,
-    /// Whether the used bits are one run.
+    /// Whether the used bits are one run: not where none is used.
     pub contiguous_bits: bool,
     /// Whether the keys are consecutive numbers.
     pub consecutive: bool,
@@ -59,7 +59,7 @@ impl KeyStatistics {
             used_bits,
             leading_zeros: bitmap.leading_zeros() - (64 - width),
             trailing_zeros: bitmap.trailing_zeros().min(width),
-            contiguous_bits: longest_run.is_none_or(|run| run.length == used_bits),
+            contiguous_bits: longest_run.is_some_and(|run| run.length == used_bits),
             consecutive: keys.last() - keys.first() == keys.len() as u64 - 1,
             has_zero: keys.first() == 0,
         }
@@ -102,6 +102,12 @@ mod tests {
         assert_eq!(top.longest_run, Some(BitRun { start: 20, length: 12 }));
         assert_eq!((top.leading_zeros, top.trailing_zeros), (0, 20));
         assert!(!of(vec![1, 4]).contiguous_bits);
+    }
+
+    #[test]
+    fn the_key_zero_alone_uses_no_bits_and_those_are_no_run() {
+        let zero = KeyStatistics::of(&KeySet::from_u32(vec![0], Repair::default()).unwrap());
+        assert_eq!((zero.longest_run, zero.used_bits, zero.contiguous_bits), (None, 0, false));
     }
 
     #[test]
