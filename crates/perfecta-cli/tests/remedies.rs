@@ -311,6 +311,27 @@ fn keys_that_no_artifact_takes_are_told_of() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_leads_to_what_helps_with_that() {
+    let place = with_keys();
+    place.ok(&["create", "my.keys", "out"]);
+    let table = fs::read(place.path("out/my/my.pht")).unwrap();
+    place.write("longer.pht", &[&table[..], &[0]].concat());
+    let said = format!("the file has {} bytes, its header says {}", table.len() + 1, table.len());
+    check(&place, &["inspect", "longer.pht"], 9, &[&said, "help: copy the file again"]);
+    place.write("cut.pht", &table[..table.len() - 1]);
+    check(&place, &["inspect", "cut.pht"], 9, &["cut off", "help: copy the file again"]);
+    let mut later = table.clone();
+    later[8] = 2;
+    place.write("later.pht", &later);
+    let words = ["format version 2", "help: read it with a later version of perfecta"];
+    check(&place, &["inspect", "later.pht"], 9, &words);
+    let mut damaged = table;
+    damaged[200] ^= 1;
+    place.write("damaged.pht", &damaged);
+    check(&place, &["inspect", "damaged.pht"], 9, &["is damaged", "help: build it again"]);
+}
+
+#[test]
 fn create_says_where_the_table_is() {
     let place = with_keys();
     let last = |more: &[&str]| {

@@ -106,7 +106,7 @@ fn header_of(bytes: &[u8]) -> Result<&Header, FormatError> {
     let truncated = |needed: usize| FormatError::Truncated { needed: needed as u64, found: length };
     let magic = bytes.first_chunk::<8>().ok_or(truncated(8))?;
     if *magic != MAGIC {
-        return Err(FormatError::Magic { found: *magic });
+        return Err(FormatError::Magic { expected: "table file", found: *magic });
     }
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| truncated(HEADER_BYTES))?;
     if header.version.get() != VERSION {
@@ -129,7 +129,9 @@ fn header_of(bytes: &[u8]) -> Result<&Header, FormatError> {
     if length < total_bytes {
         return Err(FormatError::Truncated { needed: total_bytes, found: length });
     }
-    check_equal("total length", 16, length, total_bytes)?;
+    if length > total_bytes {
+        return Err(FormatError::Surplus { said: total_bytes, found: length });
+    }
     check_equal("reserved field", 44, 0, header.reserved_44.get().into())?;
     check_zero(header.as_bytes(), HEADER_BYTES - header.reserved.len(), HEADER_BYTES)?;
     check_sections(bytes, header)?;

@@ -232,8 +232,7 @@ impl Storage {
     const HUGE_FROM_BYTES: u64 = 4 << 20;
 
     fn read(path: &Path) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
+        let (mut file, length) = Self::open(path)?;
         if length < Self::HUGE_FROM_BYTES {
             return std::fs::read(path).map(Self::Read);
         }
@@ -247,10 +246,22 @@ impl Storage {
     }
 
     fn map(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
+        let (file, _) = Self::open(path)?;
         // SAFETY: what may happen to a mapped file is told to the caller, and what look-ups rely on
         // is copied out of it.
         unsafe { Mmap::map(&file) }.map(Self::Mapped)
+    }
+
+    /// A file, and its length.
+    fn open(path: &Path) -> std::io::Result<(File, u64)> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            // A system says of one that is mapped that there is no such device.
+            let error = "it is a directory, not a file";
+            return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, error));
+        }
+        Ok((file, metadata.len()))
     }
 
     fn bytes(&self) -> &[u8] {

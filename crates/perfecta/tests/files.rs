@@ -81,6 +81,31 @@ fn an_error_names_the_file_and_the_place() {
 }
 
 #[test]
+fn what_is_no_table_file_is_told_as_what_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let pack = [&PackWriter::header()[..], &PackWriter::default().finish()].concat();
+    std::fs::write(path.join("a.pack"), &pack).expect("written");
+    let longer = [built(100).as_bytes(), &[0]].concat();
+    std::fs::write(path.join("longer.pht"), &longer).expect("written");
+    let check = |error: perfecta::LoadError, end: &str| {
+        let error = error.to_string();
+        assert!(error.contains(end), "{error}");
+    };
+    for open in [Table::load, Table::map] {
+        let open = |name: &str| open(path.join(name)).expect_err("no table file");
+        check(open(""), ": it is a directory, not a file");
+        check(open("a.pack"), "a.pack: not a table file: its first bytes are [89, 50, 50, 4b");
+        check(open("longer.pht"), ": the file has 513 bytes, its header says 512");
+    }
+    for open in [Pack::load, Pack::map] {
+        let open = |name: &str| open(path.join(name)).expect_err("no pack");
+        check(open(""), ": it is a directory, not a file");
+        check(open("longer.pht"), ": not a pack of tables: its first bytes are [89, 50, 48, 54");
+    }
+}
+
+#[test]
 fn a_pack_is_read_and_mapped_alike() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("tables.pack");

@@ -117,7 +117,7 @@ impl Inspect {
 
     fn damaged(&self, error: &FormatError) -> Failure {
         let message = format!("{}: {error}", self.file.display());
-        Failure::new(ExitClass::Verification, message).with_remedy("build it again")
+        Failure::new(ExitClass::Verification, message).with_remedy(error.remedy())
     }
 }
 

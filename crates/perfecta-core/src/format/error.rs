@@ -12,9 +12,19 @@ pub enum FormatError {
         /// Bytes that there are.
         found: u64,
     },
+    /// The file goes on after its end.
+    #[error("the file has {found} bytes, its header says {said}")]
+    Surplus {
+        /// Bytes that the header says there are.
+        said: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
     /// It begins with something else: another kind of file, or one that was transferred as text.
-    #[error("no such file by its first bytes: {found:02x?}")]
+    #[error("not a {expected}: its first bytes are {found:02x?}")]
     Magic {
+        /// What is looked for.
+        expected: &'static str,
         /// The first eight bytes.
         found: [u8; 8],
     },
@@ -145,6 +155,36 @@ pub enum FormatError {
     /// The file has parts that no address of this machine reaches.
     #[error("the file is too large for this machine")]
     TooLarge,
+}
+
+impl FormatError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Truncated { .. } | Self::NoEnd { .. } | Self::Surplus { .. } => {
+                "copy the file again from where it is whole, or build it again"
+            }
+            Self::Magic { .. } => "check that this is the file that was meant",
+            Self::Version { expected, found } if *found < *expected => {
+                "build it again with this version"
+            }
+            Self::Version { .. } | Self::UnknownSection { .. } | Self::UnknownFamily { .. } => {
+                "read it with a later version of perfecta, or build it again with this one"
+            }
+            Self::TooLarge => "read it on a machine of 64 bits",
+            Self::HeaderChecksum { .. }
+            | Self::PartChecksum { .. }
+            | Self::SectionChecksum { .. }
+            | Self::Field { .. }
+            | Self::Limit { .. }
+            | Self::Padding { .. }
+            | Self::DuplicateSection { .. }
+            | Self::NameOrder { .. }
+            | Self::MissingSection { .. }
+            | Self::Inconsistent => "build it again; if it persists, check disk and memory",
+        }
+    }
 }
 
 /// `found` must be `max` at most.

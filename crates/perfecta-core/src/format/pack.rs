@@ -354,7 +354,7 @@ fn check_header(bytes: &[u8]) -> Result<(), FormatError> {
         FormatError::Truncated { needed: 2 * PART_BYTES as u64, found: bytes.len() as u64 };
     let magic = bytes.first_chunk::<8>().ok_or(truncated)?;
     if *magic != MAGIC {
-        return Err(FormatError::Magic { found: *magic });
+        return Err(FormatError::Magic { expected: "pack of tables", found: *magic });
     }
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| truncated)?;
     if header.version.get() != VERSION {
