@@ -297,6 +297,24 @@ fn options_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_text_that_is_read_as_packed_keys_is_told_of() {
+    let place = Place::new();
+    place.write("a.keys", b"123\n456\n789\n");
+    place.write("b.keys", b"100\n200\n");
+    let is_told = |run: &Run| run.err.contains("looks like text; if it is, give --text");
+    assert!(is_told(&place.ok(&["create", "a.keys", "out"])));
+    let bulk = place.ok(&["bulk-create", ".", "--no-output"]);
+    assert!(bulk.err.contains("a.keys and 1 file more: read as packed keys"), "{}", bulk.err);
+    assert!(!is_told(&place.ok(&["create", "a.keys", "--text", "--no-output"])));
+    place.write_keys("c.keys", &[1, 2, 3]);
+    assert!(!is_told(&place.ok(&["create", "c.keys", "--no-output"])));
+    place.write("d.keys", b"400\n200\n");
+    let words = ["keys are not sorted", "help: if the file is text, as it looks, give --text"];
+    check(&place, &["create", "d.keys", "--no-output"], 5, &words);
+    check(&place, &["inspect", "d.keys"], 5, &words);
+}
+
+#[test]
 fn keys_that_no_artifact_takes_are_told_of() {
     let place = with_keys();
     let is_told = |more: &[&str]| {

@@ -19,7 +19,7 @@ pub use self::set::{At, KeyError, KeySet, Keys, Place, Repair};
 #[cfg(feature = "alloc")]
 pub use self::statistics::{BitRun, KeyStatistics};
 #[cfg(feature = "alloc")]
-pub use self::text::{TextError, TextErrorKind};
+pub use self::text::{TextError, TextErrorKind, looks_like_text};
 
 /// Width of a key in files and in look-ups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -82,6 +82,8 @@ pub struct ItemReport {
     pub keys_bytes: u64,
     /// Keys in the set; 0 if it was never read.
     pub keys: u64,
+    /// Whether they were read as packed keys and look like text.
+    pub looks_like_text: bool,
     /// The search, if there was one to its end.
     pub search: Option<SearchReport>,
     /// Bytes written for it, manifest included.
@@ -102,6 +104,7 @@ impl ItemReport {
             status,
             keys_bytes: 0,
             keys: 0,
+            looks_like_text: false,
             search: None,
             bytes: 0,
             files: 0,

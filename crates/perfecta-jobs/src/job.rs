@@ -22,6 +22,7 @@ use crate::item::Item;
 use crate::ledger::{Ledger, Running, Status};
 use crate::pack::{Chunk, PackWindow, PackedTable};
 use crate::queue::ItemQueue;
+use crate::remarks::Remarks;
 use crate::schedule::{MemoryBudget, Planned, Reservation};
 use crate::work::Work;
 
@@ -61,6 +62,7 @@ pub(crate) struct JobState<'a> {
     keys_total: u64,
     summary: Summary,
     first_failure: Option<(u32, ExitClass)>,
+    remarks: Remarks,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +200,7 @@ impl<'a> JobState<'a> {
             keys_total: work.items.iter().map(|item| item.num_keys(job)).sum(),
             summary: Summary::default(),
             first_failure: None,
+            remarks: Remarks::default(),
             work,
         }
     }
@@ -542,6 +545,7 @@ impl<'a> JobState<'a> {
     }
 
     fn account(&mut self, position: u32, report: &ItemReport) {
+        self.remarks.note(position, report);
         self.summary.bytes += report.bytes;
         self.summary.files += u64::from(report.files);
         self.is_displaced |=
@@ -598,6 +602,11 @@ impl<'a> JobState<'a> {
                 attempts: search.attempts(),
             }),
         }
+    }
+
+    /// What is to be said of its tables at the end.
+    pub(crate) fn remarks(&self) -> impl Iterator<Item = String> {
+        self.remarks.lines()
     }
 
     /// The end: everything settled, nothing in flight.

@@ -32,6 +32,7 @@ mod item;
 mod job;
 mod pack;
 mod queue;
+mod remarks;
 mod sleepers;
 
 pub mod activity;

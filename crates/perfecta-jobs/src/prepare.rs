@@ -18,6 +18,7 @@ use crate::job::JobState;
 use crate::manifest::{Digest, PackManifest};
 use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
+use crate::remarks::and_more;
 use crate::render::Renderer;
 use crate::schedule::Planned;
 use crate::session::{Request, Requested, Session};
@@ -118,11 +119,7 @@ fn width_notice(work: &Work<'_>) -> Option<String> {
     let files = work.items.iter().map(|item| &item.keys_file);
     let mut files = files.filter(|file| width.contradicts(file));
     let first = files.next()?.display();
-    let more = match files.count() {
-        0 => String::new(),
-        1 => " and 1 file more".to_owned(),
-        more => format!(" and {more} files more"),
-    };
+    let more = and_more(files.count());
     Some(format!(
         "{first}{more}: read as 32-bit keys, though the name ends in 64; if the keys have 64 bits, give \
          --key-size 64, or auto"
@@ -246,7 +243,9 @@ impl<'a> Closing<'a> {
             work.observer.lock().observe(&Event::Notice(&notice));
         }
         // Who settled the last item tells of it before the job ends.
-        drop(work.observer.lock());
+        let mut observer = work.observer.lock();
+        state.remarks().for_each(|remark| observer.observe(&Event::Notice(&remark)));
+        drop(observer);
         let mut summary = state.finish();
         let clock = session.runtime.clock;
         summary.wall_seconds = (clock.now() - work.begun).as_secs_f64();

@@ -166,6 +166,9 @@ pub enum KeyError {
         /// Whether two neighbours together look like one key of 64 bits.
         looks_halved: bool,
     },
+    /// As packed keys it is wrong in this way, and it may well be no such file.
+    #[error("{0}")]
+    LooksLikeText(Box<Self>),
     /// A line of a text input is no key.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -178,7 +181,7 @@ impl KeyError {
         match self {
             Self::Empty => "a table needs at least one key",
             Self::OddLength { .. } => {
-                "check that the file is complete and that --key-size says its width"
+                "check that the file is complete and that --key-size says its width; if it is text, give --text"
             }
             Self::TooMany { .. } => "split the set",
             // The upper halves of wide keys look like small keys out of order.
@@ -198,6 +201,9 @@ impl KeyError {
                 "the keys look like halves of 64-bit keys: if they are, give --key-size 64; else remove one, or give --dedupe to keep the first"
             }
             Self::Duplicate { .. } => "remove one, or give --dedupe to keep the first",
+            Self::LooksLikeText(_) => {
+                "if the file is text, as it looks, give --text; if its keys are packed, check --key-size and the order of the keys"
+            }
             Self::Text(error) => error.remedy(),
         }
     }
@@ -236,6 +242,13 @@ impl KeySet {
     /// # Errors
     /// [`KeyError`], with the place in `bytes`.
     pub fn from_le_bytes(bytes: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
+        Self::from_words(bytes, width, repair).map_err(|error| match text::looks_like_text(bytes) {
+            true => KeyError::LooksLikeText(Box::new(error)),
+            false => error,
+        })
+    }
+
+    fn from_words(bytes: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
         Self::check_length(bytes.len(), width)?;
         match width {
             KeyWidth::Bits32 => {
@@ -487,6 +500,21 @@ mod tests {
         check(&[9, 3, 7, 3, 9, 1], SORT, false);
         let text = KeySet::from_text(b"0\n0\n1\n0\n", KeyWidth::Bits32, NONE).unwrap_err();
         assert!(!text.remedy().contains("--key-size 64"), "{}", text.remedy());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_that_is_read_as_packed_keys_leads_to_its_option_first() {
+        for text in ["456\n123\n", "123\n123\n", "12\n34\n5\n"] {
+            let error = KeySet::from_le_bytes(text.as_bytes(), KeyWidth::Bits32, NONE).unwrap_err();
+            assert!(error.remedy().starts_with("if the file is text"), "{}", error.remedy());
+            assert!(error.remedy().contains("--text"), "{}", error.remedy());
+        }
+        let descent = KeySet::from_le_bytes(b"456\n123\n", KeyWidth::Bits32, NONE).unwrap_err();
+        assert!(descent.to_string().starts_with("keys are not sorted: "), "{descent}");
+        let words = KeySet::from_le_bytes(&[2, 0, 0, 0, 1, 0, 0, 0], KeyWidth::Bits32, NONE);
+        assert!(matches!(words, Err(KeyError::NotSorted { .. })));
+        let odd = KeySet::check_length(5, KeyWidth::Bits32).unwrap_err();
+        assert!(odd.remedy().contains("--text"), "{}", odd.remedy());
     }
 
     #[test]

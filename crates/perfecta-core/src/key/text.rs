@@ -79,6 +79,20 @@ pub(super) fn parse<K>(text: &[u8], max: u64, key: impl Fn(u64) -> K) -> Result<
     Ok(keys)
 }
 
+/// Whether a file begins as a text of keys does, as far as its first 512 bytes tell: they are digits,
+/// also hexadecimal ones, blanks and line ends, with one line end at least. Packed keys are hardly
+/// ever such.
+#[must_use]
+pub fn looks_like_text(bytes: &[u8]) -> bool {
+    const LOOKED_AT_BYTES: usize = 512;
+    let head = &bytes[..bytes.len().min(LOOKED_AT_BYTES)];
+    let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let of_a_number = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'x' | b'X');
+    let is_of_text =
+        |byte: &u8| of_a_number(byte) || is_line_end(byte) || matches!(byte, b' ' | b'\t');
+    head.iter().all(is_of_text) && head.iter().any(is_line_end)
+}
+
 /// The line, counted from 1, of a key of a text that was parsed.
 pub(super) fn line_of_key(text: &[u8], index: usize) -> usize {
     let with_keys = lines(text).enumerate().filter(|(_, line)| !content(line).is_empty());
@@ -158,6 +172,20 @@ mod tests {
         check("1\n\n-3", Err((3, TextErrorKind::NotANumber)));
         check("0x", Err((1, TextErrorKind::NotANumber)));
         check("12a", Err((1, TextErrorKind::NotANumber)));
+    }
+
+    #[test]
+    fn a_text_is_known_by_its_first_bytes() {
+        let check = |bytes: &[u8], expected| assert_eq!(looks_like_text(bytes), expected);
+        check(b"123\n456\n789\n", true);
+        check(b" 0x1F\t\r\n0Xab", true);
+        check(b"12345678", false);
+        check(b"", false);
+        check(b"1\n\0\0", false);
+        check(&[1, 0, 0, 0, b'\n', 0, 0, 0], false);
+        let long = [&b"1\n".repeat(256)[..], &[0xff; 100]].concat();
+        check(&long, true);
+        check(&long[2..], false);
     }
 
     #[test]

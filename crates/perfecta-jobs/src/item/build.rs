@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use perfecta_core::format;
-use perfecta_core::key::KeySet;
+use perfecta_core::key::{KeySet, looks_like_text};
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
 use perfecta_emit::OriginalName;
@@ -14,7 +14,7 @@ use super::found::{Found, Place};
 use super::publish::num_bytes;
 use super::state::{Bundle, State};
 use super::{Effect, Item, Publication, Searched, Target, Workspace, World};
-use crate::config::Conflicts;
+use crate::config::{Conflicts, KeyEncoding};
 use crate::error::{ItemError, Stop};
 use crate::ledger::Status;
 use crate::manifest::{self, Origin};
@@ -159,6 +159,8 @@ impl Item {
         workspace: &mut Workspace,
     ) -> Effect {
         let keys = world.job.keys.parse(&self.planned.keys_file, &bytes);
+        let is_packed = world.job.keys.encoding == KeyEncoding::Binary;
+        self.report.looks_like_text = is_packed && looks_like_text(&bytes);
         workspace.buffer = bytes;
         match keys {
             Ok(keys) => {

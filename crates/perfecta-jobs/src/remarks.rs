@@ -1,0 +1,67 @@
+//! What is remarked of tables that were built: one line of each kind for all of a job's, at its end.
+
+use std::path::PathBuf;
+
+use crate::event::ItemReport;
+use crate::ledger::Status;
+
+/// What there is to remark.
+#[derive(Debug, Default)]
+pub(crate) struct Remarks {
+    text_like: Files,
+}
+
+/// The first of some key files in the order of the plan, and how many there are.
+#[derive(Debug, Default)]
+struct Files {
+    first: Option<(u32, PathBuf)>,
+    count: u64,
+}
+
+impl Remarks {
+    /// Takes note of an item that is settled.
+    pub(crate) fn note(&mut self, position: u32, report: &ItemReport) {
+        if report.status != Status::Ok {
+            return;
+        }
+        if report.looks_like_text {
+            self.text_like.add(position, report);
+        }
+    }
+
+    /// One line of each kind, if there is something to say.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        let kinds = [
+            (
+                &self.text_like,
+                "read as packed keys, though it looks like text; if it is, give --text: this table is of other keys",
+            ),
+        ];
+        kinds
+            .into_iter()
+            .filter_map(|(files, remark)| Some(format!("{}: {remark}", files.named()?)))
+    }
+}
+
+impl Files {
+    fn add(&mut self, position: u32, report: &ItemReport) {
+        self.count += 1;
+        if self.first.as_ref().is_none_or(|(first, _)| position < *first) {
+            self.first = Some((position, report.keys_file.clone()));
+        }
+    }
+
+    fn named(&self) -> Option<String> {
+        let (_, first) = self.first.as_ref()?;
+        Some(format!("{}{}", first.display(), and_more(self.count as usize - 1)))
+    }
+}
+
+/// How many files more there are than the one that is named.
+pub(crate) fn and_more(files: usize) -> String {
+    match files {
+        0 => String::new(),
+        1 => " and 1 file more".to_owned(),
+        more => format!(" and {more} files more"),
+    }
+}
