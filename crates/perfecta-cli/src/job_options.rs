@@ -63,7 +63,8 @@ struct SearchOptions {
     /// Hash family: auto, a name or an id (`perfecta hashes` lists them)
     #[arg(long, default_value = "auto", value_name = "HASH", value_parser = options::parse_hash)]
     hash: FamilyChoice,
-    /// Make exactly so many attempts, also after a success, and report the counts
+    /// Make exactly so many attempts, also after a success, and report the counts; fewer, and a line
+    /// that says so, where time is over (--max-seconds) or fixed seeds make all of them the same
     #[arg(long, value_name = "N", value_parser = options::parse_attempts)]
     fixed_attempts: Option<u64>,
     /// Give up after so many attempts [default: 10000000]

@@ -296,6 +296,28 @@ fn options_that_contradict_each_other_are_refused() {
     }
 }
 
+/// The help says how many attempts there are.
+#[test]
+fn fewer_attempts_than_the_fixed_number_are_told_of_with_the_reason() {
+    let place = with_keys();
+    let told = |more: &[&str]| {
+        let create = ["create", "my.keys", "--no-output", "--json", "--fixed-attempts"];
+        let run = place.ok(&[&create, more].concat());
+        let notices: Vec<_> = run.err.lines().filter(|line| line.contains("attempt")).collect();
+        (run.lines()[0]["attempts"].as_u64().unwrap(), notices.concat())
+    };
+    assert_eq!(told(&["50"]), (50, String::new()));
+    let (attempts, notice) = told(&["1000000000000", "--max-seconds", "0.3"]);
+    assert!(attempts < 1_000_000_000_000);
+    assert!(notice.contains("my.keys: fewer attempts were made than --fixed-attempts"), "{notice}");
+    assert!(notice.contains("--max-seconds"), "{notice}");
+    let run = place.ok(&["create", "my.keys", "--no-output", "--json"]);
+    let seeds = run.lines()[0]["seeds"].to_string();
+    let (attempts, notice) = told(&["50", "--seeds", seeds.trim_matches(['[', ']'])]);
+    assert_eq!(attempts, 1);
+    assert!(notice.contains("my.keys: one attempt was made"), "{notice}");
+}
+
 #[test]
 fn a_text_that_is_read_as_packed_keys_is_told_of() {
     let place = Place::new();

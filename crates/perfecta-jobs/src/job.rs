@@ -545,7 +545,7 @@ impl<'a> JobState<'a> {
     }
 
     fn account(&mut self, position: u32, report: &ItemReport) {
-        self.remarks.note(position, report);
+        self.remarks.note(position, report, &self.work.plan);
         self.summary.bytes += report.bytes;
         self.summary.files += u64::from(report.files);
         self.is_displaced |=

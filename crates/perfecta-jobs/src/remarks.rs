@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use perfecta_core::search::Plan;
+
 use crate::event::ItemReport;
 use crate::ledger::Status;
 
@@ -9,6 +11,8 @@ use crate::ledger::Status;
 #[derive(Debug, Default)]
 pub(crate) struct Remarks {
     text_like: Files,
+    out_of_time: Files,
+    all_the_same: Files,
 }
 
 /// The first of some key files in the order of the plan, and how many there are.
@@ -20,13 +24,20 @@ struct Files {
 
 impl Remarks {
     /// Takes note of an item that is settled.
-    pub(crate) fn note(&mut self, position: u32, report: &ItemReport) {
+    pub(crate) fn note(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         if report.status != Status::Ok {
             return;
         }
         if report.looks_like_text {
             self.text_like.add(position, report);
         }
+        let Some(search) = report.search.filter(|it| Some(it.attempts) < plan.fixed_attempts)
+        else {
+            return;
+        };
+        let is_constant = plan.seeds.is_constant(search.hash);
+        let files = if is_constant { &mut self.all_the_same } else { &mut self.out_of_time };
+        files.add(position, report);
     }
 
     /// One line of each kind, if there is something to say.
@@ -35,6 +46,16 @@ impl Remarks {
             (
                 &self.text_like,
                 "read as packed keys, though it looks like text; if it is, give --text: this table is of other keys",
+            ),
+            (
+                &self.out_of_time,
+                "fewer attempts were made than --fixed-attempts says: the time for a key file was over \
+                 (--max-seconds)",
+            ),
+            (
+                &self.all_the_same,
+                "one attempt was made instead of --fixed-attempts: the seeds are fixed, so every attempt is \
+                 the same",
             ),
         ];
         kinds

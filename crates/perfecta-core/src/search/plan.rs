@@ -35,7 +35,8 @@ pub struct Plan {
     /// Where seeds come from.
     pub seeds: SeedSource,
     /// Run exactly this many attempts, also after a success, and count what comes of them; the
-    /// lowest-numbered success is the winner. The table does not grow.
+    /// lowest-numbered success is the winner. The table does not grow. Just one is made where seeds
+    /// are fixed, as all would be the same.
     pub fixed_attempts: Option<u64>,
     /// Give up after so many attempts, all stages counted.
     pub attempts_max: u64,
