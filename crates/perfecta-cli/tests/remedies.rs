@@ -111,8 +111,8 @@ fn bits_that_a_seed_does_not_take_are_refused_with_those_that_it_takes() {
         2,
         &[words, "help: set no other bits"],
     );
-    let words = "seed 3 is 0x10, of which MultiplyShiftRX takes the bits of 0x1f00 alone";
-    check(&place, &create("35", "1,2,0x10"), 2, &[words]);
+    let words = "seed 3 is 0x2010, of which MultiplyShiftRX takes the bits of 0x1f1f alone";
+    check(&place, &create("35", "1,2,0x2010"), 2, &[words]);
     place.ok(&create("23", "0,0,0x1f"));
 }
 

@@ -74,7 +74,7 @@ pub struct SeedSource {
 
 /// A fixed word has bits that are not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("seed {number} is {word:#x}, of which {family} takes the bits of {free_mask:#x} alone")]
+#[error("seed {number} is {word:#x}, of which {family} takes the bits of {mask:#x} alone")]
 pub struct SeedBitsError {
     /// The family.
     pub family: Family,
@@ -83,7 +83,7 @@ pub struct SeedBitsError {
     /// The word.
     pub word: u32,
     /// The bits that may be set.
-    pub free_mask: u32,
+    pub mask: u32,
 }
 
 impl Default for SeedSource {
@@ -116,16 +116,17 @@ impl SeedSource {
         Seeds { words }
     }
 
-    /// Whether the words that `family` takes are drawn as they were fixed.
+    /// Whether the words that `family` takes are drawn as they were fixed. A byte that is the shift of the
+    /// vertices is what it has to be, whatever was given for it: so the seeds of a table can be given back.
     ///
     /// # Errors
     /// [`SeedBitsError`] for the first word of which bits would be left out.
     pub fn check_fixed(&self, family: Family) -> Result<(), SeedBitsError> {
         let taken = (1..).zip(self.fixed).take(usize::from(family.num_seeds()));
         for (number, word) in taken {
-            let free_mask = family.free_mask(number);
-            if word & !free_mask != 0 {
-                return Err(SeedBitsError { family, number, word, free_mask });
+            let mask = family.seed_mask(number);
+            if word & !mask != 0 {
+                return Err(SeedBitsError { family, number, word, mask });
             }
         }
         Ok(())
@@ -234,20 +235,26 @@ mod tests {
         for family in Family::all() {
             let mut source = SeedSource::default();
             for place in 0..usize::from(family.num_seeds()) {
-                source.fixed[place] = family.free_mask(place + 1);
+                source.fixed[place] = family.seed_mask(place + 1);
             }
             assert_eq!(source.check_fixed(family), Ok(()), "{family}");
             let drawn = source.draw(1, family, geometry);
             for place in 0..usize::from(family.num_seeds()) {
                 let free_mask = family.free_mask(place + 1);
                 assert_eq!(drawn.word(place + 1) & free_mask, free_mask, "{family}");
-                let word = free_mask.wrapping_add(1) | free_mask;
+                let mask = family.seed_mask(place + 1);
+                let word = mask.wrapping_add(1) | mask;
                 let mut others = source;
                 others.fixed[place] = word;
-                let error = SeedBitsError { family, number: place + 1, word, free_mask };
-                let expected = if word == free_mask { Ok(()) } else { Err(error) };
+                let error = SeedBitsError { family, number: place + 1, word, mask };
+                let expected = if word == mask { Ok(()) } else { Err(error) };
                 assert_eq!(others.check_fixed(family), expected, "{family}");
             }
+            // What was drawn for a table can be given back.
+            let drawn = SeedSource::default().draw(1, family, geometry);
+            let given = SeedSource { fixed: drawn.words, ..SeedSource::default() };
+            assert_eq!(given.check_fixed(family), Ok(()), "{family}");
+            assert_eq!(given.draw(1, family, geometry), drawn, "{family}");
         }
         let family = Family::from_name("MultiplyShiftR").unwrap();
         let fixed = [1, 2, 0x40ff, 0, 0, 0, 0, 0];
