@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::session::Session;
 use crate::worker::Worker;
@@ -22,33 +22,80 @@ pub fn start_workers<'scope>(
     lost: &'scope (dyn Fn() + Sync),
     notice: &'scope (dyn Fn(&str) + Sync),
 ) -> io::Result<NonZeroUsize> {
-    let mut started = None;
-    // Nobody begins before it is known how many they are: a job is planned for all of them.
-    let gate = Arc::new(Mutex::new(()));
-    let closed = gate.lock();
+    let gate = Arc::new(Gate::default());
+    let mut started = 0;
+    let mut refusal = None;
     for number in 0..session.limits.workers.get() {
         let gate = Arc::clone(&gate);
         let work = move || {
-            drop(gate.lock());
             let _leaving = Leaving { session, lost };
             if let Err(refused) = session.runtime.engines.place(number) {
                 notice(&refused);
             }
-            Worker::new(session, number).work();
+            let mut worker = {
+                let _arriving = Arriving(&gate);
+                Worker::new(session, number)
+            };
+            gate.pass();
+            worker.work();
         };
         let builder = Builder::new().name(format!("worker-{number}"));
-        match (builder.spawn_scoped(scope, work), started) {
-            (Ok(_), _) => started = NonZeroUsize::new(number + 1),
-            (Err(error), Some(workers)) => {
-                notice(&format!("only {workers} worker threads could be started: {error}"));
-                session.has_only(workers);
-                return Ok(workers);
-            }
-            (Err(error), None) => return Err(error),
+        if let Err(error) = builder.spawn_scoped(scope, work) {
+            refusal = Some(error);
+            break;
         }
+        started += 1;
     }
-    drop(closed);
-    Ok(started.expect("a session has a worker"))
+    let workers = NonZeroUsize::new(started);
+    let workers = match (workers, refusal) {
+        (Some(workers), Some(error)) => {
+            notice(&format!("only {workers} worker threads could be started: {error}"));
+            session.has_only(workers);
+            workers
+        }
+        (Some(workers), None) => workers,
+        (None, error) => return Err(error.expect("a session has a worker")),
+    };
+    gate.open_for(workers.get());
+    Ok(workers)
+}
+
+/// Behind it workers begin, when it is known how many they are, and each has what it needs of the
+/// system: a job is planned for all of them, and nobody takes the last descriptors from one that runs.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    arrived: usize,
+    is_open: bool,
+}
+
+impl Gate {
+    /// Lets so many pass as soon as they are there.
+    fn open_for(&self, workers: usize) {
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| state.arrived < workers);
+        state.is_open = true;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        self.changed.wait_while(&mut self.state.lock(), |state| !state.is_open);
+    }
+}
+
+/// A worker on its way to the gate, which also one is that panics before.
+struct Arriving<'g>(&'g Gate);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().arrived += 1;
+        self.0.changed.notify_all();
+    }
 }
 
 /// Tells when a worker's thread ends by a panic.
