@@ -51,7 +51,7 @@ pub struct SessionLimits {
     /// Key files that are begun and not settled at once. Where several jobs may be active, a quarter of
     /// them, and of the memory, is kept for jobs of which nothing is in flight.
     pub files_in_flight_max: NonZeroUsize,
-    /// Operations that a worker has in flight at once.
+    /// Key files that a worker reads at once, where it has to wait for them.
     pub io_depth: NonZeroUsize,
     /// Bytes of key files, graphs and artifacts at once.
     pub memory_bytes_max: u64,
