@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::sync::LazyLock;
 
 use perfecta_io::topology::{NodeSelection, Topology, memory_bytes_of_groups};
 use rustix::process::{Resource, getrlimit};
@@ -9,7 +10,9 @@ use rustix::process::{Resource, getrlimit};
 /// As many threads as there are CPUs of these nodes to run on, or as many as a control group leaves the
 /// time of: one and a half keep two threads busy.
 pub(crate) fn cpus(nodes: &NodeSelection) -> NonZeroUsize {
-    let selected = Topology::of_this_machine().ok().and_then(|all| all.select(nodes).ok());
+    /// It is asked for several times, and takes some thirty files to be read.
+    static HERE: LazyLock<Option<Topology>> = LazyLock::new(|| Topology::of_this_machine().ok());
+    let selected = HERE.as_ref().and_then(|all| all.select(nodes).ok());
     let count = selected.and_then(|it| NonZeroUsize::new(it.num_useful_processors()));
     // Nodes that there are not are refused where they are used.
     count.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
