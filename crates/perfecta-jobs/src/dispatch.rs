@@ -7,8 +7,10 @@
 //!
 //! Jobs share by weighted deficit round robin: every lap gives a job as many keys as its weight says,
 //! and it begins items as long as they are covered. Memory and files in flight are bounded over all
-//! jobs; what is bounded is waited for, never an error. A search without end gives nothing back, so
-//! a part of both is kept for jobs that have nothing in flight.
+//! jobs; what is bounded is waited for, never an error. A job whose turn it is waits until its item has
+//! the memory, and the others wait with it: small items that come and go would leave none for a large
+//! one. A search without end gives nothing back, so that nobody waits for it, and a part of both is kept
+//! for jobs that have nothing in flight.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +32,9 @@ const QUANTUM_KEYS: u64 = 1 << 16;
 
 /// Of files in flight, and of memory, one part in so many is kept for jobs that have nothing in flight.
 const KEPT_PART: u8 = 4;
+
+/// How long a search goes on before others do not wait for its memory: it may have no end.
+const SEARCH_AWAITED: Duration = Duration::from_secs(1);
 
 /// The jobs of a session, and the workers that wait for something to do.
 pub(crate) struct Dispatcher<'a> {
@@ -63,6 +68,20 @@ struct InFlight {
     files: usize,
     /// What items and helpers hold.
     memory_bytes: u64,
+}
+
+/// Which of the contenders begins next, after so many laps.
+struct Turn {
+    place: usize,
+    laps: u64,
+}
+
+/// What a job would begin.
+struct Contender {
+    id: JobId,
+    candidate: Candidate,
+    /// Whether its memory is there, and not only awaited.
+    has_memory: bool,
 }
 
 /// What a worker is to do.
@@ -245,11 +264,13 @@ impl<'a> Dispatcher<'a> {
 
     fn offers_to_all(&self) -> bool {
         let in_flight = self.in_flight();
+        let awaits_memory = self.awaits_memory(in_flight);
         self.can_prepare()
             || self.jobs.values().any(|Active { state, .. }| {
                 state.is_due()
                     || state.is_through()
-                    || state.offers_help(self.now, self.free_bytes(in_flight, state))
+                    || awaits_memory.is_none_or(|id| id == state.work.id)
+                        && state.offers_help(self.now, self.free_bytes(in_flight, state))
                     || self.only_awaits_sync(in_flight, state)
             })
     }
@@ -258,12 +279,30 @@ impl<'a> Dispatcher<'a> {
     /// ends.
     fn only_awaits_sync(&self, in_flight: InFlight, state: &JobState<'a>) -> bool {
         let mut nodes = 0..self.num_nodes;
-        state.awaits_sync() && nodes.all(|node| self.candidate(in_flight, state, node).is_none())
+        let mut begins = |node| {
+            let contender = self.contender(in_flight, state, node);
+            contender.is_some_and(|contender| contender.has_memory)
+        };
+        state.awaits_sync() && !nodes.any(&mut begins)
     }
 
+    /// Whether [`Self::find_item`] would have something.
     fn offers_item(&self, node: usize) -> bool {
-        let in_flight = self.in_flight();
-        self.jobs.values().any(|active| self.candidate(in_flight, &active.state, node).is_some())
+        let contenders = self.contenders(self.in_flight(), node);
+        let turn = self.whose_turn(&contenders);
+        turn.is_some_and(|turn| contenders[turn.place].has_memory)
+    }
+
+    /// The job whose turn it is if it waits for memory, which nobody else takes before.
+    fn awaits_memory(&self, in_flight: InFlight) -> Option<JobId> {
+        if self.jobs.len() == 1 {
+            return None;
+        }
+        (0..self.num_nodes).find_map(|node| {
+            let contenders = self.contenders(in_flight, node);
+            let contender = &contenders[self.whose_turn(&contenders)?.place];
+            (!contender.has_memory).then_some(contender.id)
+        })
     }
 
     fn can_prepare(&self) -> bool {
@@ -371,48 +410,83 @@ impl<'a> Dispatcher<'a> {
         None
     }
 
-    /// The item that a worker of `node` would begin of a job, if the bounds over all jobs allow it.
-    fn candidate(
+    /// What a worker of `node` would begin, in the order of the lap.
+    fn contenders(&self, in_flight: InFlight, node: usize) -> Vec<Contender> {
+        let states = self.lap.iter().map(|id| &self.jobs[id].state);
+        states.filter_map(|state| self.contender(in_flight, state, node)).collect()
+    }
+
+    /// What a worker of `node` would begin of a job, if the bounds over all jobs allow it, or will when
+    /// others have given back their memory.
+    fn contender(
         &self,
         in_flight: InFlight,
         state: &JobState<'a>,
         node: usize,
-    ) -> Option<Candidate> {
+    ) -> Option<Contender> {
         let candidate = state.candidate(node)?;
         let mut files_max = self.limits.files_in_flight_max.get();
         if self.leaves_a_part(state) {
             files_max -= files_max / usize::from(KEPT_PART);
         }
+        if in_flight.files >= files_max {
+            return None;
+        }
         // What exceeds the memory of a session by itself runs alone.
         let has_memory = in_flight.memory_bytes == 0
             || candidate.memory_bytes <= self.free_bytes(in_flight, state);
-        (in_flight.files < files_max && has_memory).then_some(candidate)
+        let contends = has_memory || self.will_have(candidate.memory_bytes, state);
+        contends.then_some(Contender { id: state.work.id, candidate, has_memory })
+    }
+
+    /// Whether so many bytes are free for a job when all have ended that is in flight, but for the
+    /// searches that may have no end.
+    fn will_have(&self, memory_bytes: u64, state: &JobState<'a>) -> bool {
+        let long_ago = self.now.checked_sub(SEARCH_AWAITED);
+        let held_by = |state: &JobState<'a>| {
+            long_ago.map_or(0, |begun| state.board.memory_bytes_since(begun))
+        };
+        let held: u64 = self.jobs.values().map(|active| held_by(&active.state)).sum();
+        let leaves_a_part = self.others_may_come() && held_by(state) > 0;
+        held == 0 || memory_bytes <= self.bytes_max(leaves_a_part).saturating_sub(held)
     }
 
     /// Bytes of memory that a job may take now, as far as the bounds over all jobs go.
     fn free_bytes(&self, in_flight: InFlight, state: &JobState<'a>) -> u64 {
-        let mut bytes_max = self.limits.memory_bytes_max;
-        if self.leaves_a_part(state) {
-            bytes_max -= bytes_max / u64::from(KEPT_PART);
-        }
+        let bytes_max = self.bytes_max(self.leaves_a_part(state));
         bytes_max.saturating_sub(in_flight.memory_bytes)
+    }
+
+    fn bytes_max(&self, leaves_a_part: bool) -> u64 {
+        let bytes_max = self.limits.memory_bytes_max;
+        if leaves_a_part { bytes_max - bytes_max / u64::from(KEPT_PART) } else { bytes_max }
     }
 
     /// Whether a part of what is bounded is kept for other jobs than this one.
     fn leaves_a_part(&self, state: &JobState<'a>) -> bool {
-        let others_may_come = self.limits.jobs_active_max.get() > 1;
-        others_may_come && state.files_in_flight() > 0
+        self.others_may_come() && state.files_in_flight() > 0
     }
 
-    /// An item for a worker of `node`, from the job whose turn it is.
+    const fn others_may_come(&self) -> bool {
+        self.limits.jobs_active_max.get() > 1
+    }
+
+    /// An item for a worker of `node`, from the job whose turn it is, if it has its memory.
     fn find_item(&mut self, node: usize) -> Option<Assignment<'a>> {
-        let in_flight = self.in_flight();
-        let mut candidates: Vec<(JobId, Candidate)> = (self.lap.iter())
-            .filter_map(|id| Some((*id, self.candidate(in_flight, &self.jobs[id].state, node)?)))
-            .collect();
-        let turn = self.whose_turn(&candidates)?;
-        let (id, candidate) = candidates.swap_remove(turn);
-        let active = self.jobs.get_mut(&id).expect("a candidate is of an active job");
+        let mut contenders = self.contenders(self.in_flight(), node);
+        let Turn { place, laps } = self.whose_turn(&contenders)?;
+        if contenders.len() > 1 {
+            for contender in &contenders {
+                let active = self.jobs.get_mut(&contender.id).expect("a contender is active");
+                active.deficit += laps * active.quantum();
+            }
+            self.turn_to(contenders[place].id);
+        }
+        let Contender { id, candidate, has_memory } = contenders.swap_remove(place);
+        if !has_memory {
+            return None;
+        }
+        let active = self.jobs.get_mut(&id).expect("a contender is active");
         // A lone job need not save up.
         active.deficit = active.deficit.saturating_sub(candidate.keys);
         let begun = active.state.begin(candidate);
@@ -423,28 +497,19 @@ impl<'a> Dispatcher<'a> {
         })
     }
 
-    /// The first in the lap whose candidate is covered by its deficit, after as many laps as that
-    /// takes: which of them.
-    fn whose_turn(&mut self, candidates: &[(JobId, Candidate)]) -> Option<usize> {
-        if candidates.len() == 1 {
-            return Some(0);
+    /// The first in the lap whose item is covered by its deficit, after as many laps as that takes.
+    fn whose_turn(&self, contenders: &[Contender]) -> Option<Turn> {
+        if contenders.len() == 1 {
+            return Some(Turn { place: 0, laps: 0 });
         }
-        let laps = |active: &Active<'a>, candidate: &Candidate| {
+        let laps_of = |Contender { id, candidate, .. }: &Contender| {
+            let active = &self.jobs[id];
             let missing = candidate.keys.saturating_sub(active.deficit);
             missing.div_ceil(active.quantum())
         };
-        let laps_needed =
-            candidates.iter().map(|(id, candidate)| laps(&self.jobs[id], candidate)).min()?;
-        for (id, _) in candidates {
-            let active = self.jobs.get_mut(id).expect("a candidate is of an active job");
-            active.deficit += laps_needed * active.quantum();
-        }
-        let covered = candidates
-            .iter()
-            .position(|(id, candidate)| candidate.keys <= self.jobs[id].deficit)
-            .expect("after so many laps one is covered");
-        self.turn_to(candidates[covered].0);
-        Some(covered)
+        let laps = contenders.iter().map(laps_of).min()?;
+        let place = contenders.iter().position(|contender| laps_of(contender) == laps);
+        Some(Turn { place: place.expect("one of them takes the least laps"), laps })
     }
 
     /// The lap goes on from this job.
@@ -455,8 +520,12 @@ impl<'a> Dispatcher<'a> {
 
     fn find_help(&mut self) -> Option<Assignment<'a>> {
         let (now, in_flight) = (self.now, self.in_flight());
+        let awaits_memory = self.awaits_memory(in_flight);
         (0..self.lap.len()).find_map(|place| {
             let id = self.lap[place];
+            if awaits_memory.is_some_and(|other| other != id) {
+                return None;
+            }
             let bytes_max = self.free_bytes(in_flight, &self.jobs[&id].state);
             let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
             let help = active.state.take_help(now, bytes_max)?;

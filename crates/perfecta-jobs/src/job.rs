@@ -18,6 +18,7 @@ use crate::compare::{Comparison, Part};
 use crate::config::Job;
 use crate::error::{ExitClass, ItemError};
 use crate::event::{Hardest, ItemReport, Progress, Summary};
+use crate::hard::SharedSearch;
 use crate::item::Item;
 use crate::ledger::{Ledger, Running, Status};
 use crate::pack::{Chunk, PackWindow, PackedTable};
@@ -328,9 +329,15 @@ impl<'a> JobState<'a> {
     }
 
     /// The search of an item takes so many bytes of memory in all by now.
-    pub(crate) fn takes(&mut self, ticket: &mut Ticket, bytes: u64) {
+    pub(crate) fn takes(
+        &mut self,
+        ticket: &mut Ticket,
+        search: &Arc<SharedSearch<'a>>,
+        bytes: u64,
+    ) {
         let memory = ticket.memory.as_mut().expect("what is searched for holds memory");
         self.memory.extend(memory, bytes);
+        self.board.holds(search, memory.bytes());
     }
 
     /// A range of a search that takes help, with the memory that it takes, `bytes_max` at most.

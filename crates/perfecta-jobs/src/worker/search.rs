@@ -53,8 +53,9 @@ impl<'a> Worker<'_, 'a> {
                 self.drive(slot, in_hand, ItemEvent::Searched(searched));
             }
             Ok(Searching::Hard(hard)) => {
+                let memory_bytes = in_hand.ticket.memory_bytes();
                 self.session.change(&in_hand.work, |state| {
-                    state.board.add(Arc::clone(&hard), begun);
+                    state.board.add(Arc::clone(&hard), memory_bytes, begun);
                 });
                 let leading = Leading { in_hand, hard, begun };
                 self.slots.put(slot, Slot::Leading(Box::new(leading)));
@@ -141,7 +142,7 @@ impl<'a> Worker<'_, 'a> {
 
     fn lead_on(&mut self, slot: usize, mut leading: Box<Leading<'a>>) {
         let geometry = leading.hard.geometry();
-        self.account_for(&mut leading.in_hand, geometry);
+        self.account_for(&mut leading, geometry);
         let mut scratch = self.session.take_scratch(self.node, leading.hard.memory_bytes());
         let led = guarded(|| self.try_ranges(&leading, geometry, &mut scratch));
         self.session.give_scratch(self.node, scratch);
@@ -162,11 +163,11 @@ impl<'a> Worker<'_, 'a> {
     }
 
     /// Counts the memory of an item whose table may have been doubled to these sizes.
-    fn account_for(&self, in_hand: &mut ItemInHand<'a>, geometry: Geometry) {
-        let ItemInHand { work, item, ticket } = in_hand;
+    fn account_for(&self, leading: &mut Leading<'a>, geometry: Geometry) {
+        let Leading { in_hand: ItemInHand { work, item, ticket }, hard, .. } = leading;
         let bytes = item.planned().memory_bytes_with(&work.world.job, geometry);
         if bytes > ticket.memory_bytes() {
-            self.session.change(work, |state| state.takes(ticket, bytes));
+            self.session.change(work, |state| state.takes(ticket, hard, bytes));
         }
     }
 
