@@ -28,9 +28,11 @@ mod text;
 mod trace;
 mod work_options;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
+use perfecta_jobs::ExitClass;
 
 use crate::command::Command;
 use crate::exit::Exit;
@@ -53,7 +55,7 @@ struct Cli {
 fn main() -> ExitCode {
     let terminal = Terminal;
     let run = match Cli::try_parse() {
-        Ok(cli) => cli.command.run(&terminal),
+        Ok(cli) => guarded(|| cli.command.run(&terminal)),
         // Help and versions, which were asked for.
         Err(told) if !told.use_stderr() => told.exit(),
         Err(misread) => {
@@ -73,6 +75,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs a command. A panic is a bug, which the exit code and the last of JSON lines say, too.
+fn guarded(run: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let failure = Failure::new(ExitClass::Internal, "the program ended by a bug");
+        Err(failure.with_remedy("please report it, with what it printed before"))
+    })
+}
+
 /// Tells a reader of JSON lines that there are no more, and why; who is gone needs no telling.
 fn end_lines(terminal: &Terminal, failure: &Failure) {
     let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
@@ -87,4 +97,16 @@ fn usage_failure(misread: &clap::Error) -> Failure {
     let (first, _) = told.split_once("\n\n").unwrap_or((&told, ""));
     let words: Vec<&str> = first.trim_start_matches("error: ").split_whitespace().collect();
     Failure::usage(words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug_with_its_exit_code() {
+        let failure = guarded(|| panic!("something impossible")).unwrap_err();
+        assert_eq!(failure.exit(), ExitClass::Internal.into());
+        assert_eq!(guarded(|| Ok(Exit::SUCCESS)), Ok(Exit::SUCCESS));
+    }
 }

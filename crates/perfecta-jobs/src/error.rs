@@ -409,6 +409,9 @@ pub enum JobError {
     /// Its time was over before any of its key files was begun.
     #[error("its time was over before it began")]
     Expired,
+    /// What is done for it as a whole panicked: a bug here.
+    #[error("internal error: {0}")]
+    Panicked(String),
 }
 
 impl JobError {
@@ -426,7 +429,7 @@ impl JobError {
             Self::Input(_) | Self::Output(_) => ExitClass::Io,
             Self::OutputInInput { .. } | Self::Foreign { .. } => ExitClass::Conflict,
             Self::NoSuchNode { .. } => ExitClass::NothingMatched,
-            Self::Unsupported(_) => ExitClass::Internal,
+            Self::Unsupported(_) | Self::Panicked(_) => ExitClass::Internal,
             Self::Cancelled => ExitClass::Cancelled,
             Self::Expired => ExitClass::Expired,
         }
@@ -455,6 +458,7 @@ impl JobError {
             }
             Self::Unsupported(_) | Self::Cancelled => None,
             Self::Expired => Some("give it more time, or ask when there is less to do"),
+            Self::Panicked(_) => Some("please report it, with the options"),
         }
     }
 }

@@ -45,6 +45,7 @@ mod render;
 // What carries them out.
 mod call;
 mod compare;
+mod guard;
 mod hard;
 mod machine;
 mod packed;

@@ -12,6 +12,7 @@ use crate::call::call;
 use crate::config::{Durability, Job, Layout, NodePolicy, Output};
 use crate::error::JobError;
 use crate::event::{Event, Summary};
+use crate::guard::guarded;
 use crate::inputs::plan_items;
 use crate::item::{Publication, Target, World};
 use crate::job::JobState;
@@ -59,9 +60,6 @@ pub(crate) fn prepare<'a>(
     let Request { job, renderer, cancel, observer, on_end } = request;
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
-    let laid = check(&job, renderer.as_deref(), &staffed)
-        .and_then(|()| plan_items(&job, renderer.as_deref(), engine, &cancel))
-        .and_then(|items| Ok((lay_ground(engine, &job, &items, num_workers)?, items)));
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
             let renderer = renderer.clone().expect("tables are not written without one");
@@ -72,8 +70,14 @@ pub(crate) fn prepare<'a>(
         (Some(_), Some(_)) => Target::Pack,
         _ => Target::Memory,
     };
-    let (target, ground, items) = match laid {
-        Ok((ground, items)) => (target(&ground), ground, items),
+    let laid = guarded(|| {
+        check(&job, renderer.as_deref(), &staffed)?;
+        let items = plan_items(&job, renderer.as_deref(), engine, &cancel)?;
+        let ground = lay_ground(engine, &job, &items, num_workers)?;
+        Ok((target(&ground), ground, items))
+    });
+    let (target, ground, items) = match laid.unwrap_or_else(|bug| Err(JobError::Panicked(bug))) {
+        Ok(laid) => laid,
         Err(error) => {
             session.with_dispatcher(|dispatcher| dispatcher.ended(id));
             return on_end(Err(error));
@@ -235,10 +239,12 @@ impl<'a> Closing<'a> {
     ) {
         let Self { stage, pack, cpu_begun, on_end } = self;
         let work = Arc::clone(&state.work);
-        if let Some(pack) = pack {
-            let wall = session.now() - work.begun;
-            pack.close(engine, &work, &mut state, wall);
-        }
+        let wall = session.now() - work.begun;
+        let closed = guarded(|| {
+            if let Some(pack) = pack {
+                pack.close(engine, &work, &mut state, wall);
+            }
+        });
         if let Some(notice) = stage.and_then(|stage| leave(engine, stage, state.is_displaced())) {
             work.observer.lock().observe(&Event::Notice(&notice));
         }
@@ -246,13 +252,16 @@ impl<'a> Closing<'a> {
         let mut observer = work.observer.lock();
         state.remarks().for_each(|remark| observer.observe(&Event::Notice(&remark)));
         drop(observer);
-        let mut summary = state.finish();
+        let finished = closed.and_then(|()| guarded(|| state.finish()));
         let clock = session.runtime.clock;
-        summary.wall_seconds = (clock.now() - work.begun).as_secs_f64();
-        summary.cpu_seconds = (clock.cpu() - cpu_begun).as_secs_f64();
-        summary.is_expired = work.cancel.is_expired();
+        let outcome = finished.map_err(JobError::Panicked).map(|summary| Summary {
+            wall_seconds: (clock.now() - work.begun).as_secs_f64(),
+            cpu_seconds: (clock.cpu() - cpu_begun).as_secs_f64(),
+            is_expired: work.cancel.is_expired(),
+            ..summary
+        });
         session.with_dispatcher(|dispatcher| dispatcher.ended(work.id));
-        on_end(Ok(summary));
+        on_end(outcome);
     }
 }
 

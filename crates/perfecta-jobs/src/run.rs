@@ -27,7 +27,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// [`JobError`] if the job as a whole cannot run.
 ///
 /// # Panics
-/// If the observer does, or if the accounts do not add up at the end.
+/// If the observer does, or if something of a job is left at the end.
 pub fn run(
     job: &Job,
     runtime: &Runtime<'_>,

@@ -24,6 +24,7 @@ use crate::call::{call, read_file};
 use crate::config::{Inputs, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError, Stop};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
+use crate::guard::guarded;
 use crate::ledger::{Ledger, Running, Status};
 use crate::manifest::{self, Manifest};
 use crate::packed::PART_BYTES;
@@ -141,9 +142,9 @@ impl Shared<'_> {
             let mut report = ItemReport::new(keys_file.clone(), identifier, Status::Ok);
             let checked = match turn {
                 Turn::Admitted(memory) => {
-                    let checked = self.check(check, engine.as_mut(), &mut report);
+                    let checked = guarded(|| self.check(check, engine.as_mut(), &mut report));
                     drop(memory);
-                    checked
+                    checked.unwrap_or_else(|bug| Err(ItemError::Panicked(bug).into()))
                 }
                 Turn::Refused(error) => Err(Stop::Failed(error)),
                 Turn::Cancelled => Err(Stop::Cancelled),

@@ -17,9 +17,7 @@ mod search;
 mod slots;
 mod turns;
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -38,6 +36,7 @@ use crate::compare::Part;
 use crate::dispatch::Assignment;
 use crate::error::ItemError;
 use crate::event::Event;
+use crate::guard::guarded;
 use crate::item::{Effect, Item, ItemEvent, Workspace};
 use crate::job::{Taken, Ticket};
 use crate::pack::PackedTable;
@@ -576,14 +575,4 @@ impl<'s, 'a> Worker<'s, 'a> {
 
 const fn token(slot: usize) -> Token {
     Token(slot as u64)
-}
-
-/// Does something for an item; a panic is an error of that item, and of no other.
-fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(panic.as_ref()))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }

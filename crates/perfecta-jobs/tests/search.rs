@@ -6,18 +6,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PlainRenderer, job, keys, run_all, three_good, tree};
+use common::{Asked, Meddled, job, keys, run_all, three_good, tree};
 use perfecta_core::family::Family;
-use perfecta_core::geometry::Geometry;
-use perfecta_core::interrupt::{Interrupted, KeepGoing};
-use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::FamilyChoice;
-use perfecta_core::table::Table;
-use perfecta_io::FileContent;
-use perfecta_jobs::{
-    CancelFlag, Estimate, Event, Facts, Inputs, ItemError, Job, RenderError, RenderedFile,
-    Renderer, Runtime, SearchReport, Status, run,
-};
+use perfecta_jobs::{CancelFlag, Event, Inputs, Job, Runtime, SearchReport, Status, run};
 
 fn runtime() -> Runtime<'static> {
     Runtime::new(None, CancelFlag::default())
@@ -103,43 +95,15 @@ fn a_cancel_during_a_search_ends_it() {
     }
 }
 
-/// Panics at one table.
-struct Panicking;
-
-impl Renderer for Panicking {
-    fn fingerprint(&self) -> String {
-        String::new()
-    }
-
-    fn render(
-        &self,
-        facts: &Facts<'_>,
-        table: &Table,
-        artifacts: &mut Vec<RenderedFile>,
-    ) -> Result<(), RenderError> {
-        assert!(facts.identifier.as_str() != "middle", "a bug");
-        PlainRenderer { version: 1 }.render(facts, table, artifacts)
-    }
-
-    fn check(
-        &self,
-        _files: &[FileContent],
-        _keys: Option<&KeySet>,
-        _keep_going: &KeepGoing<'_>,
-    ) -> Result<Result<(), ItemError>, Interrupted> {
-        Ok(Ok(()))
-    }
-
-    fn estimate(&self, _num_keys: u64, _width: KeyWidth, _geometry: Geometry) -> Estimate {
-        Estimate::default()
-    }
-}
-
 #[test]
 fn a_bug_in_one_item_is_its_own_failure() {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     three_good(input.path());
-    let runtime = Runtime::new(Some(&Panicking), CancelFlag::default());
+    let panicking = Meddled(|asked: &Asked<'_>| {
+        assert!(!asked.is_of("middle"), "a bug");
+        Ok(())
+    });
+    let runtime = Runtime::new(Some(&panicking), CancelFlag::default());
     let (summary, reports) = run_all(&job(input.path(), out.path()), &runtime);
     assert_eq!((summary.ok, summary.failed), (2, 1));
     let error = reports["middle.keys"].error.as_ref().unwrap();

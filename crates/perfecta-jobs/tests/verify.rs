@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{
-    Fault as EngineFault, Faulty, PlainRenderer, Planned, job, keys, run_all, three_good,
+    Asked, Fault as EngineFault, Faulty, Meddled, PlainRenderer, Planned, job, keys, run_all,
+    three_good,
 };
 use perfecta_io::{Fault, FaultPlan};
 use perfecta_jobs::{
@@ -613,4 +614,22 @@ fn whichever_read_of_a_table_is_cancelled_it_is_no_success() {
     }
     // The table, and its key file.
     assert!(cancelled >= 2, "{cancelled}");
+}
+
+#[test]
+fn a_bug_that_shows_with_one_table_is_told_of_that_one() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), out.path()), &runtime());
+    let panicking = Meddled(|asked: &Asked<'_>| {
+        assert!(!asked.is_of("middle"), "a bug");
+        Ok(())
+    });
+    for threads in [1, 2] {
+        let mut verification = Verification::new(out.path());
+        verification.limits.threads = threads.try_into().unwrap();
+        let (summary, failures) = check_by(&panicking, &verification);
+        assert_eq!((summary.ok, summary.failed), (2, 1), "{failures:?}");
+        assert_eq!(failures["middle"], "internal error: a bug");
+    }
 }

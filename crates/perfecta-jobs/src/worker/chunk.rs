@@ -6,8 +6,9 @@ use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeySet;
 use perfecta_io::{Op, Outcome, Symlinks};
 
-use super::{Slot, Worker, guarded, token};
+use super::{Slot, Worker, token};
 use crate::error::ItemError;
+use crate::guard::guarded;
 use crate::manifest::PackedEntry;
 use crate::pack::Chunk;
 use crate::render::check_image;

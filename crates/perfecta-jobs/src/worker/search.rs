@@ -10,9 +10,10 @@ use perfecta_core::key::KeySet;
 use perfecta_core::search::{Limit, Search, Step, Verdict, build_table, try_range};
 
 use super::turns::Turns;
-use super::{ItemInHand, Slot, Worker, guarded};
+use super::{ItemInHand, Slot, Worker};
 use crate::error::{ItemError, Stop};
 use crate::event::SearchReport;
+use crate::guard::guarded;
 use crate::hard::{Led, Patience, SharedSearch};
 use crate::item::{ItemEvent, Searched};
 

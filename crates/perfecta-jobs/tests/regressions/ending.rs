@@ -4,20 +4,17 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use perfecta_core::family::Family;
-use perfecta_core::geometry::Geometry;
-use perfecta_core::interrupt::{Interrupted, KeepGoing};
-use perfecta_core::key::{KeySet, KeyWidth};
 use perfecta_core::search::{FamilyChoice, Plan};
-use perfecta_core::table::Table;
-use perfecta_io::{FileContent, PowerCut};
+use perfecta_io::PowerCut;
 use perfecta_jobs::{
-    CancelFlag, Durability, Estimate, Event, ExitClass, Facts, Inputs, ItemError, ItemReport, Job,
-    Layout, RenderError, RenderedFile, Renderer, Runtime, Status, Verification, run, verify,
+    CancelFlag, Durability, Event, ExitClass, Inputs, ItemError, ItemReport, Job, Layout, Renderer,
+    Runtime, Status, Verification, run, verify,
 };
 
-use crate::common::{Fault, Faulty, PlainRenderer, job, keys, three_good, tree};
+use crate::common::{Asked, Fault, Faulty, Meddled, PlainRenderer, job, keys, three_good, tree};
 use crate::stepped::{Process, limits};
 use crate::told::to_its_end;
 
@@ -130,7 +127,7 @@ fn b02_a_table_is_reported_as_built_if_and_only_if_it_is_there_whichever_operati
     }
 }
 
-/// What a renderer does at the table that is named `6`.
+/// What a renderer does at the table `t6`.
 #[derive(Clone, Copy)]
 enum Trouble {
     Refuses,
@@ -138,52 +135,14 @@ enum Trouble {
     FindsFault,
 }
 
-struct Troubled(Trouble);
-
-impl Renderer for Troubled {
-    fn fingerprint(&self) -> String {
-        PLAIN.fingerprint()
-    }
-
-    fn render(
-        &self,
-        facts: &Facts<'_>,
-        table: &Table,
-        artifacts: &mut Vec<RenderedFile>,
-    ) -> Result<(), RenderError> {
-        if facts.identifier.as_str() == "t6" {
-            match self.0 {
-                Trouble::Refuses => {
-                    let (artifact, reason) = ("pht".to_owned(), "it may not be".to_owned());
-                    return Err(RenderError { artifact, reason });
-                }
-                Trouble::Panics => panic!("a bug"),
-                Trouble::FindsFault => {}
-            }
+impl Trouble {
+    fn with(self, asked: &Asked<'_>) -> Result<(), &'static str> {
+        match (self, asked) {
+            (Self::Refuses, Asked::Render(_)) if asked.is_of("t6") => Err("it may not be"),
+            (Self::Panics, Asked::Render(_)) if asked.is_of("t6") => panic!("a bug"),
+            (Self::FindsFault, Asked::Check(_)) if asked.is_of("t6") => Err("it is strange"),
+            _ => Ok(()),
         }
-        PLAIN.render(facts, table, artifacts)
-    }
-
-    fn check(
-        &self,
-        files: &[FileContent],
-        keys: Option<&KeySet>,
-        keep_going: &KeepGoing<'_>,
-    ) -> Result<Result<(), ItemError>, Interrupted> {
-        let is_meant = files.iter().any(|file| file.name == "t6.pht");
-        match self.0 {
-            Trouble::FindsFault if is_meant => Ok(Err(ItemError::Damaged {
-                file: "t6.pht".to_owned(),
-                reason: "it is strange".to_owned(),
-            })),
-            Trouble::Refuses | Trouble::Panics | Trouble::FindsFault => {
-                PLAIN.check(files, keys, keep_going)
-            }
-        }
-    }
-
-    fn estimate(&self, num_keys: u64, width: KeyWidth, geometry: Geometry) -> Estimate {
-        PLAIN.estimate(num_keys, width, geometry)
     }
 }
 
@@ -200,7 +159,8 @@ fn a12_b12_b13_what_goes_wrong_with_one_table_is_told_of_that_one_whoever_has_it
             for number in 0..12 {
                 process.write_keys(&format!("t{number}.keys"), &keys(20 + number, 7919));
             }
-            let renderer: Arc<dyn Renderer> = Arc::new(Troubled(trouble));
+            let renderer: Arc<dyn Renderer> =
+                Arc::new(Meddled(move |asked: &Asked<'_>| trouble.with(asked)));
             let job = job(Path::new("/in"), Path::new("/out"));
             let (told, _) = process.run(vec![job], &renderer, limits(1 + seed as usize % 3));
             let told = &told[0];
@@ -211,6 +171,30 @@ fn a12_b12_b13_what_goes_wrong_with_one_table_is_told_of_that_one_whoever_has_it
             assert!(!out.contains_key(Path::new("t6")), "{message}");
             assert!(!out.keys().any(|path| path.to_string_lossy().contains("stage")), "{out:?}");
         }
+    }
+}
+
+#[test]
+fn what_goes_wrong_with_a_job_as_a_whole_is_told_of_that_one_and_others_go_on() {
+    for seed in 0..6 {
+        let process = Process::new(seed);
+        process.write_keys("a.keys", &keys(20, 7919));
+        // It shows with the job that asks first.
+        let is_known = AtomicBool::new(false);
+        let renderer: Arc<dyn Renderer> = Arc::new(Meddled(move |asked: &Asked<'_>| {
+            if matches!(asked, Asked::Fingerprint) {
+                assert!(is_known.swap(true, Ordering::Relaxed), "a bug");
+            }
+            Ok(())
+        }));
+        let jobs = ["/out1", "/out2", "/out3"].map(|out| job(Path::new("/in"), Path::new(out)));
+        let (told, _) = process.run(jobs.into(), &renderer, limits(1 + seed as usize % 3));
+        let ends: Vec<_> = told.iter().map(|told| told.end.as_ref().unwrap()).collect();
+        let failed = ends.iter().filter_map(|end| end.as_ref().err()).collect::<Vec<_>>();
+        let [error] = &failed[..] else { panic!("{ends:?}") };
+        assert_eq!(error.to_string(), "internal error: a bug");
+        assert_eq!(error.exit_class(), ExitClass::Internal);
+        assert!(ends.iter().all(|end| end.as_ref().is_ok_and(|it| it.ok == 1) || end.is_err()));
     }
 }
 
