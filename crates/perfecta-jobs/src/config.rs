@@ -298,8 +298,6 @@ pub struct Limits {
     pub entries_max: usize,
     /// How deep an input directory may be.
     pub depth_max: usize,
-    /// Bytes of an identifier: file systems take 255, and emitted files add suffixes.
-    pub name_bytes_max: usize,
     /// Bytes of the files that a job may publish, manifests and the index of a pack included.
     pub output_bytes_max: u64,
     /// So many items in a row that find the disk full end the job's admissions.
@@ -319,7 +317,6 @@ impl Default for Limits {
             input_bytes_max: 8 << 30,
             entries_max: 10_000_000,
             depth_max: 64,
-            name_bytes_max: 200,
             output_bytes_max: u64::MAX,
             disk_full_max: 3,
         }

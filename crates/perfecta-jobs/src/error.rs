@@ -108,14 +108,6 @@ pub enum ItemError {
     /// The key file holds no key set.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The name of the key file gives no identifier within limits.
-    #[error("its name gives an identifier of {bytes} bytes, the limit is {bytes_max}")]
-    Name {
-        /// Bytes of the identifier.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
     /// It lies in a directory whose name would be taken for a stage of ours in the output.
     #[error("its directory's name is kept for perfecta's stages")]
     ReservedName,
@@ -248,9 +240,7 @@ impl ItemError {
         match self {
             Self::Input(error) if error.is_denied() => ExitClass::Denied,
             Self::Input(error) if error.errno().is_some() => ExitClass::Io,
-            Self::Input(_) | Self::Keys(_) | Self::Name { .. } | Self::ReservedName => {
-                ExitClass::InvalidKeys
-            }
+            Self::Input(_) | Self::Keys(_) | Self::ReservedName => ExitClass::InvalidKeys,
             Self::Plan(_) | Self::Unsolved { .. } | Self::TimedOut { .. } | Self::Memory { .. } => {
                 ExitClass::Unsolved
             }
@@ -283,7 +273,6 @@ impl ItemError {
             }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::Keys(error) => Some(error.remedy()),
-            Self::Name { .. } => Some("shorten the file's name"),
             Self::ReservedName => Some("rename the directory"),
             Self::Plan(PlanError::Unsuitable(_)) => Some("choose another hash, or --hash auto"),
             Self::Plan(PlanError::NoAttempts { .. }) => Some("allow 1 attempt at least"),

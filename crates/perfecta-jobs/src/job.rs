@@ -234,11 +234,7 @@ impl<'a> JobState<'a> {
         let mut next = self.queue.heads().map(|position| &self.work.items[position as usize]);
         self.sync_is_due()
             || self.pack.as_ref().is_some_and(PackWindow::has_chunk)
-            || next.any(|planned| {
-                self.work.cancel.is_cancelled()
-                    || !self.is_open()
-                    || planned.refusal.is_some() && self.phase == Phase::Admitting
-            })
+            || next.any(|planned| self.refusal(planned).is_some())
     }
 
     /// Whether something may begin, as far as what came before says.
@@ -426,6 +422,10 @@ impl<'a> JobState<'a> {
     }
 
     fn refusal(&self, planned: &Planned) -> Option<(Status, Option<ItemError>)> {
+        // Who asks what is due may not have noticed yet.
+        if self.is_open() && self.work.cancel.is_cancelled() {
+            return Some((Status::Cancelled, None));
+        }
         match &self.phase {
             Phase::Draining(Drain::Lost(error)) => Some((Status::Failed, Some(error.clone()))),
             Phase::Draining(Drain::Cancelled) => Some((Status::Cancelled, None)),
@@ -449,9 +449,7 @@ impl<'a> JobState<'a> {
         }
         self.ledger.refuse(status);
         self.queue.take(position);
-        if let Some(pack) = &mut self.pack {
-            pack.arrive(position, None);
-        }
+        self.arrive(position, None);
         self.keys_done += planned.num_keys(self.job());
         self.account(position, &report);
         report
@@ -468,9 +466,7 @@ impl<'a> JobState<'a> {
         let is_packed = ticket.is_packed;
         self.ledger.finish(ticket.running, report.status);
         self.in_publication -= usize::from(ticket.is_in_publication);
-        if let Some(pack) = &mut self.pack {
-            pack.arrive(position, None);
-        }
+        self.arrive(position, None);
         if let Some(memory) = ticket.memory {
             self.memory.release(memory);
         }
@@ -486,14 +482,23 @@ impl<'a> JobState<'a> {
 
     /// A table for the pack. The window bounds what waits there.
     pub(crate) fn deliver(&mut self, item: Item, mut ticket: Ticket, table: PackedTable) {
-        let pack = self.pack.as_mut().expect("only what is packed is delivered");
-        pack.arrive(item.position(), Some(table));
+        self.arrive(item.position(), Some(table));
         if let Some(memory) = ticket.memory.take() {
             self.memory.release(memory);
         }
         self.keys_done += item.planned().num_keys(self.job());
         ticket.is_packed = true;
         self.packed.push(StagedItem { item, ticket });
+    }
+
+    /// An item comes to the pack, if there is one, with its table or without. What cannot be taken in loses
+    /// the pack.
+    fn arrive(&mut self, position: u32, table: Option<PackedTable>) {
+        let Some(pack) = &mut self.pack else { return };
+        pack.arrive(position, table);
+        if let Some(error) = pack.failure() {
+            self.phase = Phase::Draining(Drain::Lost(error.clone()));
+        }
     }
 
     /// A chunk of the pack is safe, or the pack is lost and nothing more begins.

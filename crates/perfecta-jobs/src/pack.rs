@@ -141,6 +141,9 @@ impl PackWindow {
     }
 
     fn take_in(&mut self, table: PackedTable) {
+        if self.failure.is_some() {
+            return;
+        }
         let PackedTable { name, entry, keys, keys_blake3 } = table;
         let offset = match self.writer.append(&name, &entry, keys_blake3) {
             Ok(offset) => offset,
@@ -251,6 +254,18 @@ mod tests {
         window.written(Ok(chunk));
         let ending = window.finish();
         assert_eq!((ending.tables.len(), ending.offset), (3, 448));
+    }
+
+    #[test]
+    fn a_pack_that_is_lost_holds_nothing_more() {
+        let mut window = PackWindow::new(3);
+        window.arrive(0, Some(table("a", 1)));
+        window.arrive(1, Some(table("a", 2)));
+        let failure = window.failure().expect("a name is there twice").to_string();
+        assert!(failure.starts_with("a cannot be rendered"), "{failure}");
+        window.arrive(2, Some(table("c", 3)));
+        assert_eq!(window.bytes.len(), 2 * IMAGE, "the header, and the first");
+        assert!(!window.has_chunk() && window.is_through());
     }
 
     #[test]

@@ -218,8 +218,17 @@ fn open_filesystem(
 
 /// Everything but the keys that shapes the bytes of a table.
 fn options_digest(job: &Job, fingerprint: &str) -> Digest {
-    let Plan { family, seeds, fixed_attempts, grow_after, grows_max, grows_initial, .. } =
-        &job.search;
+    let Plan {
+        family,
+        seeds,
+        fixed_attempts,
+        grow_after,
+        grows_max,
+        grows_initial,
+        // These say whether there is a table, and not which.
+        attempts_max: _,
+        memory_bytes_max: _,
+    } = &job.search;
     let options = format!(
         "{} {:?} {family:?} {seeds:?} {fixed_attempts:?} {grow_after:?} {grows_max} {grows_initial} {}",
         env!("CARGO_PKG_VERSION"),

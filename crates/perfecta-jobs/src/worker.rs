@@ -23,7 +23,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use perfecta_core::key::KeySet;
-use perfecta_io::{Buffer, Completion, Engine, IoErrorKind, Token, pool};
+use perfecta_io::{Buffer, Completion, Engine, Token, pool};
 
 use self::batch::Batch;
 use self::chunk::ChunkInHand;
@@ -426,14 +426,7 @@ impl<'s, 'a> Worker<'s, 'a> {
         match self.slots.take(slot) {
             Slot::Item(in_hand) => {
                 self.num_reading -= usize::from(in_hand.item.is_reading_keys());
-                let event = match outcome {
-                    Err(failure) if failure.error.kind == IoErrorKind::Cancelled => {
-                        self.workspace.buffer = failure.buffer.unwrap_or_default();
-                        ItemEvent::Cancelled
-                    }
-                    outcome => ItemEvent::Completed(outcome),
-                };
-                self.drive(slot, in_hand, event);
+                self.drive(slot, in_hand, ItemEvent::Completed(outcome));
             }
             Slot::Batch(batch) => self.batch_completed(slot, batch, outcome),
             Slot::Chunk(chunk) => self.chunk_completed(slot, *chunk, outcome),
