@@ -74,6 +74,8 @@ pub(crate) enum ItemEvent {
     Allowed,
     /// The pack that it is in was published.
     Packed,
+    /// Another run published the same pack first.
+    PackOvertaken,
     /// Everything staged so far is safe on the device.
     StagesSynced,
     /// Everything published so far is safe on the device.
@@ -225,6 +227,10 @@ impl Item {
             // What is left of it is swept at the end of the run.
             (State::Yielding, ItemEvent::Completed(_)) => self.unchanged(world),
             (State::Published(replace), ItemEvent::NamesSynced) => self.clear(replace, world),
+            (State::Packing, ItemEvent::PackOvertaken) => {
+                self.yield_to_theirs();
+                self.settle()
+            }
             // What was there before is swept at the end of the run if it cannot be removed now.
             (State::Clearing, ItemEvent::Completed(_))
             | (State::Packing, ItemEvent::Packed)

@@ -216,6 +216,14 @@ pub(crate) fn open(engine: &mut dyn Engine, stage: &Stage) -> Result<PathBuf, Jo
     Ok(stage.path.join(PACKED_DIRECTORY))
 }
 
+/// What lies in the place of a pack at its end.
+enum Published {
+    /// What was packed; bytes that belong to no table, and the files.
+    Ours { bytes: u64, files: u32 },
+    /// Nothing of it: what is there is the same to the byte, or there is no table.
+    Theirs,
+}
+
 /// What a pack is closed with.
 pub(crate) struct PackClosing {
     pub(crate) output: Output,
@@ -244,19 +252,20 @@ impl PackClosing {
         let published = match window.failure().cloned() {
             Some(error) => Err(Some(error)),
             None if work.cancel.is_cancelled() => Err(None),
-            None if packed.is_empty() => Ok((0, 0)),
+            None if packed.is_empty() => Ok(Published::Theirs),
             None => self.publish(engine, window, &work.cancel).map_err(|error| match error {
                 ItemError::Output(error) if error.kind == IoErrorKind::Cancelled => None,
                 error => Some(error),
             }),
         };
-        if let Ok((bytes, files)) = published {
+        if let Ok(Published::Ours { bytes, files }) = published {
             state.published_beside(bytes, files);
         }
         let mut workspace = Workspace::default();
         for StagedItem { mut item, ticket } in packed {
             let event = match &published {
-                Ok(_) => ItemEvent::Packed,
+                Ok(Published::Ours { .. }) => ItemEvent::Packed,
+                Ok(Published::Theirs) => ItemEvent::PackOvertaken,
                 Err(Some(error)) => ItemEvent::Failed(error.clone()),
                 Err(None) => ItemEvent::Cancelled,
             };
@@ -266,14 +275,13 @@ impl PackClosing {
         }
     }
 
-    /// Writes index and manifest, checks them, and moves the pack to its place. Gives the bytes that
-    /// belong to no table, and the files.
+    /// Writes index and manifest, checks them, and moves the pack to its place.
     fn publish(
         &self,
         engine: &mut dyn Engine,
         window: PackWindow,
         cancel: &CancelFlag,
-    ) -> Result<(u64, u32), ItemError> {
+    ) -> Result<Published, ItemError> {
         let Ending { tables, bytes: rest, offset, blake3 } = window.finish();
         let tables_bytes: u64 = tables.iter().map(|table| table.bytes).sum();
         let bytes = offset + rest.len() as u64;
@@ -289,29 +297,47 @@ impl PackClosing {
         }
         let options_blake3 = self.options_blake3;
         let manifest = PackManifest::new(options_blake3, tables, bytes, blake3).render();
-        let beside = bytes - tables_bytes + manifest.bytes.len() as u64;
+        let (manifest_bytes, ours) =
+            (manifest.bytes.len() as u64, ContentHash::of(&manifest.bytes));
         let op = Op::WriteFile { directory: self.staged.clone(), file: manifest };
         call(engine, op).map_err(ItemError::Output)?;
-        self.sync_and_rename(engine)?;
-        Ok((beside, 2))
+        sync(engine, &self.output, self.filesystem.as_ref())?;
+        let is_new = match self.rename(engine) {
+            Err(ItemError::Overtaken { target }) => {
+                let theirs = target.join(MANIFEST);
+                let (symlinks, interrupt) = (Symlinks::Refuse, cancel.interrupt());
+                let theirs = read_file(engine, theirs, manifest_bytes, symlinks, interrupt);
+                if !theirs.is_ok_and(|theirs| ContentHash::of(&theirs) == ours) {
+                    return Err(ItemError::Overtaken { target });
+                }
+                // Whoever published it may have died before it was safe.
+                sync(engine, &self.output, self.filesystem.as_ref())?;
+                false
+            }
+            renamed => renamed.map(|()| true)?,
+        };
+        if self.output.durability == Durability::Power {
+            let path = self.output.directory.clone();
+            call(engine, Op::SyncDirectory { path }).map_err(ItemError::Output)?;
+        }
+        Ok(if is_new {
+            Published::Ours { bytes: bytes - tables_bytes + manifest_bytes, files: 2 }
+        } else {
+            Published::Theirs
+        })
     }
 
-    fn sync_and_rename(&self, engine: &mut dyn Engine) -> Result<(), ItemError> {
-        let directory = self.output.directory.clone();
-        sync(engine, &self.output, self.filesystem.as_ref())?;
+    fn rename(&self, engine: &mut dyn Engine) -> Result<(), ItemError> {
         let replace = match self.found {
             Found::Nothing => Replace::Never,
             Found::Ours(_) => Replace::Exchange,
         };
-        let target = directory.join(PACKED_DIRECTORY);
+        let target = self.output.directory.join(PACKED_DIRECTORY);
         let op = Op::Publish { staged: self.staged.clone(), target, replace };
-        call(engine, op).map_err(|error| match error.kind {
+        let renamed = call(engine, op).map_err(|error| match error.kind {
             IoErrorKind::Exists => ItemError::Overtaken { target: error.path },
             _ => ItemError::Output(error),
-        })?;
-        if self.output.durability == Durability::Power {
-            call(engine, Op::SyncDirectory { path: directory }).map_err(ItemError::Output)?;
-        }
-        Ok(())
+        });
+        renamed.map(drop)
     }
 }

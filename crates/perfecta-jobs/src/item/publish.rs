@@ -100,14 +100,19 @@ impl Item {
     pub(super) fn overtaken(&mut self, outcome: Outcome, world: &World<'_>) -> Effect {
         let theirs = outcome.ok().map(|payload| blake3::hash(payload.into_bytes().bytes()));
         if theirs.is_some() && theirs == self.manifest_blake3 {
-            self.report.status = Status::Unchanged;
-            (self.report.bytes, self.report.files) = (0, 0);
+            self.yield_to_theirs();
             self.state = State::Yielding;
             return Effect::Submit(Op::RemoveTree { path: self.staged_path(world) });
         }
         let publication = world.publication().expect("only what is written is published");
         let error = ItemError::Overtaken { target: self.target(publication) };
         self.fail(State::Overtaken, error, world)
+    }
+
+    /// What is there is the same, and nothing of it was written here.
+    pub(super) fn yield_to_theirs(&mut self) {
+        self.report.status = Status::Unchanged;
+        (self.report.bytes, self.report.files) = (0, 0);
     }
 
     pub(super) fn published(&mut self, replace: Replace, world: &World<'_>) -> Effect {

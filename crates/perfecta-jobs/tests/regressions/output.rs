@@ -163,6 +163,53 @@ fn two_runs_into_one_directory_at_once_come_to_what_one_comes_to() {
 }
 
 #[test]
+fn two_runs_that_pack_into_one_directory_at_once_come_to_what_one_comes_to() {
+    let renderer: Arc<dyn Renderer> = Arc::new(PLAIN);
+    for durability in [Durability::Process, Durability::Power] {
+        let job = |seeds: u64| {
+            let mut job = written("/out", Layout::Packed, durability);
+            job.search.seeds.rng_seed += seeds;
+            job
+        };
+        let process = |seed| {
+            let process = Process::new(seed);
+            for number in 0..9 {
+                process.write_keys(&format!("{number}.keys"), &keys(40 + number, 7919));
+            }
+            process
+        };
+        let alone = process(0);
+        let (told, _) = alone.run(vec![job(0)], &renderer, limits(1));
+        let (bytes, files) = (told[0].summary().bytes, told[0].summary().files);
+        let expected = alone.machine.tree(Path::new("/out"));
+        let (mut overtaken, mut failed) = (0, 0);
+        for seed in 0..20 {
+            let together = process(seed);
+            let (told, _) = together.run(vec![job(0), job(0)], &renderer, limits(3));
+            let summaries = told.iter().map(|told| told.summary());
+            for summary in summaries.clone() {
+                assert!(summary.ok == 9 || summary.unchanged == 9, "seed {seed}: {told:?}");
+            }
+            // Each file is written once, whoever does it.
+            assert_eq!(summaries.clone().map(|summary| summary.bytes).sum::<u64>(), bytes);
+            assert_eq!(summaries.map(|summary| summary.files).sum::<u64>(), files);
+            let searched = told.iter().filter(|told| told.reports[0].search.is_some());
+            overtaken += usize::from(searched.count() == 2);
+            assert!(together.machine.tree(Path::new("/out")) == expected, "seed {seed}");
+            // Another pack is not taken for ours.
+            let together = process(seed);
+            let (told, _) = together.run(vec![job(0), job(1)], &renderer, limits(3));
+            for report in told.iter().flat_map(|told| &told.reports) {
+                let is_overtaken = matches!(report.error, Some(ItemError::Overtaken { .. }));
+                assert!(report.status == Status::Ok || is_overtaken, "seed {seed}: {report:?}");
+                failed += usize::from(is_overtaken);
+            }
+        }
+        assert!(overtaken > 0 && failed > 0, "{durability:?}: no run overtook the other");
+    }
+}
+
+#[test]
 fn a21_empty_files_of_an_earlier_crash_neither_fail_a_table_nor_stand_for_one() {
     let process = Process::new(3);
     process.write_keys("a.keys", &keys(90, 7919));
