@@ -176,6 +176,14 @@ pub enum ItemError {
         /// The target.
         target: PathBuf,
     },
+    /// In the target lies what no table of its name has: another table's directory, it may be.
+    #[error("{} holds {}, which is no part of the table that goes there", .target.display(), .name.display())]
+    ForeignPart {
+        /// The target.
+        target: PathBuf,
+        /// What lies in it.
+        name: PathBuf,
+    },
     /// The target was absent when the item began, and is there now.
     #[error("{} was made by somebody else meanwhile", .target.display())]
     Overtaken {
@@ -209,6 +217,12 @@ pub enum ItemError {
         file: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A table was published after the verification had looked at what there is.
+    #[error("{} was published while others were verified", .target.display())]
+    PublishedMeanwhile {
+        /// The table's directory.
+        target: PathBuf,
     },
     /// A published table was to be checked against its keys, and none of the key files is its own.
     #[error("verification failed: none of the key files is that of this table")]
@@ -249,9 +263,13 @@ impl ItemError {
             | Self::InTable { .. }
             | Self::InputInTheWay { .. }
             | Self::Foreign { .. }
+            | Self::ForeignPart { .. }
             | Self::Overtaken { .. } => ExitClass::Conflict,
             Self::Output(error) if error.is_denied() => ExitClass::Denied,
-            Self::Output(_) | Self::OutputLimit { .. } | Self::DiskFull(_) => ExitClass::Io,
+            Self::Output(_)
+            | Self::OutputLimit { .. }
+            | Self::DiskFull(_)
+            | Self::PublishedMeanwhile { .. } => ExitClass::Io,
             Self::Verify(_) | Self::Damaged { .. } | Self::NoKeyFile => ExitClass::Verification,
             Self::Render(_) | Self::Panicked(_) => ExitClass::Internal,
         }
@@ -302,12 +320,17 @@ impl ItemError {
             Self::Foreign { .. } => {
                 Some("choose another output directory, remove it, or give --force")
             }
+            Self::ForeignPart { .. } => Some(
+                "choose another output directory, rename the key file, or give --force, which removes all that \
+                 lies there",
+            ),
             Self::Overtaken { .. } => Some("let one run at a time write there, and run again"),
             Self::OutputLimit { .. } => Some("raise the limit of output bytes"),
             Self::DiskFull(_) => Some("free space, then run again: finished tables are kept"),
-            Self::Verify(_) | Self::Damaged { .. } => {
-                Some("build the table again; if it persists, check disk and memory")
-            }
+            Self::Verify(_) | Self::Damaged { .. } => Some(
+                "build the table again, with --force if that finds none of ours; if it persists, check disk and memory",
+            ),
+            Self::PublishedMeanwhile { .. } => Some("verify again when no run writes there"),
             Self::NoKeyFile => Some(
                 "name the directory of its key file, and what key files are called there (--include, or \
                  --key-size auto for *.keys64 as well); without, only hashes and forms are checked",

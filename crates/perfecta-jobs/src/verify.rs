@@ -257,6 +257,9 @@ impl Shared<'_> {
             if error.path == check.path && error.is_absent() {
                 return damaged(&check.path, "no table of the key file is there");
             }
+            if check.bytes == 0 && error.kind == IoErrorKind::Changed {
+                return ItemError::PublishedMeanwhile { target: check.path.clone() };
+            }
             unreadable(error)
         })?;
         let files = files.into_files();

@@ -116,23 +116,28 @@ fn what_no_table_would_have_stays_beside_a_manifest_that_tells_nothing_or_cannot
     let write_large =
         |name: &str| std::fs::File::create(file(name)).unwrap().set_len(80 << 20).unwrap();
     std::fs::create_dir(out.path().join("small")).unwrap();
-    let refused = || {
+    let refused = |part: Option<&str>| {
         let error = run_all(&job, &runtime()).1["small.keys"].error.clone().unwrap();
-        assert!(matches!(error, perfecta_jobs::ItemError::Foreign { .. }), "{error}");
+        assert_eq!(error.exit_class().code(), 7);
+        let small = out.path().join("small").display().to_string();
+        let message = part.map_or(format!("{small} exists and is no table of ours"), |part| {
+            format!("{small} holds {part}, which is no part of the table that goes there")
+        });
+        assert_eq!(error.to_string(), message);
     };
     std::fs::write(file("manifest.json"), br#"{"name": "a web page"}"#).unwrap();
     std::fs::write(file("index.html"), b"mine").unwrap();
-    refused();
+    refused(Some("index.html"));
     write_large("film.mkv");
-    refused();
+    refused(Some("film.mkv"));
     std::fs::remove_file(file("manifest.json")).unwrap();
-    refused();
+    refused(Some("film.mkv"));
     std::fs::rename(file("index.html"), file("small.h")).unwrap();
-    refused();
+    refused(Some("film.mkv"));
     assert!(file("small.h").exists() && file("film.mkv").exists());
     // Nothing but what a table of this name would have: a power cut may have left that.
     std::fs::rename(file("film.mkv"), file("small.pht")).unwrap();
-    refused();
+    refused(None);
     std::fs::write(file("manifest.json"), b"").unwrap();
     assert_eq!(run_all(&job, &runtime()).0.ok, 1);
     assert_eq!(run_all(&job, &runtime()).0.unchanged, 1);

@@ -633,3 +633,37 @@ fn a_bug_that_shows_with_one_table_is_told_of_that_one() {
         assert_eq!(failures["middle"], "internal error: a bug");
     }
 }
+
+#[test]
+fn a_table_that_is_published_while_others_are_verified_did_not_change() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    run_all(&job(input.path(), out.path()), &runtime());
+    let (place, away) = (out.path().join("small"), input.path().join("away"));
+    std::fs::rename(&place, &away).unwrap();
+    let keys = Some(Inputs::tree(input.path()));
+    let verification = Verification { keys, ..Verification::new(out.path()) };
+    let check = |plan: &Arc<FaultPlan>| {
+        let engines = Planned(Arc::clone(plan));
+        let mut errors = Vec::new();
+        let runtime = Runtime { engines: &engines, ..runtime() };
+        let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event {
+                errors.extend(report.error.as_ref().map(ToString::to_string));
+            }
+        });
+        summary.unwrap();
+        errors
+    };
+    let undisturbed = Arc::<FaultPlan>::default();
+    let error =
+        format!("verification failed: {}: no table of the key file is there", place.display());
+    assert_eq!(check(&undisturbed), [error]);
+    let calls = undisturbed.calls(0);
+    let looked = calls.iter().rfind(|call| call.path == place).unwrap().number;
+    let plan = Arc::<FaultPlan>::default();
+    let published = place.clone();
+    plan.meanwhile(looked, move || std::fs::rename(&away, &published).unwrap());
+    let error = format!("{} was published while others were verified", place.display());
+    assert_eq!(check(&plan), [error]);
+}

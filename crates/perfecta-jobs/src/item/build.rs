@@ -133,9 +133,9 @@ impl Item {
                 self.state = State::Listing { bytes, origin };
                 Effect::Submit(Op::ListDirectory { path: self.target(publication) })
             }
-            Found::Foreign(target) => {
+            Found::Foreign(error) => {
                 workspace.buffer = bytes;
-                self.fail(State::ReadingKeys, ItemError::Foreign { target }, world)
+                self.fail(State::ReadingKeys, error, world)
             }
             Found::Failed(error) => {
                 workspace.buffer = bytes;

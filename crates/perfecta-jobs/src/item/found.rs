@@ -1,10 +1,11 @@
 //! What is at the place of a table before it is built.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use perfecta_io::{Failure, IoError, IoErrorKind, Outcome};
 
+use crate::error::ItemError;
 use crate::manifest::{self, Manifest, Origin};
 use crate::places::MANIFEST;
 use crate::render::Renderer;
@@ -20,8 +21,8 @@ pub(super) enum Found {
     Ours,
     /// More than may be read. Its names tell what it is.
     Large,
-    /// Something that is not ours to replace.
-    Foreign(PathBuf),
+    /// Something that is not ours to replace, and why.
+    Foreign(ItemError),
     Failed(IoError),
 }
 
@@ -40,13 +41,13 @@ impl Place<'_> {
             Err(Failure { error, .. }) => return self.what_failed(error),
         };
         let Some(manifest) = files.iter().find(|file| file.name == MANIFEST) else {
-            return Found::Foreign(self.target.clone());
+            return self.foreign(&self.target);
         };
         let Ok(manifest) = Manifest::from_json(&manifest.bytes) else {
             return self.whose(files.iter().map(|file| &file.name));
         };
         if let Some(name) = manifest::first_unlisted(&manifest, &files) {
-            return Found::Foreign(self.target.join(name));
+            return self.foreign(&self.target.join(name));
         }
         let is_same = manifest::origin(&manifest).as_ref() == Some(origin)
             && manifest.identifier == self.identifier
@@ -68,10 +69,10 @@ impl Place<'_> {
             return Found::Nothing;
         }
         if error.is_not_a_directory() {
-            return Found::Foreign(error.path);
+            return self.foreign(&error.path);
         }
         match error.kind {
-            IoErrorKind::NotAFile(_) => Found::Foreign(error.path),
+            IoErrorKind::NotAFile(_) => self.foreign(&error.path),
             IoErrorKind::TooLarge { .. } => Found::Large,
             _ => Found::Failed(error),
         }
@@ -86,9 +87,20 @@ impl Place<'_> {
             has_manifest |= is_manifest;
             let may_emit = |name: &str| self.renderer.may_emit(self.identifier, name);
             if !is_manifest && !name.to_str().is_some_and(may_emit) {
-                return Found::Foreign(self.target.join(name));
+                return self.foreign(&self.target.join(name));
             }
         }
-        if has_manifest { Found::Ours } else { Found::Foreign(self.target.clone()) }
+        if has_manifest { Found::Ours } else { self.foreign(&self.target) }
+    }
+
+    /// The place itself, or something in it, is not ours.
+    fn foreign(&self, path: &Path) -> Found {
+        let target = self.target.clone();
+        Found::Foreign(match path.strip_prefix(&target) {
+            Ok(name) if !name.as_os_str().is_empty() => {
+                ItemError::ForeignPart { target, name: name.to_owned() }
+            }
+            _ => ItemError::Foreign { target: path.to_owned() },
+        })
     }
 }
