@@ -14,8 +14,8 @@ use crate::call::call;
 use crate::config::{Inputs, Job, Layout, Output};
 use crate::error::{ItemError, JobError};
 use crate::places::{MANIFEST, PACKED_DIRECTORY};
+use crate::planned::Planned;
 use crate::runtime::CancelFlag;
-use crate::schedule::Planned;
 
 /// Where key files lie, links followed.
 struct Sources {

@@ -12,7 +12,7 @@ use perfecta_core::search::AttemptRange;
 
 use crate::config::Ramp;
 use crate::hard::SharedSearch;
-use crate::schedule::{MemoryBudget, Reservation};
+use crate::memory::{MemoryBudget, Reservation};
 
 /// The searches of a job that take help.
 ///

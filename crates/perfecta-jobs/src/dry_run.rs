@@ -9,8 +9,8 @@ use crate::config::{Job, KeyEncoding, Layout};
 use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
 use crate::inputs::plan_items;
+use crate::planned::Planned;
 use crate::runtime::Runtime;
-use crate::schedule::Planned;
 
 /// About what a manifest of one artifact comes to.
 const MANIFEST_BYTES: u64 = 800;

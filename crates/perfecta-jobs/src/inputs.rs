@@ -8,9 +8,10 @@ use crate::apart;
 use crate::call::call;
 use crate::config::{Inputs, Job, Limits};
 use crate::error::JobError;
+use crate::planned::Planned;
 use crate::render::Renderer;
 use crate::runtime::CancelFlag;
-use crate::schedule::{self, Planned};
+use crate::schedule;
 
 /// The items of a job, by its inputs.
 pub(crate) fn plan_items(

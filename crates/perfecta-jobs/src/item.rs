@@ -46,7 +46,7 @@ use crate::error::{ItemError, Stop};
 use crate::event::{ItemReport, SearchReport};
 use crate::ledger::Status;
 use crate::pack::PackedTable;
-use crate::schedule::Planned;
+use crate::planned::Planned;
 
 /// One item. See the drawing.
 #[derive(Debug)]

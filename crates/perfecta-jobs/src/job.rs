@@ -21,10 +21,11 @@ use crate::event::{Hardest, ItemReport, Progress, Summary};
 use crate::hard::SharedSearch;
 use crate::item::Item;
 use crate::ledger::{Ledger, Running, Status};
+use crate::memory::{MemoryBudget, Reservation};
 use crate::pack::{Chunk, PackWindow, PackedTable};
+use crate::planned::Planned;
 use crate::queue::ItemQueue;
 use crate::remarks::Remarks;
-use crate::schedule::{MemoryBudget, Planned, Reservation};
 use crate::work::Work;
 
 /// The state of one job.

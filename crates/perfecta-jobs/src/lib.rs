@@ -22,6 +22,7 @@ mod ledger;
 // The plan: which key files, in which order.
 mod apart;
 mod inputs;
+mod planned;
 mod schedule;
 
 // The machines, and what they make.
@@ -30,6 +31,7 @@ mod deadlines;
 mod dispatch;
 mod item;
 mod job;
+mod memory;
 mod pack;
 mod queue;
 mod remarks;

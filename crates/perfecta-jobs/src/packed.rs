@@ -25,8 +25,8 @@ use crate::job::{JobState, StagedItem};
 use crate::manifest::{Digest, PackManifest, PackedEntry};
 use crate::pack::{Ending, PackWindow};
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
+use crate::planned::Planned;
 use crate::runtime::CancelFlag;
-use crate::schedule::Planned;
 use crate::stage::Stage;
 use crate::work::Work;
 

@@ -1,4 +1,4 @@
-//! The order of items and the bounds on what runs at once.
+//! The order of items, and which of them will not run.
 //!
 //! Files first: largest first, then by the bytes of their paths, so that the longest work does not
 //! begin last. What is refused whatever its keys is known here, before anything runs.
@@ -6,10 +6,8 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use perfecta_core::geometry::Geometry;
-use perfecta_core::graph::Attempter;
 use perfecta_core::key::{KeyError, KeyWidth};
 use perfecta_core::search::Plan;
 use perfecta_emit::Identifier;
@@ -19,109 +17,8 @@ use crate::config::{Inputs, Job, KeyEncoding, Layout};
 use crate::error::ItemError;
 use crate::names::NameFilter;
 use crate::places::STAGE_PREFIX;
+use crate::planned::{Planned, largest_table, smallest_table, table_bytes};
 use crate::render::Renderer;
-
-/// An item before it runs.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Planned {
-    /// The key file.
-    pub(crate) keys_file: PathBuf,
-    /// Where its table lies below the output directory: the directory of the key file below the
-    /// input's root.
-    pub(crate) below: PathBuf,
-    /// The table's name.
-    pub(crate) identifier: Identifier,
-    /// Bytes of the key file when it was listed.
-    pub(crate) file_bytes: u64,
-    /// Bytes of what is written for it, all of which is in memory before.
-    rendered_bytes: u64,
-    /// Why it cannot be built whatever its keys.
-    pub(crate) refusal: Option<ItemError>,
-}
-
-impl Planned {
-    fn key_bytes(&self, job: &Job) -> u64 {
-        job.keys.width.of(&self.keys_file).bytes() as u64
-    }
-
-    /// Keys, as the file's length says.
-    pub(crate) fn num_keys(&self, job: &Job) -> u64 {
-        match job.keys.encoding {
-            KeyEncoding::Binary => self.file_bytes / self.key_bytes(job),
-            KeyEncoding::Text => self.file_bytes / TEXT_KEY_BYTES,
-        }
-    }
-
-    /// The most keys that a file of its length may hold.
-    fn num_keys_max(&self, job: &Job) -> u64 {
-        match job.keys.encoding {
-            KeyEncoding::Binary => self.num_keys(job),
-            KeyEncoding::Text => self.file_bytes.div_ceil(TEXT_KEY_BYTES_MIN),
-        }
-    }
-
-    /// Bytes of memory that it takes: file, keys, graph, the table twice, and all that is written.
-    pub(crate) fn memory_bytes(&self, job: &Job) -> u64 {
-        let (_, first) = largest_table(&job.search, self.num_keys_max(job));
-        self.memory_bytes_with(job, first)
-    }
-
-    /// The same with a table of these sizes, to which the one that it begins with was doubled.
-    pub(crate) fn memory_bytes_with(&self, job: &Job, geometry: Geometry) -> u64 {
-        let keys = self.num_keys_max(job);
-        let (solved, first) = largest_table(&job.search, keys);
-        let graph = Attempter::memory_bytes(solved, geometry) + 2 * table_bytes(geometry);
-        // What is written is elements for the most part.
-        let times = u64::from((geometry.vertices() / first.vertices()).max(1));
-        self.file_bytes + keys * self.key_bytes(job) + graph + times * self.rendered_bytes
-    }
-
-    /// Bytes of memory that its keys alone take while they are read: file, keys, what is hashed of them,
-    /// and, where they are to be sorted, where each stood.
-    pub(crate) fn keys_memory_bytes(&self, job: &Job) -> u64 {
-        let hashed = match job.keys.width.of(&self.keys_file) {
-            KeyWidth::Bits32 => 0,
-            KeyWidth::Bits64 => KeyWidth::Bits32.bytes() as u64,
-        };
-        let places = if job.keys.repair.sort { PLACE_BYTES } else { 0 };
-        self.file_bytes + self.num_keys_max(job) * (self.key_bytes(job) + hashed + places)
-    }
-
-    /// Bytes that are read of what lies in its place: the graph has none of its memory yet.
-    pub(crate) fn found_bytes_max(&self, job: &Job) -> u64 {
-        self.memory_bytes(job).max(FOUND_BYTES_MIN)
-    }
-
-    /// The table's directory below the output directory.
-    pub(crate) fn target(&self) -> PathBuf {
-        self.below.join(self.identifier.as_str())
-    }
-}
-
-/// So much is read of any table that is there: a manifest, and source code where none is asked for now.
-const FOUND_BYTES_MIN: u64 = 4 << 20;
-/// A key and its place, by which a set that is sorted is looked through for duplicates.
-const PLACE_BYTES: u64 = 16;
-/// A usual line of a text key file: eight hexadecimal digits, `0x` and the line's end.
-const TEXT_KEY_BYTES: u64 = 11;
-/// The shortest: a digit and the line's end.
-const TEXT_KEY_BYTES_MIN: u64 = 2;
-
-/// The table that a search of the most of so many keys begins with: there may be fewer than a file's
-/// length says, and there are no tables of more.
-fn largest_table(search: &Plan, keys: u64) -> (usize, Geometry) {
-    let solved = keys.min(Geometry::KEYS_MAX as u64) as usize;
-    // What cannot be doubled as often as asked for is never searched.
-    (solved, search.first_geometry(solved).unwrap_or_else(|_| smallest_table(solved)))
-}
-
-fn smallest_table(keys: usize) -> Geometry {
-    Geometry::for_keys(keys).expect("there are tables of as many")
-}
-
-fn table_bytes(geometry: Geometry) -> u64 {
-    u64::from(geometry.vertices()) * geometry.element_width().bytes() as u64
-}
 
 /// What will be written for tables, by a renderer if it is not the table alone.
 struct Rendering<'r> {
@@ -298,89 +195,6 @@ fn refuse_nested(items: &mut [Planned], first_at: &HashMap<(PathBuf, String), us
         let (for_inner, for_outer) = (nested(&items[outer]), nested(&items[inner]));
         items[inner].refusal.get_or_insert(for_inner);
         items[outer].refusal.get_or_insert(for_outer);
-    }
-}
-
-/// Bytes of memory in flight.
-///
-/// Invariant: `reserved` exceeds `limit` by no more than what reservations were extended by.
-#[derive(Debug)]
-pub(crate) struct MemoryBudget {
-    limit: u64,
-    reserved: u64,
-}
-
-/// A part of the budget. Giving it back to [`MemoryBudget::release`] is the only way to be rid of it.
-#[must_use = "what is reserved must be released"]
-#[derive(Debug)]
-pub(crate) struct Reservation(u64);
-
-impl Reservation {
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.0
-    }
-}
-
-impl MemoryBudget {
-    /// What small sets may have in flight, however many threads there are, and also while every CPU
-    /// has the largest at work.
-    const SHARED_BYTES: u64 = 48 << 20;
-
-    /// The budget of a job: what its limits allow, but no more than that every CPU has the largest
-    /// item at work, and small ones beside.
-    pub(crate) fn of_job(job: &Job, items: &[Arc<Planned>]) -> Self {
-        let begun = items.iter().filter(|item| item.refusal.is_none());
-        let largest = begun.map(|item| item.memory_bytes(job)).max().unwrap_or(0);
-        let at_work = largest.saturating_mul(job.limits.cpus.get() as u64);
-        let useful = at_work.saturating_add(Self::SHARED_BYTES);
-        Self::new(job.limits.memory_bytes_max.min(useful))
-    }
-
-    pub(crate) const fn new(limit: u64) -> Self {
-        Self { limit, reserved: 0 }
-    }
-
-    /// Bytes that may be reserved at once.
-    pub(crate) const fn limit(&self) -> u64 {
-        self.limit
-    }
-
-    /// Whether `bytes` of it are free now.
-    pub(crate) const fn has(&self, bytes: u64) -> bool {
-        bytes <= self.limit.saturating_sub(self.reserved)
-    }
-
-    /// Bytes that are reserved.
-    pub(crate) const fn reserved(&self) -> u64 {
-        self.reserved
-    }
-
-    /// `bytes` of it, if they are free now.
-    pub(crate) fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
-        if !self.has(bytes) {
-            return None;
-        }
-        self.reserved += bytes;
-        Some(Reservation(bytes))
-    }
-
-    /// What holds a reservation takes so many bytes in all by now, whether more are free or not: nothing
-    /// else gets any before they are.
-    pub(crate) fn extend(&mut self, Reservation(reserved): &mut Reservation, bytes: u64) {
-        let more = bytes.saturating_sub(*reserved);
-        *reserved += more;
-        self.reserved += more;
-    }
-
-    pub(crate) fn release(&mut self, reservation: Reservation) {
-        let Reservation(bytes) = reservation;
-        assert!(bytes <= self.reserved, "{bytes} bytes released of {self:?}");
-        self.reserved -= bytes;
-    }
-
-    /// Whether nothing is reserved.
-    pub(crate) const fn is_quiet(&self) -> bool {
-        self.reserved == 0
     }
 }
 
@@ -579,48 +393,5 @@ mod tests {
         let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::WithKeys);
         let packed = plan(&job, Some(&renderer), vec![file("a.keys", 4_800_000)]).remove(0);
         assert_eq!(packed.memory_bytes(&job), table, "a pack has no text");
-    }
-
-    #[test]
-    fn threads_beyond_the_cpus_get_no_more_memory() {
-        let check = |file_bytes: u64, cpus: usize, expected: fn(u64) -> u64| {
-            let mut job = job();
-            job.limits.threads = 256.try_into().unwrap();
-            job.limits.cpus = cpus.try_into().unwrap();
-            job.limits.memory_bytes_max = 8 << 30;
-            let items = plan(&job, None, vec![file("a.keys", file_bytes), file("b.keys", 8)]);
-            let items: Vec<Arc<Planned>> = items.into_iter().map(Arc::new).collect();
-            let budget = MemoryBudget::of_job(&job, &items);
-            assert_eq!(budget.limit, expected(items[0].memory_bytes(&job)));
-        };
-        check(1 << 10, 2, |largest| 2 * largest + MemoryBudget::SHARED_BYTES);
-        check(64 << 20, 2, |largest| 2 * largest + MemoryBudget::SHARED_BYTES);
-        check(64 << 20, 1, |largest| largest + MemoryBudget::SHARED_BYTES);
-        check(64 << 20, 64, |_| 8 << 30);
-    }
-
-    #[test]
-    fn memory_is_given_out_once() {
-        let mut budget = MemoryBudget::new(10);
-        let six = budget.reserve(6).unwrap();
-        assert!(budget.reserve(5).is_none());
-        let four = budget.reserve(4).unwrap();
-        budget.release(six);
-        assert!(!budget.is_quiet());
-        budget.release(four);
-        assert!(budget.is_quiet());
-    }
-
-    #[test]
-    fn what_takes_more_than_was_reserved_lets_nothing_else_begin() {
-        let mut budget = MemoryBudget::new(10);
-        let mut six = budget.reserve(6).unwrap();
-        budget.extend(&mut six, 5);
-        assert_eq!((six.bytes(), budget.reserved()), (6, 6), "it takes no more");
-        budget.extend(&mut six, 12);
-        assert_eq!((six.bytes(), budget.reserved()), (12, 12));
-        assert!(!budget.has(1));
-        budget.release(six);
-        assert!(budget.is_quiet() && budget.has(10));
     }
 }

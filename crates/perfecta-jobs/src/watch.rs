@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::schedule::Planned;
+use crate::planned::Planned;
 use crate::sync::Mutex;
 
 /// Is told what workers did, and when.

@@ -11,8 +11,8 @@ use crate::event::{Event, ItemReport, Observer};
 use crate::item::World;
 use crate::job::{JobState, Ticket};
 use crate::manifest::PackManifest;
+use crate::planned::Planned;
 use crate::runtime::CancelFlag;
-use crate::schedule::Planned;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

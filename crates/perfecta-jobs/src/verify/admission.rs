@@ -15,8 +15,8 @@ use std::task::Wake;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::ItemError;
+use crate::memory::{MemoryBudget, Reservation};
 use crate::runtime::CancelFlag;
-use crate::schedule::{MemoryBudget, Reservation};
 
 /// What all checks need, in order, and what there is for them.
 pub(super) struct Admission {

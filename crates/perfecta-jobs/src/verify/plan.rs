@@ -15,8 +15,9 @@ use crate::error::{ItemError, JobError};
 use crate::inputs::{list_inputs, list_tree};
 use crate::packed::PART_BYTES;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
+use crate::planned::Planned;
 use crate::runtime::CancelFlag;
-use crate::schedule::{self, Planned};
+use crate::schedule;
 
 /// All checks of a verification.
 pub(super) struct Plan {
