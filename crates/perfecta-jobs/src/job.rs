@@ -8,15 +8,21 @@
 //!              `-> Draining (what waits is refused, what runs ends) ---'
 //! ```
 
+mod accounts;
+mod syncs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use perfecta_io::IoError;
 
+use self::accounts::Accounts;
+use self::syncs::Syncs;
+pub(crate) use self::syncs::Unsynced;
 use crate::board::{Board, Help};
 use crate::compare::{Comparison, Part};
 use crate::config::Job;
-use crate::error::{ExitClass, ItemError};
+use crate::error::ItemError;
 use crate::event::{Hardest, ItemReport, Progress, Summary};
 use crate::hard::SharedSearch;
 use crate::item::Item;
@@ -25,7 +31,6 @@ use crate::memory::{MemoryBudget, Reservation};
 use crate::pack::{Chunk, PackWindow, PackedTable};
 use crate::planned::Planned;
 use crate::queue::ItemQueue;
-use crate::remarks::Remarks;
 use crate::work::Work;
 
 /// The state of one job.
@@ -35,15 +40,7 @@ pub(crate) struct JobState<'a> {
     ledger: Ledger,
     queue: ItemQueue,
     memory: MemoryBudget,
-    /// Items that wait for a common sync.
-    unsynced: Unsynced,
-    /// What those of them wrote that are staged.
-    staged_bytes: u64,
-    /// Whether somebody syncs: an error of writing back is told once, and who syncs beside would not
-    /// hear of it.
-    is_syncing: bool,
-    /// Items that are being synced and published.
-    in_publication: usize,
+    syncs: Syncs,
     /// The pack, if all tables go into one file.
     pack: Option<PackWindow>,
     /// Items whose tables are in the pack: they settle when it is published.
@@ -54,17 +51,7 @@ pub(crate) struct JobState<'a> {
     pub(crate) board: Board<'a>,
     /// Refused items of which nobody was told yet.
     untold: u32,
-    disk_full_in_a_row: u32,
-    /// Whether something that was to be replaced lies in the stage, and nowhere else.
-    is_displaced: bool,
-    /// Bytes that were written, or may be: what tickets hold, what tables hold that were published, and what
-    /// of a pack is no table's.
-    output_bytes: u64,
-    keys_done: u64,
-    keys_total: u64,
-    summary: Summary,
-    first_failure: Option<(u32, ExitClass)>,
-    remarks: Remarks,
+    accounts: Accounts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,17 +89,6 @@ pub(crate) struct Ticket {
     is_in_publication: bool,
     /// Its keys count as done since it was packed.
     is_packed: bool,
-}
-
-/// Items that wait for a common sync.
-#[derive(Default)]
-pub(crate) struct Unsynced {
-    /// What they staged is to be safe before it is published.
-    pub(crate) stages: Vec<StagedItem>,
-    /// They are published; their names are to be safe.
-    pub(crate) names: Vec<StagedItem>,
-    /// An earlier sync failed. What of theirs was lost with it another sync would not tell.
-    pub(crate) lost: Option<IoError>,
 }
 
 /// An item that waits for a common sync, or for its pack: it holds no memory to speak of.
@@ -158,20 +134,7 @@ impl Ticket {
     }
 }
 
-impl Unsynced {
-    const fn len(&self) -> usize {
-        self.stages.len() + self.names.len()
-    }
-}
-
 impl<'a> JobState<'a> {
-    /// Items that share one sync. Every one holds a staged directory, no memory and no descriptor.
-    const BATCH_ITEMS: usize = 1024;
-
-    /// What they may have written together: the largest come first, and are not to be synced in one
-    /// go. Decision 0007 has what other sizes cost.
-    const BATCH_BYTES: u64 = 8 << 20;
-
     pub(crate) fn new(work: Arc<Work<'a>>, pack: Option<PackWindow>, staffed: Vec<usize>) -> Self {
         let num_items = u32::try_from(work.items.len());
         let num_items = num_items.expect("the entries' limit keeps items countable");
@@ -186,23 +149,16 @@ impl<'a> JobState<'a> {
             ledger,
             queue: ItemQueue::new(job.nodes, num_items, staffed),
             memory: MemoryBudget::of_job(job, &work.items),
-            output_bytes: pack.as_ref().map_or(0, |_| PackWindow::frame_bytes_max()),
-            unsynced: Unsynced::default(),
-            staged_bytes: 0,
-            is_syncing: false,
-            in_publication: 0,
+            syncs: Syncs::default(),
+            accounts: Accounts::new(
+                work.items.iter().map(|item| item.num_keys(job)).sum(),
+                pack.as_ref().map_or(0, |_| PackWindow::frame_bytes_max()),
+            ),
             pack,
             packed: Vec::new(),
             parts_out: 0,
             board: Board::new(job.ramp),
             untold: 0,
-            disk_full_in_a_row: 0,
-            is_displaced: false,
-            keys_done: 0,
-            keys_total: work.items.iter().map(|item| item.num_keys(job)).sum(),
-            summary: Summary::default(),
-            first_failure: None,
-            remarks: Remarks::default(),
             work,
         }
     }
@@ -216,8 +172,8 @@ impl<'a> JobState<'a> {
         if self.is_open() && self.work.cancel.is_cancelled() {
             self.phase = Phase::Draining(Drain::Cancelled);
         }
-        if self.sync_is_due() {
-            return Some(Due::Sync(self.take_unsynced()));
+        if self.syncs.is_due() {
+            return Some(Due::Sync(self.syncs.take()));
         }
         if let Some(chunk) = self.pack.as_mut().and_then(PackWindow::take_chunk) {
             return Some(Due::Append(chunk));
@@ -233,7 +189,7 @@ impl<'a> JobState<'a> {
     /// Whether [`Self::due`] has something.
     pub(crate) fn is_due(&self) -> bool {
         let mut next = self.queue.heads().map(|position| &self.work.items[position as usize]);
-        self.sync_is_due()
+        self.syncs.is_due()
             || self.pack.as_ref().is_some_and(PackWindow::has_chunk)
             || next.any(|planned| self.refusal(planned).is_some())
     }
@@ -360,7 +316,7 @@ impl<'a> JobState<'a> {
 
     /// Items that are begun, and neither settled nor waiting for others.
     pub(crate) fn files_in_flight(&self) -> usize {
-        let parked = self.unsynced.len() + self.in_publication + self.packed.len();
+        let parked = self.syncs.num_parked() + self.packed.len();
         self.ledger.running() as usize - parked
     }
 
@@ -383,43 +339,28 @@ impl<'a> JobState<'a> {
             && self.pack.as_ref().is_none_or(PackWindow::is_through)
     }
 
-    /// Whether enough is staged for a sync.
-    fn sync_is_due(&self) -> bool {
-        let is_enough = self.unsynced.stages.len() >= Self::BATCH_ITEMS
-            || self.staged_bytes >= Self::BATCH_BYTES;
-        is_enough && !self.is_syncing
-    }
-
     /// Whether something waits for a sync and no item comes to join it, unless one begins: all that
     /// are in flight are searched for, who knows how long.
     pub(crate) fn awaits_sync(&self) -> bool {
         let is_joined = self.files_in_flight() > self.board.num_searches();
-        self.unsynced.len() > 0 && !self.is_syncing && !is_joined
+        self.syncs.is_awaited() && !is_joined
     }
 
     /// What waits for a sync, for somebody who makes it: [`Self::synced`] comes next.
     pub(crate) fn take_unsynced(&mut self) -> Unsynced {
-        let lost = self.unsynced.lost.clone();
-        let mut unsynced =
-            std::mem::replace(&mut self.unsynced, Unsynced { lost, ..Unsynced::default() });
-        self.staged_bytes = 0;
-        self.is_syncing = true;
-        self.in_publication += unsynced.len();
-        let items = unsynced.stages.iter_mut().chain(&mut unsynced.names);
-        items.for_each(|item| item.ticket.is_in_publication = true);
-        unsynced
+        self.syncs.take()
     }
 
     /// What a sync came to. Whatever was written and not synced before it failed may be lost, and no
     /// later sync would say so: nothing more begins. Whether that is new.
     pub(crate) fn synced(&mut self, outcome: &Result<(), IoError>) -> bool {
-        assert!(self.is_syncing, "a sync ends that nobody began");
-        self.is_syncing = false;
-        let Err(error) = outcome else { return false };
-        if self.is_open() {
+        let is_new = self.syncs.end(outcome);
+        if let Err(error) = outcome
+            && self.is_open()
+        {
             self.phase = Phase::Draining(Drain::Lost(ItemError::Output(error.clone())));
         }
-        self.unsynced.lost.replace(error.clone()).is_none()
+        is_new
     }
 
     fn refusal(&self, planned: &Planned) -> Option<(Status, Option<ItemError>)> {
@@ -451,8 +392,8 @@ impl<'a> JobState<'a> {
         self.ledger.refuse(status);
         self.queue.take(position);
         self.arrive(position, None);
-        self.keys_done += planned.num_keys(self.job());
-        self.account(position, &report);
+        self.accounts.keys_done += planned.num_keys(self.job());
+        self.accounts.take(position, &report, &self.work.plan);
         report
     }
 
@@ -465,19 +406,19 @@ impl<'a> JobState<'a> {
         report: &ItemReport,
     ) {
         let is_packed = ticket.is_packed;
+        self.syncs.settle(&ticket);
         self.ledger.finish(ticket.running, report.status);
-        self.in_publication -= usize::from(ticket.is_in_publication);
         self.arrive(position, None);
         if let Some(memory) = ticket.memory {
             self.memory.release(memory);
         }
         if report.status != Status::Ok {
-            self.output_bytes -= ticket.output_bytes;
+            self.accounts.output_bytes -= ticket.output_bytes;
         }
         self.watch_the_disk(report);
-        self.account(position, report);
+        self.accounts.take(position, report, &self.work.plan);
         if !is_packed {
-            self.keys_done += planned.num_keys(self.job());
+            self.accounts.keys_done += planned.num_keys(self.job());
         }
     }
 
@@ -487,7 +428,7 @@ impl<'a> JobState<'a> {
         if let Some(memory) = ticket.memory.take() {
             self.memory.release(memory);
         }
-        self.keys_done += item.planned().num_keys(self.job());
+        self.accounts.keys_done += item.planned().num_keys(self.job());
         ticket.is_packed = true;
         self.packed.push(StagedItem { item, ticket });
     }
@@ -518,8 +459,7 @@ impl<'a> JobState<'a> {
 
     /// Bytes and files that were published and belong to no item alone.
     pub(crate) fn published_beside(&mut self, bytes: u64, files: u32) {
-        self.summary.bytes += bytes;
-        self.summary.files += u64::from(files);
+        self.accounts.published_beside(bytes, files);
     }
 
     /// An item that waits for the next common sync. Its memory is free.
@@ -527,52 +467,23 @@ impl<'a> JobState<'a> {
         if let Some(memory) = ticket.memory.take() {
             self.memory.release(memory);
         }
-        self.staged_bytes += item.bytes_written();
-        self.unsynced.stages.push(StagedItem { item, ticket });
+        self.syncs.join(StagedItem { item, ticket });
     }
 
     /// Items that were published, and whose names wait for the next common sync; and such in whose places
     /// is what others published, all of which waits for it.
     pub(crate) fn await_next_sync(
         &mut self,
-        mut published: Vec<StagedItem>,
-        mut overtaken: Vec<StagedItem>,
+        published: Vec<StagedItem>,
+        overtaken: Vec<StagedItem>,
     ) {
-        self.in_publication -= published.len() + overtaken.len();
-        let items = published.iter_mut().chain(&mut overtaken);
-        items.for_each(|item| item.ticket.is_in_publication = false);
-        self.unsynced.names.append(&mut published);
-        self.unsynced.stages.append(&mut overtaken);
+        self.syncs.join_again(published, overtaken);
     }
 
     fn watch_the_disk(&mut self, report: &ItemReport) {
-        match &report.error {
-            Some(ItemError::Output(error)) if error.is_full() => self.disk_full_in_a_row += 1,
-            Some(_) => return,
-            None => self.disk_full_in_a_row = 0,
-        }
         let times = self.job().limits.disk_full_max;
-        if self.disk_full_in_a_row >= times && self.phase == Phase::Admitting {
+        if self.accounts.finds_disk_full(report) >= times && self.phase == Phase::Admitting {
             self.phase = Phase::Draining(Drain::DiskFull(times));
-        }
-    }
-
-    fn account(&mut self, position: u32, report: &ItemReport) {
-        self.remarks.note(position, report, &self.work.plan);
-        self.summary.bytes += report.bytes;
-        self.summary.files += u64::from(report.files);
-        self.is_displaced |=
-            matches!(&report.error, Some(ItemError::Output(error)) if error.is_displacing());
-        match report.status {
-            Status::Ok | Status::Unchanged => self.summary.keys += report.keys,
-            Status::Failed => {
-                let class =
-                    report.error.as_ref().map_or(ExitClass::Internal, ItemError::exit_class);
-                if self.first_failure.is_none_or(|(first, _)| position < first) {
-                    self.first_failure = Some((position, class));
-                }
-            }
-            Status::Cancelled => {}
         }
     }
 
@@ -583,15 +494,9 @@ impl<'a> JobState<'a> {
         ticket: &mut Ticket,
         bytes: u64,
     ) -> Result<(), ItemError> {
-        let bytes_max = self.job().limits.output_bytes_max;
-        match self.output_bytes.checked_add(bytes).filter(|&sum| sum <= bytes_max) {
-            Some(sum) => {
-                self.output_bytes = sum;
-                ticket.output_bytes += bytes;
-                Ok(())
-            }
-            None => Err(ItemError::OutputLimit { bytes, bytes_max }),
-        }
+        self.accounts.reserve_output(bytes, self.job().limits.output_bytes_max)?;
+        ticket.output_bytes += bytes;
+        Ok(())
     }
 
     /// Whether the disk was found full so often that nothing begins any more.
@@ -601,14 +506,14 @@ impl<'a> JobState<'a> {
 
     /// Whether something that was to be replaced lies in the stage, and nowhere else.
     pub(crate) const fn is_displaced(&self) -> bool {
-        self.is_displaced
+        self.accounts.is_displaced
     }
 
     pub(crate) fn progress(&self, wall: Duration) -> Progress {
         Progress {
             ledger: self.ledger.clone(),
-            keys_done: self.keys_done,
-            keys_total: self.keys_total,
+            keys_done: self.accounts.keys_done,
+            keys_total: self.accounts.keys_total,
             wall_seconds: wall.as_secs_f64(),
             hardest: self.board.hardest().map(|search| Hardest {
                 keys_file: search.keys_file.clone(),
@@ -619,7 +524,7 @@ impl<'a> JobState<'a> {
 
     /// What is to be said of its tables at the end.
     pub(crate) fn remarks(&self) -> impl Iterator<Item = String> {
-        self.remarks.lines()
+        self.accounts.remarks.lines()
     }
 
     /// The end: everything settled, nothing in flight.
@@ -629,19 +534,8 @@ impl<'a> JobState<'a> {
     pub(crate) fn finish(self) -> Summary {
         assert!(self.ledger.is_settled(), "{:?} at the end of the job", self.ledger);
         assert!(self.memory.is_quiet(), "{:?} at the end of the job", self.memory);
-        assert!(self.unsynced.len() + self.in_publication == 0, "items wait for a sync");
-        assert!(!self.is_syncing, "somebody syncs");
+        self.syncs.assert_quiet();
         assert!(self.board.is_quiet(), "a search still asks for help");
-        let (written, counted) = (self.summary.bytes, self.output_bytes);
-        assert!(written <= counted, "{written} bytes were published, {counted} were counted");
-        Summary {
-            tables: self.ledger.admitted(),
-            ok: self.ledger.ok(),
-            unchanged: self.ledger.unchanged(),
-            failed: self.ledger.failed(),
-            cancelled: self.ledger.cancelled(),
-            first_failure: self.first_failure.map(|(_, class)| class),
-            ..self.summary
-        }
+        self.accounts.close(&self.ledger)
     }
 }
