@@ -337,6 +337,55 @@ fn a_text_that_is_read_as_packed_keys_is_told_of() {
 }
 
 #[test]
+fn keys_of_64_bits_that_may_be_pairs_of_32_are_told_of() {
+    let place = Place::new();
+    place.write_keys("amd64.keys", &[1, 2, 3, 4, 5, 6, 7, 9]);
+    let is_told = |run: &Run| run.err.contains("it is a sorted file of 32-bit keys as well");
+    assert!(is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "auto"])));
+    assert!(is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "64"])));
+    assert!(!is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "32"])));
+    let wide: Vec<u8> = (1..99_u64).flat_map(|key| (key << 33).to_le_bytes()).collect();
+    place.write("wide.keys", &wide);
+    assert!(!is_told(&place.ok(&["create", "wide.keys", "--no-output", "--key-size", "64"])));
+}
+
+#[test]
+fn a_table_that_is_named_where_keys_are_wanted_is_refused_as_what_it_is() {
+    let place = with_keys();
+    place.ok(&["create", "my.keys", "out"]);
+    place.ok(&["create", "my.keys", "packed", "--layout", "packed"]);
+    for table in ["out/my/my.pht", "packed/tables.packed/tables.phtpack"] {
+        let words =
+            ["it is a table file of perfecta, not a file of keys", "help: name the key file"];
+        for more in [&["--sort", "--dedupe"][..], &["--key-size", "64"], &[]] {
+            check(&place, &[&["create", table, "--no-output"], more].concat(), 5, &words);
+        }
+    }
+    let table = fs::read(place.path("out/my/my.pht")).unwrap();
+    let text = String::from_utf8_lossy(&table[4..6]).into_owned();
+    assert_eq!(text, "\r\n");
+    place.write("lines.pht", &[&table[..4], &table[5..]].concat());
+    let mut first = table;
+    first[0] = 0;
+    place.write("first.pht", &first);
+    for changed in ["lines.pht", "first.pht"] {
+        check(&place, &["inspect", changed], 5, &["copy it again, as a binary file"]);
+    }
+}
+
+#[test]
+fn files_that_are_called_as_key_files_are_and_not_taken_are_told_of() {
+    let place = with_keys();
+    place.write_keys("UPPER.KEYS", &[1, 2]);
+    place.write_keys("a.keys32", &[1, 2]);
+    let run = place.ok(&["bulk-create", ".", "--no-output"]);
+    let words = "UPPER.KEYS and 1 file more: not taken, though called as key files are";
+    assert!(run.err.contains(words), "{}", run.err);
+    let run = place.ok(&["bulk-create", ".", "--no-output", "--include", "my.keys"]);
+    assert!(!run.err.contains("not taken"), "{}", run.err);
+}
+
+#[test]
 fn keys_that_no_artifact_takes_are_told_of() {
     let place = with_keys();
     let is_told = |more: &[&str]| {

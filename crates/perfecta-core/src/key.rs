@@ -3,6 +3,7 @@
 #[cfg(feature = "alloc")]
 mod generate;
 #[cfg(feature = "alloc")]
+mod misread;
 mod set;
 #[cfg(feature = "alloc")]
 mod statistics;
@@ -15,10 +16,11 @@ pub use self::downsize::{Downsize, Run};
 #[cfg(feature = "alloc")]
 pub use self::generate::{Shape, UnknownShape, generate};
 #[cfg(feature = "alloc")]
+pub use self::misread::looks_paired;
+#[cfg(feature = "alloc")]
 pub use self::set::{At, KeyError, KeySet, Keys, Place, Repair};
 #[cfg(feature = "alloc")]
 pub use self::statistics::{BitRun, KeyStatistics};
-#[cfg(feature = "alloc")]
 pub use self::text::{TextError, TextErrorKind, looks_like_text};
 
 /// Width of a key in files and in look-ups.

@@ -8,7 +8,7 @@ use crate::artifacts::expected_parameters;
 use crate::config::{Job, KeyEncoding, Layout};
 use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
-use crate::inputs::plan_items;
+use crate::inputs::{PlannedItems, plan_items};
 use crate::planned::Planned;
 use crate::runtime::Runtime;
 
@@ -47,7 +47,8 @@ fn length_error(job: &Job, item: &Planned) -> Option<ItemError> {
 /// As [`run`](crate::run).
 pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let mut engine = runtime.engines.engine();
-    let items = plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel)?;
+    let PlannedItems { items, .. } =
+        plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel)?;
     let mut dry_run = DryRun::default();
     for item in items {
         runtime.cancel.check()?;

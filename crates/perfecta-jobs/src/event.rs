@@ -84,6 +84,8 @@ pub struct ItemReport {
     pub keys: u64,
     /// Whether they were read as packed keys and look like text.
     pub looks_like_text: bool,
+    /// Whether its keys of 64 bits may well be twice as many of 32.
+    pub looks_paired: bool,
     /// The search, if there was one to its end.
     pub search: Option<SearchReport>,
     /// Bytes written for it, manifest included.
@@ -105,6 +107,7 @@ impl ItemReport {
             keys_bytes: 0,
             keys: 0,
             looks_like_text: false,
+            looks_paired: false,
             search: None,
             bytes: 0,
             files: 0,

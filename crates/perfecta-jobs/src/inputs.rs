@@ -9,9 +9,16 @@ use crate::call::call;
 use crate::config::{Inputs, Job, Limits};
 use crate::error::JobError;
 use crate::planned::Planned;
+use crate::remarks::and_more;
 use crate::render::Renderer;
 use crate::runtime::CancelFlag;
 use crate::schedule;
+
+/// The items of a job, and what is to be said of its inputs.
+pub(crate) struct PlannedItems {
+    pub(crate) items: Vec<Planned>,
+    pub(crate) notice: Option<String>,
+}
 
 /// The items of a job, by its inputs.
 pub(crate) fn plan_items(
@@ -19,8 +26,9 @@ pub(crate) fn plan_items(
     renderer: Option<&dyn Renderer>,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
-) -> Result<Vec<Planned>, JobError> {
+) -> Result<PlannedItems, JobError> {
     let Listing { entries, links } = list_inputs(job, engine, cancel)?;
+    let notice = passed_over(job, &entries);
     let mut items = schedule::plan(job, renderer, entries);
     cancel.check()?;
     if let Some(output) = &job.output {
@@ -34,8 +42,23 @@ pub(crate) fn plan_items(
         Inputs::Files(files) if files.is_empty() => {
             Err(JobError::NothingMatched { root: ".".into(), patterns: String::new() })
         }
-        Inputs::Tree { .. } | Inputs::Files(_) => Ok(items),
+        Inputs::Tree { .. } | Inputs::Files(_) => Ok(PlannedItems { items, notice }),
     }
+}
+
+/// Says which files are no key files by the usual patterns, though they are called so.
+fn passed_over(job: &Job, entries: &[Entry]) -> Option<String> {
+    let Inputs::Tree { root, names } = &job.inputs else { return None };
+    let is_file = |entry: &&Entry| matches!(entry.kind, EntryKind::File { .. });
+    let mut files = entries.iter().filter(is_file).filter(|entry| names.passes_over(&entry.path));
+    let first = root.join(&files.next()?.path);
+    let more = and_more(files.count());
+    let first = first.display();
+    Some(format!(
+        "{first}{more}: not taken, though called as key files are; --include says which names are taken, \
+         {} now",
+        names.words()
+    ))
 }
 
 /// What the inputs name: files as given, each of which may be a link, or all below a root.

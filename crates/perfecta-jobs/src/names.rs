@@ -1,5 +1,6 @@
 //! Which names are key files.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
@@ -53,6 +54,20 @@ impl NameFilter {
     #[must_use]
     pub(crate) fn admits(&self, path: &Path) -> bool {
         self.include.match_any(path) && !self.exclude.match_any(path)
+    }
+
+    /// Whether the file at `path` is no key file though it is called as those are, and nobody chose that:
+    /// the patterns are the usual ones, which look at the case of letters and know no `.keys32`.
+    pub(crate) fn passes_over(&self, path: &Path) -> bool {
+        let are_usual = self.given.include.iter().all(|it| it == "*.keys" || it == "*.keys64");
+        let is_usual = |extension: &str| {
+            let of_keys = ["keys", "keys32", "keys64"];
+            of_keys.iter().any(|usual| usual.eq_ignore_ascii_case(extension))
+        };
+        are_usual
+            && path.extension().and_then(OsStr::to_str).is_some_and(is_usual)
+            && !self.include.match_any(path)
+            && !self.exclude.match_any(path)
     }
 
     /// The patterns that a name must match one of.
@@ -123,5 +138,24 @@ mod tests {
         check(&["a/**/*.keys"], &["**/b/**"], "a/b/c.keys", false);
         check(&["{a,b}-[0-9]*"], &[], "b-7.keys", true);
         assert!(NameFilter::new(&["[a"], &[]).is_err());
+    }
+
+    #[test]
+    fn what_is_called_as_key_files_are_is_passed_over_by_the_usual_patterns_alone() {
+        let check = |include: &[&str], exclude: &[&str], path: &str, expected: bool| {
+            let filter = NameFilter::new(include, exclude).unwrap();
+            assert_eq!(filter.passes_over(Path::new(path)), expected, "{include:?} {path}");
+        };
+        let usual: &[&str] = &["*.keys"];
+        for path in ["a.KEYS", "x/a.keys64", "a.keys32", "a.Keys"] {
+            check(usual, &[], path, true);
+            check(usual, &["*[aA].*"], path, false);
+            check(&["b*"], &[], path, false);
+        }
+        check(&["*.keys", "*.keys64"], &[], "a.keys64", false);
+        check(&["*.keys", "*.keys64"], &[], "a.keys32", true);
+        for path in ["a.keys", "a.txt", "keys", "a.keys.bak"] {
+            check(usual, &[], path, false);
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{Durability, Job, Layout, NodePolicy, Output};
 use crate::error::JobError;
 use crate::event::{Event, Summary};
 use crate::guard::guarded;
-use crate::inputs::plan_items;
+use crate::inputs::{PlannedItems, plan_items};
 use crate::item::{Publication, Target, World};
 use crate::job::JobState;
 use crate::manifest::{Digest, PackManifest};
@@ -72,17 +72,19 @@ pub(crate) fn prepare<'a>(
     };
     let laid = guarded(|| {
         check(&job, renderer.as_deref(), &staffed)?;
-        let items = plan_items(&job, renderer.as_deref(), engine, &cancel)?;
+        let PlannedItems { items, notice } =
+            plan_items(&job, renderer.as_deref(), engine, &cancel)?;
         let ground = lay_ground(engine, &job, &items, num_workers)?;
-        Ok((target(&ground), ground, items))
+        Ok((target(&ground), ground, items, notice))
     });
-    let (target, ground, items) = match laid.unwrap_or_else(|bug| Err(JobError::Panicked(bug))) {
-        Ok(laid) => laid,
-        Err(error) => {
-            session.with_dispatcher(|dispatcher| dispatcher.ended(id));
-            return on_end(Err(error));
-        }
-    };
+    let (target, ground, items, notice) =
+        match laid.unwrap_or_else(|bug| Err(JobError::Panicked(bug))) {
+            Ok(laid) => laid,
+            Err(error) => {
+                session.with_dispatcher(|dispatcher| dispatcher.ended(id));
+                return on_end(Err(error));
+            }
+        };
     let Ground { stage, filesystem, pack, earlier_pack, num_lost } = ground;
     let window = pack.as_ref().map(|_| PackWindow::new(items.len() as u32));
     let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
@@ -102,14 +104,13 @@ pub(crate) fn prepare<'a>(
     let state = JobState::new(Arc::clone(&work), window, staffed.into_iter().collect());
     let wall = session.now() - begun;
     work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
-    if let Some(notice) = width_notice(&work) {
-        work.observer.lock().observe(&Event::Notice(&notice));
-    }
-    if num_lost > 0 {
-        let notice = format!(
+    let lost_notice = (num_lost > 0).then(|| {
+        format!(
             "{num_lost} of the tables that are in the pack by now will not be in it: it is written anew, with \
              the tables of these key files alone"
-        );
+        )
+    });
+    for notice in [notice, width_notice(&work), lost_notice].into_iter().flatten() {
         work.observer.lock().observe(&Event::Notice(&notice));
     }
     let closing = Closing { stage, pack, cpu_begun, on_end };

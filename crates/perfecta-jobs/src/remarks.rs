@@ -11,6 +11,7 @@ use crate::ledger::Status;
 #[derive(Debug, Default)]
 pub(crate) struct Remarks {
     text_like: Files,
+    paired: Files,
     out_of_time: Files,
     all_the_same: Files,
 }
@@ -31,6 +32,9 @@ impl Remarks {
         if report.looks_like_text {
             self.text_like.add(position, report);
         }
+        if report.looks_paired {
+            self.paired.add(position, report);
+        }
         let Some(search) = report.search.filter(|it| Some(it.attempts) < plan.fixed_attempts)
         else {
             return;
@@ -46,6 +50,11 @@ impl Remarks {
             (
                 &self.text_like,
                 "read as packed keys, though it looks like text; if it is, give --text: this table is of other keys",
+            ),
+            (
+                &self.paired,
+                "read as 64-bit keys, though it is a sorted file of 32-bit keys as well; if it is, give \
+                 --key-size 32: this table is of pairs of them",
             ),
             (
                 &self.out_of_time,

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::downsize::Downsize;
+use super::misread;
 use super::text::{self, TextError};
 use super::{Key, KeyWidth};
 use crate::geometry::Geometry;
@@ -169,6 +170,12 @@ pub enum KeyError {
     /// As packed keys it is wrong in this way, and it may well be no such file.
     #[error("{0}")]
     LooksLikeText(Box<Self>),
+    /// It is a table file or a pack of ours.
+    #[error("it is a table file of perfecta, not a file of keys")]
+    TableFile,
+    /// As packed keys it is wrong in this way, and it may well be a table file that is damaged.
+    #[error("{0}")]
+    LooksLikeTableFile(Box<Self>),
     /// A line of a text input is no key.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -181,7 +188,7 @@ impl KeyError {
         match self {
             Self::Empty => "a table needs at least one key",
             Self::OddLength { .. } => {
-                "check that the file is complete and that --key-size says its width; if it is text, give --text"
+                "check that the file is complete and that --key-size says its width (auto: 64 where the name does); if it is text, give --text"
             }
             Self::TooMany { .. } => "split the set",
             // The upper halves of wide keys look like small keys out of order.
@@ -203,6 +210,12 @@ impl KeyError {
             Self::Duplicate { .. } => "remove one, or give --dedupe to keep the first",
             Self::LooksLikeText(_) => {
                 "if the file is text, as it looks, give --text; if its keys are packed, check --key-size and the order of the keys"
+            }
+            Self::TableFile => {
+                "name the key file that it was made of; `perfecta inspect` and `perfecta verify` look at tables"
+            }
+            Self::LooksLikeTableFile(_) => {
+                "it begins like a table file of perfecta whose line ends or first bytes were changed: copy it again, as a binary file"
             }
             Self::Text(error) => error.remedy(),
         }
@@ -242,9 +255,17 @@ impl KeySet {
     /// # Errors
     /// [`KeyError`], with the place in `bytes`.
     pub fn from_le_bytes(bytes: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
-        Self::from_words(bytes, width, repair).map_err(|error| match text::looks_like_text(bytes) {
-            true => KeyError::LooksLikeText(Box::new(error)),
-            false => error,
+        if misread::is_table_file(bytes) {
+            return Err(KeyError::TableFile);
+        }
+        Self::from_words(bytes, width, repair).map_err(|error| {
+            if text::looks_like_text(bytes) {
+                KeyError::LooksLikeText(Box::new(error))
+            } else if misread::looks_like_table_file(bytes) {
+                KeyError::LooksLikeTableFile(Box::new(error))
+            } else {
+                error
+            }
         })
     }
 

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use perfecta_core::format;
-use perfecta_core::key::{KeySet, looks_like_text};
+use perfecta_core::key::{KeySet, KeyWidth, looks_like_text, looks_paired};
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
 use perfecta_emit::OriginalName;
@@ -160,7 +160,9 @@ impl Item {
     ) -> Effect {
         let keys = world.job.keys.parse(&self.planned.keys_file, &bytes);
         let is_packed = world.job.keys.encoding == KeyEncoding::Binary;
+        let width = world.job.keys.width.of(&self.planned.keys_file);
         self.report.looks_like_text = is_packed && looks_like_text(&bytes);
+        self.report.looks_paired = is_packed && width == KeyWidth::Bits64 && looks_paired(&bytes);
         workspace.buffer = bytes;
         match keys {
             Ok(keys) => {
