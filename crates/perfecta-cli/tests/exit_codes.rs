@@ -252,9 +252,23 @@ fn verification_names_what_is_missing_or_strange_in_a_table() {
     place.write_keys("keys/b.keys", &[1, 2]);
     place.ok(&["bulk-create", "keys", "out"]);
     std::fs::create_dir(place.path("out/a/strange")).unwrap();
-    check(&place.run(&["verify", "out/a"]), 9, &["strange", "nobody here made it"]);
+    let words = ["out/a: strange is a directory, and no part of the table that manifest.json says"];
+    check(&place.run(&["verify", "out/a"]), 9, &words);
     std::fs::remove_file(place.path("out/b/manifest.json")).unwrap();
     check(&place.run(&["verify", "out"]), 3, &["out/b/manifest.json: it is missing"]);
+    // What the remedy says helps.
+    place.ok(&["bulk-create", "keys", "out", "--force"]);
+    std::fs::copy(place.path("out/a/a.pht"), place.path("out/stray.pht")).unwrap();
+    let words = ["out: a is a directory, and no part of the table that stray.pht says", "move one"];
+    check(&place.run(&["verify", "out"]), 3, &words);
+    std::fs::rename(place.path("out/stray.pht"), place.path("out/a/more")).unwrap();
+    let words = ["out/a/more: the manifest does not list it", "help: move it away"];
+    check(&place.run(&["verify", "out"]), 3, &words);
+    std::fs::remove_file(place.path("out/a/more")).unwrap();
+    place.ok(&["verify", "out", "--keys", "keys"]);
+    std::fs::rename(place.path("out/a/a.pht"), place.path("a.pht")).unwrap();
+    std::os::unix::fs::symlink(place.path("a.pht"), place.path("out/a/a.pht")).unwrap();
+    check(&place.run(&["verify", "out"]), 3, &["out/a/a.pht: it is a symbolic link"]);
 }
 
 #[test]

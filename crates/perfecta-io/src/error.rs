@@ -215,6 +215,12 @@ impl IoError {
         matches!(self.kind, IoErrorKind::Displaced { .. })
     }
 
+    /// Whether a symbolic link is there and is not to be followed, or there are too many of them.
+    #[must_use]
+    pub fn is_link(&self) -> bool {
+        self.errno() == Some(Errno::LOOP.raw_os_error())
+    }
+
     /// Whether a directory was expected and something else, or a symbolic link, is there.
     #[must_use]
     pub fn is_not_a_directory(&self) -> bool {

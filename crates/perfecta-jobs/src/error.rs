@@ -218,6 +218,34 @@ pub enum ItemError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file lies in a table's directory that is no part of it.
+    #[error("verification failed: {}: the manifest does not list it", .file.display())]
+    Unlisted {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Something lies in a table's directory that is no file of a table, or what says that it is one lies in
+    /// another's.
+    #[error(
+        "verification failed: {}: {} is a {kind}, and no part of the table that {} says is there",
+        .directory.display(), .part.display(), .claim.display()
+    )]
+    Mixed {
+        /// The directory.
+        directory: PathBuf,
+        /// What is no file of a table.
+        part: PathBuf,
+        /// What kind of file it is.
+        kind: &'static str,
+        /// By which the directory was taken for a table's.
+        claim: PathBuf,
+    },
+    /// A key file has no table where that would lie.
+    #[error("verification failed: {}: no table of the key file is there", .target.display())]
+    NoTable {
+        /// Its place.
+        target: PathBuf,
+    },
     /// A table was published after the verification had looked at what there is.
     #[error("{} was published while others were verified", .target.display())]
     PublishedMeanwhile {
@@ -270,7 +298,12 @@ impl ItemError {
             | Self::OutputLimit { .. }
             | Self::DiskFull(_)
             | Self::PublishedMeanwhile { .. } => ExitClass::Io,
-            Self::Verify(_) | Self::Damaged { .. } | Self::NoKeyFile => ExitClass::Verification,
+            Self::Verify(_)
+            | Self::Damaged { .. }
+            | Self::Unlisted { .. }
+            | Self::Mixed { .. }
+            | Self::NoTable { .. }
+            | Self::NoKeyFile => ExitClass::Verification,
             Self::Render(_) | Self::Panicked(_) => ExitClass::Internal,
         }
     }
@@ -330,6 +363,11 @@ impl ItemError {
             Self::Verify(_) | Self::Damaged { .. } => Some(
                 "build the table again, with --force if that finds none of ours; if it persists, check disk and memory",
             ),
+            Self::Unlisted { .. } => Some("move it away, or build the table again with --force"),
+            Self::Mixed { .. } => {
+                Some("move one of the two away: a table's directory holds its files alone")
+            }
+            Self::NoTable { .. } => Some("build it; if that cannot be done, it says why"),
             Self::PublishedMeanwhile { .. } => Some("verify again when no run writes there"),
             Self::NoKeyFile => Some(
                 "name the directory of its key file, and what key files are called there (--include, or \

@@ -255,7 +255,12 @@ impl Shared<'_> {
         let files = call(engine, op).map_err(|error| {
             let error = grown(error);
             if error.path == check.path && error.is_absent() {
-                return damaged(&check.path, "no table of the key file is there");
+                return ItemError::NoTable { target: check.path.clone() };
+            }
+            if let (IoErrorKind::NotAFile(kind), Some(claim)) = (&error.kind, &check.claim) {
+                let directory = check.path.clone();
+                let part = error.path.strip_prefix(&directory).unwrap_or(&error.path).to_owned();
+                return ItemError::Mixed { directory, part, kind, claim: claim.clone() };
             }
             if check.bytes == 0 && error.kind == IoErrorKind::Changed {
                 return ItemError::PublishedMeanwhile { target: check.path.clone() };
@@ -273,6 +278,9 @@ impl Shared<'_> {
         let checked = manifest::check(&manifest, &files, &self.runtime.cancel.keep_going());
         let checked = checked.map_err(Stop::interrupted)?;
         checked.map_err(|(file, reason)| damaged(&check.path.join(file), &reason))?;
+        if let Some(name) = manifest::first_unlisted(&manifest, &files) {
+            return Err(ItemError::Unlisted { file: check.path.join(name) }.into());
+        }
         let contradicted = |reason: String| damaged(&manifest_path, &reason);
         let parameters = self.renderer.parameters(&files);
         manifest::agree(&manifest, &check.identifier, parameters.as_ref()).map_err(contradicted)?;

@@ -266,7 +266,9 @@ pub(super) fn unreadable(error: IoError) -> ItemError {
     let reason = match error.kind {
         _ if error.is_absent() => "it is missing".to_owned(),
         IoErrorKind::NotAFile(kind) => format!("it is a {kind}, and nobody here made it"),
-        _ if error.is_not_a_directory() => "it is a symbolic link or a file".to_owned(),
+        // Links are not followed: who published made none.
+        _ if error.is_link() => "it is a symbolic link, and nobody here made it".to_owned(),
+        _ if error.is_not_a_directory() => "it is no directory, or a link to one".to_owned(),
         _ => return ItemError::Output(error),
     };
     damaged(&error.path, &reason)

@@ -1,6 +1,6 @@
 //! What there is to check: the tables that are published, and the key files that should have one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,8 @@ pub(super) struct Check {
     pub(super) subject: Subject,
     /// Bytes of what is published, when it was listed.
     pub(super) bytes: u64,
+    /// The file by which its directory was taken for that of a table: its manifest if there is one.
+    pub(super) claim: Option<PathBuf>,
 }
 
 /// A key file, as it was listed.
@@ -76,25 +78,32 @@ pub(super) fn plan(
     let limits = &verification.limits;
     let entries = list_tree(root, Lengths::Wanted, limits, engine, cancel)?.entries;
     let parent = |entry: &'_ Entry| entry.path.parent().unwrap_or(Path::new("")).to_owned();
-    let published = entries.iter().filter(|entry| is_published(entry));
-    let mut directories: BTreeSet<PathBuf> = published.map(parent).collect();
+    let name = |entry: &Entry| entry.path.file_name().map(PathBuf::from);
+    let mut directories: BTreeMap<PathBuf, Option<PathBuf>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| is_published(entry)) {
+        let claim = directories.entry(parent(entry)).or_default();
+        if claim.is_none() || entry.path.ends_with(MANIFEST) {
+            *claim = name(entry);
+        }
+    }
     for entry in entries.iter().filter(|entry| may_be_source(entry, root)) {
         cancel.check()?;
-        if !directories.contains(&parent(entry)) && is_source(&root.join(&entry.path), engine) {
-            directories.insert(parent(entry));
+        if !directories.contains_key(&parent(entry)) && is_source(&root.join(&entry.path), engine) {
+            directories.insert(parent(entry), name(entry));
         }
     }
     let mut plan = Plan { checks: Vec::new(), bytes: 0, files: 0 };
     let mut tables = Published::new();
-    for below in &directories {
+    for (below, claim) in directories {
         cancel.check()?;
-        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(below) };
+        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(&below) };
         let path = named(path, engine)?;
         if path.file_name().is_some_and(|name| name == PACKED_DIRECTORY) {
             let pack = pack::look(&path, limits.memory_bytes_max, engine, cancel);
-            plan.take_in(pack, &path, below, &mut tables);
+            plan.take_in(pack, &path, &below, &mut tables);
         } else {
-            publish(&mut tables, below, Check::new(path, Subject::Directory));
+            let check = Check { claim, ..Check::new(path, Subject::Directory) };
+            publish(&mut tables, &below, check);
         }
     }
     cancel.check()?;
@@ -230,7 +239,7 @@ impl Plan {
 impl Check {
     fn new(path: PathBuf, subject: Subject) -> Self {
         let identifier = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path, identifier, keys: None, subject, bytes: 0 }
+        Self { path, identifier, keys: None, subject, bytes: 0, claim: None }
     }
 
     /// The same check, with another key file.
@@ -257,7 +266,7 @@ impl Check {
             Subject::Packed(table) => table.place.bytes,
             Subject::Directory | Subject::Failed(_) => 0,
         };
-        Self { path: file, identifier, keys: None, subject, bytes }
+        Self { path: file, identifier, keys: None, subject, bytes, claim: None }
     }
 }
 
