@@ -208,7 +208,8 @@ impl ShareOptions {
     /// How many attempts of one search may be made at once, by so many workers.
     pub(crate) fn ramp(&self, threads: Option<NonZeroUsize>) -> Ramp {
         let threads = threads.and_then(|threads| NonZeroU32::try_from(threads).ok());
-        let most = self.per_file_max.or(threads).unwrap_or(NonZeroU32::MAX);
+        let bounds = [self.per_file_max, threads].into_iter().flatten();
+        let most = bounds.min().unwrap_or(NonZeroU32::MAX);
         Ramp {
             initial: self.per_file_initial,
             max: most.max(self.per_file_initial),

@@ -263,7 +263,7 @@ pub struct ShareSpec {
     /// Attempts of one search made at once, at first.
     #[schema(value_type = u32, minimum = 1)]
     pub per_file_initial: NonZeroU32,
-    /// The same, at most.
+    /// The same, at most; never more than the daemon has threads.
     #[schema(value_type = Option<u32>, minimum = 1)]
     pub per_file_max: Option<NonZeroU32>,
     /// One more at once after so many milliseconds; 0 allows none beyond the first.

@@ -55,7 +55,7 @@ impl JobSpec {
         let memory_bytes_max =
             self.limits.memory_bytes.unwrap_or(u64::MAX).min(bounds.memory_bytes_max);
         let defaults = Limits::default();
-        let (ramp, share, nodes) = self.share.checked()?;
+        let (ramp, share, nodes) = self.share.checked(bounds.threads)?;
         self.directory.as_deref().map_or(Ok(()), |path| check_length("directory", path))?;
         let job = Job {
             inputs: self.checked_inputs()?,
@@ -360,7 +360,8 @@ impl ShareSpec {
         }
     }
 
-    fn checked(&self) -> Result<(Ramp, Share, NodePolicy), Problem> {
+    /// Where so many threads work.
+    fn checked(&self, threads: NonZeroUsize) -> Result<(Ramp, Share, NodePolicy), Problem> {
         let nodes = match self.node_policy.as_str() {
             "least-loaded" => NodePolicy::LeastLoaded,
             "round-robin" => NodePolicy::RoundRobin,
@@ -376,9 +377,12 @@ impl ShareSpec {
                 })?)
             }
         };
+        // What is allowed beyond them nobody makes, and those who are idle would wake for it.
+        let threads = NonZeroU32::try_from(threads).unwrap_or(NonZeroU32::MAX);
+        let most = self.per_file_max.map_or(threads, |max| max.min(threads));
         let ramp = Ramp {
             initial: self.per_file_initial,
-            max: self.per_file_max.unwrap_or(NonZeroU32::MAX).max(self.per_file_initial),
+            max: most.max(self.per_file_initial),
             every: (self.ramp_ms > 0).then(|| Duration::from_millis(self.ramp_ms)),
         };
         let files_in_flight_max = self.max_files.unwrap_or(NonZeroUsize::MAX);
@@ -411,9 +415,25 @@ mod tests {
                 "node_policy": "node:0"},
             "limits": {"memory_bytes": 1000000, "max_milliseconds": 12, "max_output_bytes": 13, "deadline_ms": 14}}"#,
         );
-        let (job, artifacts) = sent.checked(&BOUNDS, NOW).unwrap();
+        let bounds = Bounds { threads: NonZeroUsize::new(5).unwrap(), ..BOUNDS };
+        let (job, artifacts) = sent.checked(&bounds, NOW).unwrap();
         assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
         assert_eq!(job.search.memory_bytes_max, 1_000_000);
+    }
+
+    #[test]
+    fn no_more_attempts_are_made_at_once_than_there_are_threads() {
+        let most = |share: &str| {
+            let json = format!(
+                r#"{{"inputs": {{"files": ["/a"]}}, "output": null, "share": {{{share}}}}}"#
+            );
+            let bounds = Bounds { threads: NonZeroUsize::new(3).unwrap(), ..BOUNDS };
+            spec(&json).checked(&bounds, NOW).unwrap().0.ramp.max.get()
+        };
+        assert_eq!(most(""), 3);
+        assert_eq!(most(r#""per_file_max": 2"#), 2);
+        assert_eq!(most(r#""per_file_max": 4000000000"#), 3);
+        assert_eq!(most(r#""per_file_initial": 5"#), 5);
     }
 
     #[test]
