@@ -17,7 +17,6 @@ use crate::daemon::Control;
 use crate::history::Samples;
 use crate::problem::Problem;
 use crate::record::Record;
-use crate::registry::Registry;
 use crate::report::TableLine;
 use crate::spec::{InputSpec, JobSpec};
 use crate::wire::{RequestState, RequestStatus};
@@ -99,11 +98,11 @@ impl Brief {
 }
 
 impl Overview {
-    fn of(registry: &Registry, window: &Window) -> Self {
+    fn of(records: &[Arc<Record>], window: &Window) -> Self {
         let mut requests = RequestCounts::default();
         let (mut running, mut queued, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for record in registry.iter() {
-            let (count, records) = match record.state() {
+        for record in records {
+            let (count, alike) = match record.state() {
                 RequestState::Queued => (&mut requests.queued, &mut queued),
                 RequestState::Running => (&mut requests.running, &mut running),
                 RequestState::Done => (&mut requests.done, &mut ended),
@@ -112,7 +111,7 @@ impl Overview {
                 RequestState::Expired => (&mut requests.expired, &mut ended),
             };
             *count += 1;
-            records.push(record);
+            alike.push(record);
         }
         // What ends this moment has no time yet, and is the last.
         ended.sort_by_key(|record| Reverse(record.ended_at().unwrap_or(Duration::MAX)));
@@ -139,7 +138,8 @@ async fn overview(
 ) -> Result<Json<Overview>, Problem> {
     let window = asked(window)?;
     at_most("limit", window.limit as u64, LIMIT_MAX as u64)?;
-    Ok(Json(Overview::of(&control.registry.lock(), &window)))
+    let records = control.registry.lock().all();
+    Ok(Json(Overview::of(&records, &window)))
 }
 
 #[derive(Deserialize)]
@@ -182,11 +182,13 @@ async fn slowest(
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Query;
+    use futures_util::FutureExt as _;
     use perfecta_jobs::{Event, Progress, Summary};
 
     use super::*;
     use crate::access::Caller;
-    use crate::registry::{Admission, RegistryLimits};
+    use crate::registry::{Admission, Registry, RegistryLimits};
     use crate::report::ProcessUse;
 
     fn registry() -> Registry {
@@ -234,13 +236,13 @@ mod tests {
         end(&records[3], 9);
         end(&records[1], 5);
         let id = |number: usize| records[number].id.as_str();
-        let all = Overview::of(&registry, &Window::default());
+        let all = Overview::of(&registry.all(), &Window::default());
         assert_eq!(ids(&all.outstanding), [id(2), id(0), id(4)]);
         assert_eq!(ids(&all.ended), [id(3), id(1)]);
         let counted = RequestCounts { queued: 2, running: 1, done: 2, ..RequestCounts::default() };
         assert_eq!(all.requests, counted);
         let window = Window { outstanding_offset: 1, ended_offset: 1, limit: 1 };
-        let page = Overview::of(&registry, &window);
+        let page = Overview::of(&registry.all(), &window);
         assert_eq!((ids(&page.outstanding), ids(&page.ended)), (vec![id(0)], vec![id(1)]));
         assert_eq!(page.requests, counted);
     }
@@ -254,5 +256,32 @@ mod tests {
         };
         check(r#"{"tree": {"root": "/k"}}"#, ("/k", None));
         check(r#"{"files": ["/a", "/b"]}"#, ("/a", Some(2)));
+    }
+
+    /// Whoever looks at all requests waits for the lock of one of them.
+    #[test]
+    fn nobody_waits_for_the_registry_while_a_request_is_looked_at() {
+        let check = |look: fn(&Arc<Control>)| {
+            let control = crate::api::tests::control();
+            let record = admit(&mut control.registry.lock(), r#"{"files": ["/a"]}"#);
+            std::thread::scope(|scope| {
+                let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
+                record.end(Ok(Summary::default()), process, Duration::ZERO, |_| {
+                    scope.spawn(|| look(&control));
+                    // Once it looks, it has the registry for a moment, or for as long as we wait here.
+                    for _ in 0..100 {
+                        let registry = control.registry.try_lock_for(Duration::from_secs(5));
+                        assert!(registry.is_some(), "the registry is locked meanwhile");
+                        drop(registry);
+                        std::thread::yield_now();
+                    }
+                });
+            });
+        };
+        check(|control| assert_eq!(control.ledger_difference(), 0));
+        check(|control| {
+            let page = overview(State(Arc::clone(control)), Ok(Query(Window::default())));
+            assert!(page.now_or_never().unwrap().is_ok());
+        });
     }
 }

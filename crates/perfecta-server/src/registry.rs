@@ -249,9 +249,10 @@ impl Registry {
         Ok(())
     }
 
-    /// All requests, in the order in which they came.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.entries.values().map(|entry| &entry.record)
+    /// All requests, in the order in which they came, to be looked at when the registry is free again:
+    /// workers wait for it.
+    pub(crate) fn all(&self) -> Vec<Arc<Record>> {
+        self.entries.values().map(|entry| Arc::clone(&entry.record)).collect()
     }
 
     /// So many of those behind a number that somebody may see, in the order in which they came; and the
@@ -455,7 +456,7 @@ mod tests {
             let admission = registry.admit(Caller::Owner, naming(count), None, SECOND);
             let Ok(Admission::Fresh(record)) = admission else { panic!("there is room") };
             end(&mut registry, &record, SECOND);
-            let kept = registry.iter().map(|record| record.spec.inputs.num_named());
+            let kept = registry.all().into_iter().map(|record| record.spec.inputs.num_named());
             (kept.collect::<Vec<_>>(), registry.take_forgotten().len())
         };
         assert_eq!(with_files(2), (vec![2], 0));
@@ -515,7 +516,8 @@ mod tests {
             })
             .collect();
         registry.sweep(4 * SECOND);
-        let kept = |registry: &Registry| registry.iter().map(|record| record.id.clone()).collect();
+        let kept =
+            |registry: &Registry| registry.all().iter().map(|record| record.id.clone()).collect();
         let both: Vec<String> = kept(&registry);
         assert_eq!(both, ids[1..]);
         registry.sweep(12 * SECOND + SECOND / 2);
@@ -583,7 +585,7 @@ mod tests {
             (0..count).for_each(|_| record.observe(&settled));
             end(&mut registry, &record, SECOND);
             registry.sweep(SECOND);
-            registry.iter().map(|record| record.num_tables()).collect::<Vec<_>>()
+            registry.all().iter().map(|record| record.num_tables()).collect::<Vec<_>>()
         };
         assert_eq!(with_tables(2), [2]);
         assert_eq!(with_tables(1), [2, 1]);

@@ -104,8 +104,8 @@ impl Control {
 
     /// Items that are in no state, or in two, over all requests: 0, or the accounts are wrong.
     pub(crate) fn ledger_difference(&self) -> i64 {
-        let registry = self.registry.lock();
-        registry.iter().map(|record| record.ledger_difference().abs()).sum()
+        let records = self.registry.lock().all();
+        records.iter().map(|record| record.ledger_difference().abs()).sum()
     }
 
     /// Asks a request to stop.
