@@ -92,16 +92,19 @@ impl JournalFile {
         };
         let Found { mut left, extents } = found;
         left.drop_over(bounds);
+        let aside = directory.join("journal.damaged");
         if !left.damaged.is_empty() {
-            let aside = directory.join("journal.damaged");
             // The one before it has been told of; what is kept here is for those who look into it.
             let _ = fs::remove_file(&aside);
-            left.aside_error = fs::hard_link(&path, aside).err();
+            left.aside_error = fs::hard_link(&path, &aside).err();
         }
         let lines = left.requests.iter().flat_map(Earlier::lines);
         let journal = match Self::write(&path, lines) {
             Ok(journal) => journal,
             Err(error) => {
+                if !left.damaged.is_empty() && left.aside_error.is_none() {
+                    left.aside_error = copy_aside(&path, &aside).err();
+                }
                 let resumed = Self::resume(&path, extents, &left);
                 let Ok(journal) = resumed else { return Err(failed(error)) };
                 left.rewrite_error = Some(error);
@@ -284,6 +287,14 @@ impl JournalFile {
         }
         Ok(lines)
     }
+}
+
+/// Puts a copy of the journal in the place of its second name: it is gone on with, and what is kept is not
+/// to change with it.
+fn copy_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    fs::remove_file(aside)?;
+    // A part of it would be taken for all.
+    fs::copy(path, aside).map(drop).inspect_err(|_| drop(fs::remove_file(aside)))
 }
 
 /// What is in a journal.

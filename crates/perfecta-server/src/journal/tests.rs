@@ -278,6 +278,24 @@ fn what_is_damaged_keeps_no_daemon_from_starting_where_it_cannot_be_kept() {
 }
 
 #[test]
+fn what_is_damaged_is_kept_as_it_was_also_where_the_journal_is_gone_on_with() {
+    let directory = written(&[accepted("a"), accepted("b")]);
+    let path = directory.path().join("journal");
+    let text = fs::read_to_string(&path).unwrap();
+    let damaged = text.replace("key b", "key x") + "{\"crc\":";
+    fs::write(&path, &damaged).unwrap();
+    // Nothing can be written in its place.
+    fs::create_dir_all(directory.path().join("journal.rewritten/occupied")).unwrap();
+    let (mut file, left) = open(directory.path());
+    assert!(left.rewrite_error.is_some() && left.aside_error.is_none());
+    file.append_first("c", &accepted("c").to_line()).unwrap();
+    let kept = directory.path().join("journal.damaged");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), damaged);
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(ids(&open(directory.path()).1), ["a", "c"]);
+}
+
+#[test]
 fn what_has_no_lines_is_not_read_to_its_end() {
     let line = accepted("a").to_line();
     let endless = io::repeat(b'0').take(LINE_BYTES_MAX);
