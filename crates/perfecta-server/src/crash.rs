@@ -5,16 +5,18 @@
 //! the journal that the one before it died, and reports with which requests.
 
 use std::backtrace::Backtrace;
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use perfecta_jobs::{Artifacts, Event, Renderer, SystemClock};
 
 use crate::clock::WallClock;
@@ -28,12 +30,46 @@ const REPORTS_MAX: u32 = 20;
 /// Reports that are there when a daemon starts; older ones are removed.
 const REPORTS_KEPT: usize = 80;
 
-/// Items that a worker began last, at most; it has fewer in hand.
+/// Items that a thread began last, at most; of those of a pack, which settle together, it has begun more.
 const IN_HAND_MAX: usize = 64;
 
-thread_local! {
-    /// What this thread began, and was not told to be settled: request and key file.
-    static IN_HAND: RefCell<VecDeque<(String, PathBuf)>> = const { RefCell::new(VecDeque::new()) };
+/// A report does not wait longer for what threads have in hand: the one that panics may hold the lock.
+const LOCK_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// Of all threads: an item settles on whichever is told so, its own or one that closes a pack or a batch.
+static IN_HAND: LazyLock<Mutex<InHand>> = LazyLock::new(Mutex::default);
+
+/// Request and key file.
+type Item = (String, PathBuf);
+
+/// What threads began, and nobody was told to be settled.
+#[derive(Default)]
+struct InHand {
+    begun_by: HashMap<Item, ThreadId>,
+    /// The latest of each thread first.
+    items: HashMap<ThreadId, VecDeque<Item>>,
+}
+
+impl InHand {
+    fn begin(&mut self, thread: ThreadId, item: Item) {
+        // A file that is named twice is begun twice.
+        self.settle(&item);
+        let items = self.items.entry(thread).or_default();
+        items.push_front(item.clone());
+        if items.len() > IN_HAND_MAX
+            && let Some(earliest) = items.pop_back()
+        {
+            self.begun_by.remove(&earliest);
+        }
+        self.begun_by.insert(item, thread);
+    }
+
+    fn settle(&mut self, item: &Item) {
+        let Some(thread) = self.begun_by.remove(item) else { return };
+        if let Some(items) = self.items.get_mut(&thread) {
+            items.retain(|begun| begun != item);
+        }
+    }
 }
 
 /// Has every panic from now on reported in `directory`.
@@ -63,19 +99,19 @@ pub(crate) fn report_death(directory: &Path, requests: &[String]) -> io::Result<
     write(directory, "death", &format!("{}{about}\n{list}", head()))
 }
 
-/// Takes note of what a worker has in hand, which is the thread that tells of it.
+/// Takes note of what a worker has in hand: the thread that tells of it begins it, and any may settle it.
 pub(crate) fn observe(record: &Record, event: &Event<'_>) {
+    let item = |keys_file: &Path| (record.id.clone(), keys_file.to_path_buf());
     match event {
         Event::Started { keys_file, .. } => {
-            IN_HAND.with_borrow_mut(|in_hand| {
-                in_hand.truncate(IN_HAND_MAX - 1);
-                in_hand.push_front((record.id.clone(), keys_file.to_path_buf()));
-            });
+            let item = item(keys_file);
+            IN_HAND.lock().begin(thread::current().id(), item);
             deliberate(keys_file, "crash-worker.keys");
         }
-        Event::Settled { report, .. } => IN_HAND.with_borrow_mut(|in_hand| {
-            in_hand.retain(|(id, keys_file)| *id != record.id || *keys_file != report.keys_file);
-        }),
+        Event::Settled { report, .. } => {
+            let item = item(&report.keys_file);
+            IN_HAND.lock().settle(&item);
+        }
         Event::Planned(_) | Event::Searching(_) | Event::Notice(_) => {}
     }
 }
@@ -98,22 +134,24 @@ fn deliberate(keys_file: &Path, name: &str) {
 }
 
 fn of_panic(panic: &PanicHookInfo<'_>) -> String {
-    let thread = std::thread::current();
+    let thread = thread::current();
     let message = panic.payload_as_str().unwrap_or("a panic without words");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
-    let in_hand = IN_HAND.with(|in_hand| {
-        let in_hand = in_hand.try_borrow();
-        let in_hand = in_hand.iter().flat_map(|in_hand| in_hand.iter());
-        let lines =
-            in_hand.map(|(id, file)| format!("request: {id}\nkey file: {}\n", file.display()));
-        lines.collect::<String>()
-    });
     format!(
-        "{}thread: {}\nmessage: {message}\nplace: {place}\n{in_hand}backtrace:\n{}\n",
+        "{}thread: {}\nmessage: {message}\nplace: {place}\n{}backtrace:\n{}\n",
         head(),
         thread.name().unwrap_or("?"),
+        in_hand(&IN_HAND),
         Backtrace::force_capture()
     )
+}
+
+/// What this thread began, and nobody was told to be settled, a line each for request and key file.
+fn in_hand(all: &Mutex<InHand>) -> String {
+    let Some(in_hand) = all.try_lock_for(LOCK_TIME_MAX) else { return String::new() };
+    let items = in_hand.items.get(&thread::current().id());
+    let line = |(id, file): &Item| format!("request: {id}\nkey file: {}\n", file.display());
+    items.into_iter().flatten().map(line).collect()
 }
 
 fn head() -> String {
@@ -199,7 +237,72 @@ mod fragile {
 
 #[cfg(test)]
 mod tests {
+    use perfecta_jobs::{ItemReport, Progress, Status};
+
     use super::*;
+    use crate::access::Caller;
+    use crate::clock::tests::any;
+
+    fn record(id: &str) -> Record {
+        let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
+        Record::new(id.to_owned(), Caller::Owner, serde_json::from_str(json).unwrap(), any())
+    }
+
+    fn start(record: &Record, keys_file: &str) {
+        observe(record, &Event::Started { keys_file: Path::new(keys_file), keys: 1 });
+    }
+
+    fn settle(record: &Record, keys_file: &str) {
+        let report = ItemReport::new(keys_file.into(), "a".to_owned(), Status::Ok);
+        let progress = Progress::default();
+        observe(record, &Event::Settled { report: &report, progress: &progress });
+    }
+
+    fn lines(items: &[(&str, &str)]) -> String {
+        items.iter().map(|(id, file)| format!("request: {id}\nkey file: {file}\n")).collect()
+    }
+
+    #[test]
+    fn what_another_thread_settles_is_in_hand_no_more() {
+        let [one, other] = ["crash-1", "crash-2"].map(record);
+        for record in [&one, &other] {
+            ["/a", "/b"].iter().for_each(|file| start(record, file));
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(in_hand(&IN_HAND), "");
+                settle(&one, "/b");
+                settle(&other, "/a");
+                settle(&other, "/unknown");
+            });
+        });
+        assert_eq!(in_hand(&IN_HAND), lines(&[("crash-2", "/b"), ("crash-1", "/a")]));
+        settle(&one, "/a");
+        settle(&other, "/b");
+        assert_eq!(in_hand(&IN_HAND), "");
+    }
+
+    #[test]
+    fn a_report_of_who_holds_what_is_in_hand_is_written_without() {
+        let all = Mutex::new(InHand::default());
+        let mut held = all.lock();
+        held.begin(thread::current().id(), ("crash-4".to_owned(), "/a".into()));
+        assert_eq!(in_hand(&all), "");
+        drop(held);
+        assert_eq!(in_hand(&all), lines(&[("crash-4", "/a")]));
+    }
+
+    #[test]
+    fn of_what_a_thread_began_and_nobody_settled_the_latest_is_told() {
+        let record = record("crash-3");
+        let files: Vec<String> = (0..IN_HAND_MAX + 9).map(|number| format!("/{number}")).collect();
+        files.iter().for_each(|file| start(&record, file));
+        let latest: Vec<(&str, &str)> =
+            files[9..].iter().rev().map(|file| ("crash-3", file.as_str())).collect();
+        assert_eq!(in_hand(&IN_HAND), lines(&latest));
+        files.iter().for_each(|file| settle(&record, file));
+        assert_eq!(in_hand(&IN_HAND), "");
+    }
 
     #[test]
     fn only_so_many_reports_are_kept_and_those_are_the_latest() {
