@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use perfecta_core::family::Family;
 use perfecta_core::key::{KeyWidth, Shape};
-use perfecta_core::search::FamilyChoice;
+use perfecta_core::search::{FamilyChoice, UnknownFamily};
 use perfecta_core::seeds::SEEDS_MAX;
 
 /// `--hash auto|NAME|ID`.
@@ -13,12 +13,7 @@ use perfecta_core::seeds::SEEDS_MAX;
 /// # Errors
 /// A sentence that names the nearest families.
 pub(crate) fn parse_hash(value: &str) -> Result<FamilyChoice, String> {
-    if value.eq_ignore_ascii_case("auto") {
-        return Ok(FamilyChoice::Auto);
-    }
-    let by_id = value.parse().ok().and_then(Family::from_id);
-    let by_name = Family::all().find(|family| family.name().eq_ignore_ascii_case(value));
-    by_id.or(by_name).map(FamilyChoice::Named).ok_or_else(|| unknown_hash(value))
+    value.parse().map_err(|_: UnknownFamily| unknown_hash(value))
 }
 
 fn unknown_hash(value: &str) -> String {
@@ -141,19 +136,6 @@ pub(crate) fn parse_shape(value: &str) -> Result<Shape, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hash_is_found_by_name_in_any_case_and_by_id() {
-        let check = |value: &str, name: &str| {
-            let choice = parse_hash(value);
-            assert_eq!(choice, Ok(FamilyChoice::Named(Family::from_name(name).unwrap())));
-        };
-        check("MultiplyShiftR", "MultiplyShiftR");
-        check("multiplyshiftr", "MultiplyShiftR");
-        check("23", "MultiplyShiftR");
-        check("folded", "Folded");
-        assert_eq!(parse_hash("auto"), Ok(FamilyChoice::Auto));
-    }
 
     #[test]
     fn a_mistyped_hash_is_answered_with_the_nearest_name() {

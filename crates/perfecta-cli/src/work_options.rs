@@ -93,7 +93,7 @@ pub(crate) struct ShareOptions {
     #[arg(long, value_name = "MS", default_value = "1", value_parser = options::parse_number)]
     ramp_ms: u64,
     /// Which node takes a key file: least-loaded, round-robin, or node:N (counted among those of --numa)
-    #[arg(long, value_name = "POLICY", default_value = "least-loaded", value_parser = parse_policy)]
+    #[arg(long, value_name = "POLICY", default_value_t)]
     node_policy: NodePolicy,
 }
 
@@ -144,18 +144,6 @@ fn parse_at_once(value: &str) -> Result<NonZeroU32, String> {
 
 fn parse_nodes(value: &str) -> Result<NodeSelection, String> {
     NodeSelection::parse(value).map_err(|error| error.to_string())
-}
-
-fn parse_policy(value: &str) -> Result<NodePolicy, String> {
-    match value {
-        "least-loaded" => Ok(NodePolicy::LeastLoaded),
-        "round-robin" => Ok(NodePolicy::RoundRobin),
-        _ => {
-            let node = value.strip_prefix("node:").and_then(|node| node.parse().ok());
-            let node = node.ok_or("least-loaded, round-robin or node:N");
-            node.map(NodePolicy::Fixed).map_err(ToOwned::to_owned)
-        }
-    }
 }
 
 impl WorkOptions {

@@ -1,8 +1,10 @@
 //! What a job is to do: one checked value, the same for one file and for a directory of thousands.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair};
@@ -275,6 +277,32 @@ pub enum NodePolicy {
     Fixed(usize),
 }
 
+impl fmt::Display for NodePolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeastLoaded => formatter.write_str("least-loaded"),
+            Self::RoundRobin => formatter.write_str("round-robin"),
+            Self::Fixed(node) => write!(formatter, "node:{node}"),
+        }
+    }
+}
+
+/// As it is displayed; else it fails with what there is.
+impl FromStr for NodePolicy {
+    type Err = &'static str;
+
+    fn from_str(policy: &str) -> Result<Self, Self::Err> {
+        match policy {
+            "least-loaded" => Ok(Self::LeastLoaded),
+            "round-robin" => Ok(Self::RoundRobin),
+            _ => {
+                let node = policy.strip_prefix("node:").and_then(|node| node.parse().ok());
+                node.map(Self::Fixed).ok_or("least-loaded, round-robin or node:N")
+            }
+        }
+    }
+}
+
 /// Bounds, each with the sum it comes from.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -341,6 +369,16 @@ mod tests {
         check("keys64/a.keys", KeyWidth::Bits32);
         let fixed = WidthRule::Fixed(KeyWidth::Bits32);
         assert_eq!(fixed.of(Path::new("mfc42-6164.keys")), KeyWidth::Bits32);
+    }
+
+    #[test]
+    fn a_policy_of_nodes_is_read_as_it_is_displayed() {
+        for policy in [NodePolicy::LeastLoaded, NodePolicy::RoundRobin, NodePolicy::Fixed(7)] {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
+        for policy in ["any", "node:", "node:x", "node:-1", "Round-Robin", ""] {
+            assert!(policy.parse::<NodePolicy>().unwrap_err().contains("node:N"), "{policy}");
+        }
     }
 
     #[test]

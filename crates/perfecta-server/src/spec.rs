@@ -226,7 +226,7 @@ pub enum KeySize {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSpec {
-    /// `auto`, or the name of a hash family.
+    /// `auto`, or a hash family: its name, in any case, or its id.
     pub hash: String,
     /// Exactly so many attempts.
     #[schema(minimum = 1)]

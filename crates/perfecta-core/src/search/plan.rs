@@ -1,5 +1,8 @@
 //! What to search for and how long: stages, limits, and the refusals that need no attempt.
 
+use core::fmt;
+use core::str::FromStr;
+
 use crate::family::{Family, Unsuitable};
 use crate::geometry::Geometry;
 use crate::graph::Attempter;
@@ -26,6 +29,34 @@ impl FamilyChoice {
         }
     }
 }
+
+impl fmt::Display for FamilyChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => formatter.write_str("auto"),
+            Self::Named(family) => formatter.write_str(family.name()),
+        }
+    }
+}
+
+/// `auto` or the family's name, both in any case, or its id.
+impl FromStr for FamilyChoice {
+    type Err = UnknownFamily;
+
+    fn from_str(choice: &str) -> Result<Self, UnknownFamily> {
+        if choice.eq_ignore_ascii_case("auto") {
+            return Ok(Self::Auto);
+        }
+        let by_id = choice.parse().ok().and_then(Family::from_id);
+        let by_name = || Family::all().find(|family| family.name().eq_ignore_ascii_case(choice));
+        by_id.or_else(by_name).map(Self::Named).ok_or(UnknownFamily)
+    }
+}
+
+/// No family has that name or id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such hash family")]
+pub struct UnknownFamily;
 
 /// A search that is to be made. Each number of attempts is at least 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,5 +251,27 @@ impl Plan {
             (None, FamilyChoice::Named(_)) => return left,
         };
         left.min(grow_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_chosen_by_its_name_in_any_case_or_by_its_id() {
+        let families = Family::all().map(FamilyChoice::Named);
+        for choice in families.chain([FamilyChoice::Auto]) {
+            let name = choice.to_string();
+            assert_eq!(name.parse(), Ok(choice));
+            assert_eq!(name.to_ascii_uppercase().parse(), Ok(choice));
+            assert_eq!(name.to_ascii_lowercase().parse(), Ok(choice));
+        }
+        for family in Family::all() {
+            assert_eq!(family.id().to_string().parse(), Ok(FamilyChoice::Named(family)));
+        }
+        for choice in ["", "0", "40", "256", "Multiply ", "Murmur"] {
+            assert_eq!(choice.parse::<FamilyChoice>(), Err(UnknownFamily), "{choice:?}");
+        }
     }
 }

@@ -4,9 +4,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use perfecta_core::family::Family;
 use perfecta_core::key::{KeyWidth, Repair};
-use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_core::search::{FamilyChoice, Plan, UnknownFamily};
 use perfecta_core::seeds::SeedSource;
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{
@@ -260,10 +259,7 @@ impl KeySpec {
 impl SearchSpec {
     pub(super) fn of(plan: &Plan) -> Self {
         Self {
-            hash: match plan.family {
-                FamilyChoice::Auto => "auto".to_owned(),
-                FamilyChoice::Named(family) => family.name().to_owned(),
-            },
+            hash: plan.family.to_string(),
             fixed_attempts: plan.fixed_attempts,
             max_attempts: plan.attempts_max,
             grow_after: plan.grow_after,
@@ -276,13 +272,10 @@ impl SearchSpec {
     }
 
     fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Problem> {
-        let family = match self.hash.as_str() {
-            "auto" => FamilyChoice::Auto,
-            name => FamilyChoice::Named(Family::from_name(name).ok_or_else(|| {
-                let reason = format!("there is no hash family {name:?}");
-                Problem::field("search.hash", reason, "`perfecta hashes` lists them; or auto")
-            })?),
-        };
+        let family: FamilyChoice = self.hash.parse().map_err(|_: UnknownFamily| {
+            let reason = format!("there is no hash family {:?}", self.hash);
+            Problem::field("search.hash", reason, "`perfecta hashes` lists them; or auto")
+        })?;
         let counts = [
             ("search.max_attempts", Some(self.max_attempts)),
             ("search.fixed_attempts", self.fixed_attempts),
@@ -352,31 +345,16 @@ impl ShareSpec {
             per_file_initial: ramp.initial,
             per_file_max: Some(ramp.max).filter(|max| *max != NonZeroU32::MAX),
             ramp_ms: ramp.every.map_or(0, milliseconds),
-            node_policy: match nodes {
-                NodePolicy::LeastLoaded => "least-loaded".to_owned(),
-                NodePolicy::RoundRobin => "round-robin".to_owned(),
-                NodePolicy::Fixed(node) => format!("node:{node}"),
-            },
+            node_policy: nodes.to_string(),
         }
     }
 
     /// Where so many threads work.
     fn checked(&self, threads: NonZeroUsize) -> Result<(Ramp, Share, NodePolicy), Problem> {
-        let nodes = match self.node_policy.as_str() {
-            "least-loaded" => NodePolicy::LeastLoaded,
-            "round-robin" => NodePolicy::RoundRobin,
-            other => {
-                let node = other.strip_prefix("node:").and_then(|node| node.parse().ok());
-                NodePolicy::Fixed(node.ok_or_else(|| {
-                    let reason = format!("{other:?} is no policy");
-                    Problem::field(
-                        "share.node_policy",
-                        reason,
-                        "least-loaded, round-robin or node:N",
-                    )
-                })?)
-            }
-        };
+        let nodes = self.node_policy.parse().map_err(|policies: &str| {
+            let reason = format!("{:?} is no policy", self.node_policy);
+            Problem::field("share.node_policy", reason, policies)
+        })?;
         // What is allowed beyond them nobody makes, and those who are idle would wake for it.
         let threads = NonZeroU32::try_from(threads).unwrap_or(NonZeroU32::MAX);
         let most = self.per_file_max.map_or(threads, |max| max.min(threads));
@@ -419,6 +397,19 @@ mod tests {
         let (job, artifacts) = sent.checked(&bounds, NOW).unwrap();
         assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
         assert_eq!(job.search.memory_bytes_max, 1_000_000);
+    }
+
+    #[test]
+    fn a_hash_is_named_as_on_the_command_line() {
+        let hash = |hash: &str| {
+            let search = format!(r#""search": {{"hash": "{hash}"}}"#);
+            let json = format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {search}}}"#);
+            spec(&json).checked(&BOUNDS, NOW).unwrap().0.search.family.to_string()
+        };
+        for (given, name) in [("multiplyshiftr", "MultiplyShiftR"), ("23", "MultiplyShiftR")] {
+            assert_eq!(hash(given), name);
+        }
+        assert_eq!(hash("Auto"), "auto");
     }
 
     #[test]
