@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use perfecta_core::key::{KeyError, KeySet, Repair};
-use perfecta_core::search::{FamilyChoice, Plan};
-use perfecta_core::seeds::SeedSource;
+use perfecta_core::search::{Contradiction, FamilyChoice, Plan};
+use perfecta_core::seeds::{FixedSeedsError, SeedSource};
 use perfecta_emit::{ArtifactKind, ArtifactKinds};
 use perfecta_jobs::{
     Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, Output,
@@ -209,59 +209,55 @@ impl InputOptions {
 
 impl SearchOptions {
     fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Failure> {
-        self.check_num_seeds()?;
-        self.check_bounds()?;
-        let seeds = SeedSource::default();
+        let (family, seeds) = (self.hash.family(), SeedSource::default());
+        if let Some(given) = self.seeds {
+            let counted = SeedSource::check_count(family, given.given);
+            counted.map_err(|error| contradictory(&error.into()))?;
+        }
         let seeds = SeedSource {
             rng_seed: self.rng_seed.unwrap_or(seeds.rng_seed),
             rng_subsequence: self.rng_subsequence,
             fixed: self.seeds.map_or(seeds.fixed, |given| given.words),
             ..seeds
         };
-        seeds.check_fixed(self.hash.family()).map_err(|error| {
-            Failure::usage(format!("--seeds: {error}"))
-                .with_remedy("set no other bits; docs/families.md lists what each seed is")
-        })?;
-        Ok(Plan {
+        let (fixed, initial) = (self.fixed_attempts, self.initial_grows);
+        let plan = Plan {
             family: self.hash,
             seeds,
-            fixed_attempts: self.fixed_attempts,
-            attempts_max: self.max_attempts.unwrap_or(Plan::ATTEMPTS_MAX),
+            fixed_attempts: fixed,
+            attempts_max: self.max_attempts.unwrap_or_else(|| Plan::attempts_max_beside(fixed)),
             grow_after: self.grow_after,
-            grows_max: self.max_grows.unwrap_or(Plan::GROWS_MAX),
-            grows_initial: self.initial_grows,
+            grows_max: self.max_grows.unwrap_or_else(|| Plan::grows_max_beside(initial)),
+            grows_initial: initial,
             memory_bytes_max,
-        })
+        };
+        plan.check().map_err(|contradiction| contradictory(&contradiction))?;
+        Ok(plan)
     }
+}
 
-    /// What is done whatever comes of it is not more than what is done at most. Without a bound that
-    /// was given, it may be.
-    fn check_bounds(&self) -> Result<(), Failure> {
-        let fixed = self.fixed_attempts.zip(self.max_attempts);
-        if let Some((fixed, max)) = fixed.filter(|(fixed, max)| fixed > max) {
-            let message = format!("--fixed-attempts {fixed} is more than --max-attempts {max}");
-            return Err(Failure::usage(message)
-                .with_remedy("leave --max-attempts out: the fixed number is made, and no more"));
-        }
-        if let Some(max) = self.max_grows.filter(|max| self.initial_grows > *max) {
-            let message =
-                format!("--initial-grows {} is more than --max-grows {max}", self.initial_grows);
-            return Err(Failure::usage(message).with_remedy("raise --max-grows, or leave it out"));
-        }
-        Ok(())
-    }
-
-    /// Words beyond those that the family takes would be left out without a word.
-    fn check_num_seeds(&self) -> Result<(), Failure> {
-        let family = self.hash.family();
-        let (given, taken) = (self.seeds.map_or(0, |seeds| seeds.given), family.num_seeds());
-        if given <= usize::from(taken) {
-            return Ok(());
-        }
-        let message = format!("--seeds: {family} takes {taken} seeds, these are {given}");
-        Err(Failure::usage(message)
-            .with_remedy("leave the others out; `perfecta hashes` lists what each family takes"))
-    }
+/// The options of a search that contradict each other, or the family.
+fn contradictory(contradiction: &Contradiction) -> Failure {
+    let (message, remedy) = match contradiction {
+        Contradiction::NoAttempts { .. } => (contradiction.to_string(), "allow 1 at least"),
+        Contradiction::FixedAttempts { fixed, max } => (
+            format!("--fixed-attempts {fixed} is more than --max-attempts {max}"),
+            "leave --max-attempts out: the fixed number is made, and no more",
+        ),
+        Contradiction::InitialGrows { initial, max } => (
+            format!("--initial-grows {initial} is more than --max-grows {max}"),
+            "raise --max-grows, or leave it out",
+        ),
+        Contradiction::Seeds(error @ FixedSeedsError::Count { .. }) => (
+            format!("--seeds: {error}"),
+            "leave the others out; `perfecta hashes` lists what each family takes",
+        ),
+        Contradiction::Seeds(error @ FixedSeedsError::Bits { .. }) => (
+            format!("--seeds: {error}"),
+            "set no other bits; docs/families.md lists what each seed is",
+        ),
+    };
+    Failure::usage(message).with_remedy(remedy)
 }
 
 impl OutputOptions {

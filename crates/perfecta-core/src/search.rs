@@ -18,7 +18,7 @@ mod plan;
 mod range;
 
 pub use self::machine::{Search, Step, Verdict, Win};
-pub use self::plan::{FamilyChoice, Limit, Plan, PlanError, Stage, UnknownFamily};
+pub use self::plan::{Contradiction, FamilyChoice, Limit, Plan, PlanError, Stage, UnknownFamily};
 pub use self::range::{AttemptRange, RangeEnd, RangeReport, Tally, try_range};
 
 use crate::graph::{Attempter, Scratch};

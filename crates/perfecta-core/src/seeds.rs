@@ -72,18 +72,29 @@ pub struct SeedSource {
     pub fixed: [u32; SEEDS_MAX],
 }
 
-/// A fixed word has bits that are not taken.
+/// Words that were fixed are none that the family takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("seed {number} is {word:#x}, of which {family} takes the bits of {mask:#x} alone")]
-pub struct SeedBitsError {
-    /// The family.
-    pub family: Family,
-    /// Which of its seeds, counted from 1.
-    pub number: usize,
-    /// The word.
-    pub word: u32,
-    /// The bits that may be set.
-    pub mask: u32,
+pub enum FixedSeedsError {
+    /// There are more of them.
+    #[error("{family} takes {} seeds, these are {given}", family.num_seeds())]
+    Count {
+        /// The family.
+        family: Family,
+        /// How many there are.
+        given: usize,
+    },
+    /// A word has bits that are not taken.
+    #[error("seed {number} is {word:#x}, of which {family} takes the bits of {mask:#x} alone")]
+    Bits {
+        /// The family.
+        family: Family,
+        /// Which of its seeds, counted from 1.
+        number: usize,
+        /// The word.
+        word: u32,
+        /// The bits that may be set.
+        mask: u32,
+    },
 }
 
 impl Default for SeedSource {
@@ -116,20 +127,34 @@ impl SeedSource {
         Seeds { words }
     }
 
-    /// Whether the words that `family` takes are drawn as they were fixed. A byte that is the shift of the
-    /// vertices is what it has to be, whatever was given for it: so the seeds of a table can be given back.
+    /// Whether all words that were fixed are drawn as they were. A byte that is the shift of the vertices is
+    /// what it has to be, whatever was given for it: so the seeds of a table can be given back.
     ///
     /// # Errors
-    /// [`SeedBitsError`] for the first word of which bits would be left out.
-    pub fn check_fixed(&self, family: Family) -> Result<(), SeedBitsError> {
+    /// [`FixedSeedsError`] if there are more than the family takes, or for the first of which bits would be
+    /// left out.
+    pub fn check_fixed(&self, family: Family) -> Result<(), FixedSeedsError> {
+        let last = self.fixed.iter().rposition(|word| *word != 0);
+        Self::check_count(family, last.map_or(0, |place| place + 1))?;
         let taken = (1..).zip(self.fixed).take(usize::from(family.num_seeds()));
         for (number, word) in taken {
             let mask = family.seed_mask(number);
             if word & !mask != 0 {
-                return Err(SeedBitsError { family, number, word, mask });
+                return Err(FixedSeedsError::Bits { family, number, word, mask });
             }
         }
         Ok(())
+    }
+
+    /// Whether a family takes so many words.
+    ///
+    /// # Errors
+    /// [`FixedSeedsError::Count`] if it takes fewer.
+    pub fn check_count(family: Family, given: usize) -> Result<(), FixedSeedsError> {
+        if given <= usize::from(family.num_seeds()) {
+            return Ok(());
+        }
+        Err(FixedSeedsError::Count { family, given })
     }
 
     /// Whether every attempt in a geometry would be the same: all bits that vertices depend on are
@@ -246,7 +271,7 @@ mod tests {
                 let word = mask.wrapping_add(1) | mask;
                 let mut others = source;
                 others.fixed[place] = word;
-                let error = SeedBitsError { family, number: place + 1, word, mask };
+                let error = FixedSeedsError::Bits { family, number: place + 1, word, mask };
                 let expected = if word == mask { Ok(()) } else { Err(error) };
                 assert_eq!(others.check_fixed(family), expected, "{family}");
             }
@@ -263,6 +288,14 @@ mod tests {
             error.to_string(),
             "seed 3 is 0x40ff, of which MultiplyShiftR takes the bits of 0x1f1f alone"
         );
+        let check = |given: usize, expected| {
+            let mut source = SeedSource::default();
+            source.fixed[given - 1] = 1;
+            assert_eq!(source.check_fixed(family), expected);
+        };
+        check(3, Ok(()));
+        check(4, Err(FixedSeedsError::Count { family, given: 4 }));
+        check(8, Err(FixedSeedsError::Count { family, given: 8 }));
     }
 
     /// Ten million attempts were made with the same hashes.

@@ -228,18 +228,18 @@ pub enum KeySize {
 pub struct SearchSpec {
     /// `auto`, or a hash family: its name, in any case, or its id.
     pub hash: String,
-    /// Exactly so many attempts.
+    /// Exactly so many attempts; no more than at most, if that is given.
     #[schema(minimum = 1)]
     pub fixed_attempts: Option<u64>,
-    /// At most so many attempts.
+    /// At most so many attempts; by default 10,000,000, or the exact number if that is more.
     #[schema(minimum = 1)]
-    pub max_attempts: u64,
+    pub max_attempts: Option<u64>,
     /// Doubles the table after so many attempts in vain.
     #[schema(minimum = 1)]
     pub grow_after: Option<u64>,
-    /// At most so often.
-    pub max_grows: u8,
-    /// So often before the first attempt.
+    /// At most so often; by default 5 times, or as often as at first if that is more.
+    pub max_grows: Option<u8>,
+    /// So often before the first attempt; no more than at most, if that is given.
     pub initial_grows: u8,
     /// Fixed seed words; 0 leaves a word to the generator, and stands where the family takes no more.
     #[schema(value_type = Vec<u32>, min_items = 8, max_items = 8)]
@@ -321,7 +321,8 @@ fn default_emit() -> String {
 
 impl Default for SearchSpec {
     fn default() -> Self {
-        Self::of(&Plan::default())
+        let given = Self::of(&Plan::default());
+        Self { max_attempts: None, max_grows: None, ..given }
     }
 }
 

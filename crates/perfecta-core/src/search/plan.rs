@@ -7,7 +7,7 @@ use crate::family::{Family, Unsuitable};
 use crate::geometry::Geometry;
 use crate::graph::Attempter;
 use crate::key::KeySet;
-use crate::seeds::SeedSource;
+use crate::seeds::{FixedSeedsError, SeedSource};
 
 /// Which family to search in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,6 +91,19 @@ impl Plan {
     /// The least chance of an attempt in a table of 2^30 edges, all used, is 2 in 100: so many
     /// attempts in vain mean that doubling is the quicker way.
     pub const GROW_AFTER_AUTO: u64 = 256;
+
+    /// [`Self::attempts_max`] where none is given: attempts that are made whatever comes of them may be
+    /// more than the default.
+    #[must_use]
+    pub fn attempts_max_beside(fixed_attempts: Option<u64>) -> u64 {
+        Self::ATTEMPTS_MAX.max(fixed_attempts.unwrap_or_default())
+    }
+
+    /// [`Self::grows_max`] where none is given: the doublings at first may be more than the default.
+    #[must_use]
+    pub fn grows_max_beside(grows_initial: u8) -> u8 {
+        Self::GROWS_MAX.max(grows_initial)
+    }
 }
 
 impl Default for Plan {
@@ -149,6 +162,36 @@ pub enum PlanError {
     },
 }
 
+/// Why a plan cannot be meant, whatever the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// As [`PlanError::NoAttempts`].
+    #[error("{field} is 0, at least 1 attempt must be made")]
+    NoAttempts {
+        /// The field of the plan.
+        field: &'static str,
+    },
+    /// [`Plan::fixed_attempts`] is more than [`Plan::attempts_max`].
+    #[error("{fixed} attempts are to be made, and {max} at most")]
+    FixedAttempts {
+        /// Attempts that are made whatever comes of them.
+        fixed: u64,
+        /// Attempts at most.
+        max: u64,
+    },
+    /// [`Plan::grows_initial`] is more than [`Plan::grows_max`].
+    #[error("the table is to be doubled {initial} times at first, and {max} times at most")]
+    InitialGrows {
+        /// Doublings before the first attempt.
+        initial: u8,
+        /// Doublings at most.
+        max: u8,
+    },
+    /// Seeds are fixed that the family does not take.
+    #[error(transparent)]
+    Seeds(#[from] FixedSeedsError),
+}
+
 /// The limit that ended a search without a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -171,7 +214,9 @@ impl Plan {
     /// # Errors
     /// [`PlanError`] if no attempt can succeed or be made.
     pub fn first_stage(&self, keys: &KeySet) -> Result<Stage, PlanError> {
-        self.check_attempts()?;
+        if let Some(field) = self.field_without_attempts() {
+            return Err(PlanError::NoAttempts { field });
+        }
         let family = self.family.family();
         let hashed = keys.hashed().width();
         family.check_suits(hashed, keys.bitmap(), keys.first() == 0)?;
@@ -184,17 +229,35 @@ impl Plan {
         Ok(Stage { family, geometry, attempts, grows: self.grows_initial })
     }
 
-    /// With this, every stage has an attempt.
-    fn check_attempts(&self) -> Result<(), PlanError> {
+    /// Whether what a user asks for can be meant: what is done whatever comes of it is not more than what is
+    /// done at most. A search asks for no more than attempts: it makes the fixed number, and leaves out what
+    /// the family does not take of seeds.
+    ///
+    /// # Errors
+    /// [`Contradiction`].
+    pub fn check(&self) -> Result<(), Contradiction> {
+        if let Some(field) = self.field_without_attempts() {
+            return Err(Contradiction::NoAttempts { field });
+        }
+        let max = self.attempts_max;
+        if let Some(fixed) = self.fixed_attempts.filter(|fixed| *fixed > max) {
+            return Err(Contradiction::FixedAttempts { fixed, max });
+        }
+        let (initial, max) = (self.grows_initial, self.grows_max);
+        if initial > max {
+            return Err(Contradiction::InitialGrows { initial, max });
+        }
+        Ok(self.seeds.check_fixed(self.family.family())?)
+    }
+
+    /// Without one, every stage has an attempt.
+    fn field_without_attempts(&self) -> Option<&'static str> {
         let counts = [
             ("attempts_max", Some(self.attempts_max)),
             ("fixed_attempts", self.fixed_attempts),
             ("grow_after", self.grow_after),
         ];
-        match counts.into_iter().find(|(_, count)| *count == Some(0)) {
-            Some((field, _)) => Err(PlanError::NoAttempts { field }),
-            None => Ok(()),
-        }
+        counts.into_iter().find(|(_, count)| *count == Some(0)).map(|(field, _)| field)
     }
 
     /// Sizes of the graph that a search of so many keys begins with.
@@ -273,5 +336,34 @@ mod tests {
         for choice in ["", "0", "40", "256", "Multiply ", "Murmur"] {
             assert_eq!(choice.parse::<FamilyChoice>(), Err(UnknownFamily), "{choice:?}");
         }
+    }
+
+    #[test]
+    fn what_is_done_in_any_case_is_not_more_than_what_is_done_at_most() {
+        let check = |plan: Plan, expected| assert_eq!(plan.check(), expected, "{plan:?}");
+        let plan = Plan::default;
+        check(plan(), Ok(()));
+        for field in ["attempts_max", "fixed_attempts", "grow_after"] {
+            let none = |name, count| if field == name { 0 } else { count };
+            let attempts_max = none("attempts_max", 9);
+            let [fixed_attempts, grow_after] =
+                ["fixed_attempts", "grow_after"].map(|name| Some(none(name, 1)));
+            let plan = Plan { attempts_max, fixed_attempts, grow_after, ..plan() };
+            check(plan, Err(Contradiction::NoAttempts { field }));
+        }
+        let fixed = |fixed, max| Plan { fixed_attempts: Some(fixed), attempts_max: max, ..plan() };
+        check(fixed(5, 5), Ok(()));
+        check(fixed(6, 5), Err(Contradiction::FixedAttempts { fixed: 6, max: 5 }));
+        check(fixed(u64::MAX, Plan::attempts_max_beside(Some(u64::MAX))), Ok(()));
+        let grown = |initial, max| Plan { grows_initial: initial, grows_max: max, ..plan() };
+        check(grown(2, 2), Ok(()));
+        check(grown(3, 2), Err(Contradiction::InitialGrows { initial: 3, max: 2 }));
+        check(grown(9, Plan::grows_max_beside(9)), Ok(()));
+        let fixed = [1, 2, 3, 4, 0, 0, 0, 0];
+        let seeds = SeedSource { fixed, ..SeedSource::default() };
+        let count = FixedSeedsError::Count { family: Family::Folded, given: 4 };
+        check(Plan { seeds, ..plan() }, Err(Contradiction::Seeds(count)));
+        assert_eq!(Plan::attempts_max_beside(None), Plan::ATTEMPTS_MAX);
+        assert_eq!(Plan::grows_max_beside(0), Plan::GROWS_MAX);
     }
 }

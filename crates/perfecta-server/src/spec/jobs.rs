@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use perfecta_core::key::{KeyWidth, Repair};
-use perfecta_core::search::{FamilyChoice, Plan, UnknownFamily};
-use perfecta_core::seeds::SeedSource;
+use perfecta_core::search::{Contradiction, FamilyChoice, Plan, UnknownFamily};
+use perfecta_core::seeds::{FixedSeedsError, SeedSource};
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{
     Artifacts, Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits,
@@ -261,9 +261,9 @@ impl SearchSpec {
         Self {
             hash: plan.family.to_string(),
             fixed_attempts: plan.fixed_attempts,
-            max_attempts: plan.attempts_max,
+            max_attempts: Some(plan.attempts_max),
             grow_after: plan.grow_after,
-            max_grows: plan.grows_max,
+            max_grows: Some(plan.grows_max),
             initial_grows: plan.grows_initial,
             seeds: plan.seeds.fixed,
             rng_seed: plan.seeds.rng_seed,
@@ -276,40 +276,56 @@ impl SearchSpec {
             let reason = format!("there is no hash family {:?}", self.hash);
             Problem::field("search.hash", reason, "`perfecta hashes` lists them; or auto")
         })?;
-        let counts = [
-            ("search.max_attempts", Some(self.max_attempts)),
-            ("search.fixed_attempts", self.fixed_attempts),
-            ("search.grow_after", self.grow_after),
-        ];
-        if let Some((field, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
-            return Err(Problem::field(*field, "is 0", "at least 1"));
-        }
-        let searched = family.family();
-        let taken = searched.num_seeds();
-        if self.seeds.iter().skip(taken.into()).any(|word| *word != 0) {
-            let reason = format!("has words beyond the {taken} seeds that {searched} takes");
-            return Err(Problem::field("search.seeds", reason, "0 in their places"));
-        }
         let seeds = SeedSource {
             rng_seed: self.rng_seed,
             rng_subsequence: self.rng_subsequence,
             fixed: self.seeds,
             ..SeedSource::default()
         };
-        seeds.check_fixed(searched).map_err(|error| {
-            Problem::field("search.seeds", error.to_string(), "0 in the other bits")
-        })?;
-        Ok(Plan {
+        let (fixed, initial) = (self.fixed_attempts, self.initial_grows);
+        let plan = Plan {
             family,
             seeds,
-            fixed_attempts: self.fixed_attempts,
-            attempts_max: self.max_attempts,
+            fixed_attempts: fixed,
+            attempts_max: self.max_attempts.unwrap_or_else(|| Plan::attempts_max_beside(fixed)),
             grow_after: self.grow_after,
-            grows_max: self.max_grows,
-            grows_initial: self.initial_grows,
+            grows_max: self.max_grows.unwrap_or_else(|| Plan::grows_max_beside(initial)),
+            grows_initial: initial,
             memory_bytes_max,
-        })
+        };
+        plan.check().map_err(|contradiction| contradictory(&contradiction))?;
+        Ok(plan)
     }
+}
+
+/// The field of a search that contradicts another, or itself.
+fn contradictory(contradiction: &Contradiction) -> Problem {
+    let (field, reason, remedy) = match contradiction {
+        Contradiction::NoAttempts { field } => {
+            let field = match *field {
+                "attempts_max" => "max_attempts",
+                same => same,
+            };
+            return Problem::field(format!("search.{field}"), "is 0", "at least 1");
+        }
+        Contradiction::FixedAttempts { fixed, max } => (
+            "search.fixed_attempts",
+            format!("is {fixed}, more than search.max_attempts, {max}"),
+            "leave search.max_attempts out: the fixed number is made, and no more",
+        ),
+        Contradiction::InitialGrows { initial, max } => (
+            "search.initial_grows",
+            format!("is {initial}, more than search.max_grows, {max}"),
+            "raise search.max_grows, or leave it out",
+        ),
+        Contradiction::Seeds(error @ FixedSeedsError::Count { .. }) => {
+            ("search.seeds", error.to_string(), "0 in the other places")
+        }
+        Contradiction::Seeds(error @ FixedSeedsError::Bits { .. }) => {
+            ("search.seeds", error.to_string(), "0 in the other bits")
+        }
+    };
+    Problem::field(field, reason, remedy)
 }
 
 impl LimitSpec {
@@ -437,6 +453,11 @@ mod tests {
         };
         check(r#""search": {"hash": "Murmur"}"#, "search.hash");
         check(r#""search": {"max_attempts": 0}"#, "search.max_attempts");
+        check(r#""search": {"fixed_attempts": 0}"#, "search.fixed_attempts");
+        check(r#""search": {"grow_after": 0}"#, "search.grow_after");
+        let fixed = r#""search": {"fixed_attempts": 10, "max_attempts": 5}"#;
+        check(fixed, "search.fixed_attempts");
+        check(r#""search": {"initial_grows": 3, "max_grows": 2}"#, "search.initial_grows");
         let surplus = r#""search": {"hash": "MultiplyShiftR", "seeds": [1, 2, 3, 4, 0, 0, 0, 8]}"#;
         check(surplus, "search.seeds");
         check(r#""search": {"seeds": [1, 2, 3, 4, 5, 6, 7, 8]}"#, "search.seeds");
@@ -445,6 +466,21 @@ mod tests {
         check(r#""share": {"node_policy": "any"}"#, "share.node_policy");
         let both = r#""limits": {"deadline_ms": 1, "deadline_unix_ms": 1}"#;
         check(both, "limits.deadline_unix_ms");
+    }
+
+    #[test]
+    fn a_bound_that_is_not_given_is_no_less_than_what_is_done_in_any_case() {
+        let bounds = |search: &str| {
+            let search = format!(r#""search": {{{search}}}"#);
+            let json = format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {search}}}"#);
+            let plan = spec(&json).checked(&BOUNDS, NOW).unwrap().0.search;
+            (plan.attempts_max, plan.grows_max)
+        };
+        assert_eq!(bounds(""), (10_000_000, 5));
+        let none = r#""max_attempts": null, "max_grows": null, "fixed_attempts": 7"#;
+        assert_eq!(bounds(none), (10_000_000, 5));
+        let more = r#""fixed_attempts": 1000000000000000, "initial_grows": 6"#;
+        assert_eq!(bounds(more), (1_000_000_000_000_000, 6));
     }
 
     #[test]
