@@ -143,7 +143,7 @@ struct LimitOptions {
 
 /// When all has to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deadline {
+pub(crate) enum Deadline {
     /// So long after it was asked for.
     After(Duration),
     /// At this time, since the epoch.
@@ -155,12 +155,14 @@ impl Deadline {
     fn time_left(self) -> Duration {
         match self {
             Self::After(time) => time,
-            Self::At(time) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                time.saturating_sub(now)
-            }
+            Self::At(time) => time.saturating_sub(since_1970()),
         }
     }
+}
+
+/// What the clock shows now.
+pub(crate) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn parse_deadline(value: &str) -> Result<Deadline, String> {
@@ -352,6 +354,11 @@ impl JobOptions {
             nodes: self.share.node_policy(),
             limits,
         })
+    }
+
+    /// When all has to be done, if that is bounded.
+    pub(crate) const fn deadline(&self) -> Option<Deadline> {
+        self.limits.deadline
     }
 
     /// What is emitted of each table.

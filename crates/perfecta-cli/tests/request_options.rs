@@ -81,6 +81,27 @@ fn the_client_and_the_command_end_alike_past_their_deadline() {
     assert_eq!(daemon.place.run(&past).code, 15);
 }
 
+/// The time that is left would be counted from when a daemon accepts it, however long it was waited for.
+#[test]
+fn the_client_tells_its_deadline_as_a_time() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let told = |deadline: &str| {
+        let detach = ["bulk-create", "--detach", "--deadline", deadline];
+        let id = daemon.ok(&[&detach, &ENDLESS[..]].concat()).out;
+        let (_, spec) = daemon.http(&format!("GET /v1/requests/{}/spec", id.trim()), "");
+        let limits = serde_json::from_str::<Value>(&spec).unwrap()["limits"].clone();
+        daemon.ok(&["cancel", id.trim()]);
+        assert_eq!(limits["deadline_ms"], Value::Null, "{limits}");
+        limits["deadline_unix_ms"].as_u64().unwrap()
+    };
+    assert_eq!(told("@4102444800.25"), 4_102_444_800_250);
+    let (before, at, after) = (now(), told("1000"), now());
+    assert!((before..=after).contains(&(at - 1_000_000)), "{before} {at} {after}");
+}
+
 /// So many requests may run at once in a daemon; further ones wait to be listed.
 const ACTIVE: usize = 64;
 

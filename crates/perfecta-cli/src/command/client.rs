@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use perfecta_jobs::{ExitClass, Job};
 use perfecta_server::client::{AllTables, Client as Connection, ClientError, RequestTold};
-use perfecta_server::{JobSpec, Ping, ProblemKind};
+use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind};
 use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
@@ -21,7 +21,7 @@ use crate::command::create::CreateRequest;
 use crate::endpoint_options::EndpointOptions;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::job_options::JobOptions;
+use crate::job_options::{Deadline, JobOptions, since_1970};
 use crate::job_run::DisplayOptions;
 use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
@@ -122,6 +122,7 @@ impl Client {
     /// [`Failure`] if there is no daemon, or it refuses.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         self.command.check()?;
+        let asked = since_1970();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::new(ExitClass::Io, format!("cannot use sockets: {error}")))?;
@@ -140,7 +141,7 @@ impl Client {
             if self.ensure.is_wanted() {
                 self.ensure.ensure(&connection, &self.endpoint).await?;
             }
-            self.command.run(&connection, self, terminal).await
+            self.command.run(&connection, self, asked, terminal).await
         })
     }
 }
@@ -160,6 +161,7 @@ impl ClientCommand {
         &self,
         connection: &Connection,
         client: &Client,
+        asked: Duration,
         terminal: &Terminal,
     ) -> Result<Exit, Failure> {
         match self {
@@ -168,7 +170,7 @@ impl ClientCommand {
                     terminal.note(notice);
                 }
                 let handed_in = submit
-                    .hand_in(connection, client, &request.options, request.job(None)?)
+                    .hand_in(connection, client, asked, &request.options, request.job(None)?)
                     .await?;
                 let display = &request.options.display;
                 let tell = |finished: &Finished| request.tell(terminal, finished);
@@ -179,7 +181,7 @@ impl ClientCommand {
                     terminal.note(notice);
                 }
                 let handed_in = submit
-                    .hand_in(connection, client, &request.options, request.job(None)?)
+                    .hand_in(connection, client, asked, &request.options, request.job(None)?)
                     .await?;
                 let display = &request.options.display;
                 let tell = |finished: &Finished| request.tell(terminal, finished);
@@ -230,11 +232,13 @@ impl ClientCommand {
 }
 
 impl SubmitOptions {
-    /// Hands a job in, with what this program was started with, and says its id.
+    /// Hands a job in that was asked for then (since 1970), with what this program was started with, and
+    /// says its id.
     async fn hand_in(
         &self,
         connection: &Connection,
         client: &Client,
+        asked: Duration,
         options: &JobOptions,
         mut job: Job,
     ) -> Result<HandedIn, Failure> {
@@ -246,6 +250,10 @@ impl SubmitOptions {
         if connection.is_remote() {
             // A directory of this machine means nothing there: relative paths are meant from its root.
             spec.directory = None;
+        }
+        if let Some(deadline) = options.deadline() {
+            let clock = if connection.is_remote() { Clock::Another } else { Clock::Same };
+            spec.limits = within(deadline, asked, since_1970(), clock, spec.limits);
         }
         if serde_json::to_value(&spec).is_err() {
             return Err(Failure::usage("a path is not UTF-8, and cannot be sent to a daemon")
@@ -284,6 +292,40 @@ impl SubmitOptions {
             return terminal.say(&line).map(|()| Exit::SUCCESS);
         }
         tell(&follow::to_end(connection, terminal, &id, interrupts, display, wanted).await?)
+    }
+}
+
+/// Whose clock a daemon looks at.
+#[derive(Debug, Clone, Copy)]
+enum Clock {
+    /// This machine's.
+    Same,
+    /// That of another machine, which may differ.
+    Another,
+}
+
+/// The limits of a request that was asked for then and is handed in now, with its deadline. It is said as a
+/// time, which stays what it is however long a daemon is waited for; except that by another clock, what
+/// is left of a time from then on is counted from when that daemon accepts it.
+fn within(
+    deadline: Deadline,
+    asked: Duration,
+    now: Duration,
+    clock: Clock,
+    limits: LimitSpec,
+) -> LimitSpec {
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
+    let (after, at) = match (deadline, clock) {
+        (Deadline::At(time), Clock::Same | Clock::Another) => (None, Some(time)),
+        (Deadline::After(time), Clock::Same) => (None, Some(asked.saturating_add(time))),
+        (Deadline::After(time), Clock::Another) => {
+            (Some(time.saturating_sub(now.saturating_sub(asked))), None)
+        }
+    };
+    LimitSpec {
+        deadline_ms: after.and_then(milliseconds),
+        deadline_unix_ms: at.and_then(milliseconds),
+        ..limits
     }
 }
 
@@ -378,4 +420,24 @@ fn say_ping(terminal: &Terminal, ping: &Ping, json: bool) -> Result<Exit, Failur
         ping.items_queued
     );
     terminal.say(&line).map(|()| Exit::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_does_not_move_while_a_daemon_is_waited_for() {
+        let second = Duration::from_secs;
+        let check = |deadline, clock, expected: (Option<u64>, Option<u64>)| {
+            let before = LimitSpec { deadline_ms: Some(7), ..LimitSpec::default() };
+            let limits = within(deadline, second(100), second(160), clock, before);
+            assert_eq!((limits.deadline_ms, limits.deadline_unix_ms), expected);
+        };
+        check(Deadline::At(second(130)), Clock::Same, (None, Some(130_000)));
+        check(Deadline::At(second(130)), Clock::Another, (None, Some(130_000)));
+        check(Deadline::After(second(90)), Clock::Same, (None, Some(190_000)));
+        check(Deadline::After(second(90)), Clock::Another, (Some(30_000), None));
+        check(Deadline::After(second(9)), Clock::Another, (Some(0), None));
+    }
 }
