@@ -310,7 +310,11 @@ impl LimitOptions {
     fn checked(&self, share: Share, work: Option<&WorkOptions>) -> Limits {
         let defaults = Limits::default();
         let limits = Limits {
-            memory_bytes_max: self.memory.bytes_max(),
+            // What there is here says nothing of a daemon's memory.
+            memory_bytes_max: match work {
+                Some(_) => self.memory.bytes_max(),
+                None => self.memory.given().unwrap_or(u64::MAX),
+            },
             item_time_max: Some(self.max_seconds),
             job_time_max: self.deadline.map(Deadline::time_left),
             output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),

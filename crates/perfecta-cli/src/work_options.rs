@@ -71,7 +71,12 @@ pub(crate) struct MemoryOptions {
 }
 
 impl MemoryOptions {
-    /// What the user says of it, or what the machine has for it.
+    /// What the user says of it.
+    pub(crate) const fn given(&self) -> Option<u64> {
+        self.memory
+    }
+
+    /// The same, or what the machine has for it.
     pub(crate) fn bytes_max(&self) -> u64 {
         self.memory.unwrap_or_else(machine::memory_bytes)
     }

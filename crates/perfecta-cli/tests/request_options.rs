@@ -205,6 +205,27 @@ fn limits_of_a_request_fail_its_tables_with_their_reason() {
     check(&["good", "out", "--memory", "1"], 6);
 }
 
+/// A client with little memory had its daemon do with as little.
+#[test]
+fn memory_is_the_daemons_unless_the_request_says_how_much() {
+    let place = Place::new();
+    place.write_keys("good/a.keys", &[1, 2, 3]);
+    let daemon = Daemon::start(place, &[]);
+    let check = |more: &[&str], expected: Value| {
+        let request = ["bulk-create", "good", "--no-output", "--detach"];
+        let id = daemon.ok(&[&request, more].concat()).out;
+        let (status, spec) = daemon.http(&format!("GET /v1/requests/{}/spec", id.trim()), "");
+        let spec: Value = serde_json::from_str(&spec).unwrap();
+        assert_eq!((status, &spec["limits"]["memory_bytes"]), (200, &expected), "{spec}");
+    };
+    check(&[], Value::Null);
+    check(&["--memory", "512M"], json!(512 << 20));
+    for command in ["create", "bulk-create"] {
+        let help = daemon.ok(&[command, "--help"]).out;
+        assert!(help.contains("Memory of the daemon for key files"), "{help}");
+    }
+}
+
 #[test]
 fn a_dry_run_is_refused_with_the_command_that_makes_it_before_a_daemon_is_started() {
     let place = Place::new();

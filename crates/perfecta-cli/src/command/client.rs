@@ -49,6 +49,7 @@ pub(crate) struct Client {
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
     /// As `perfecta create`, done by the daemon
+    #[command(mut_arg("memory", memory_of_daemon))]
     Create {
         #[command(flatten)]
         request: CreateRequest,
@@ -56,6 +57,7 @@ enum ClientCommand {
         submit: SubmitOptions,
     },
     /// As `perfecta bulk-create`, done by the daemon
+    #[command(mut_arg("memory", memory_of_daemon))]
     BulkCreate {
         #[command(flatten)]
         request: BulkRequest,
@@ -86,6 +88,14 @@ enum ClientCommand {
     Drain,
     /// Let the daemon cancel what it has, and end
     Shutdown,
+}
+
+/// The option of that name is the daemon's where it does the work.
+fn memory_of_daemon(option: clap::Arg) -> clap::Arg {
+    option.help(
+        "Memory of the daemon for key files, graphs and artifacts of this request together, such as 512M; \
+         never more than the daemon has [default: what it has]",
+    )
 }
 
 /// How a request is handed in.

@@ -33,7 +33,7 @@ impl JobSpec {
             search: SearchSpec::of(&job.search),
             share: ShareSpec::of(job.ramp, job.share, job.nodes),
             limits: LimitSpec {
-                memory_bytes: Some(limits.memory_bytes_max),
+                memory_bytes: Some(limits.memory_bytes_max).filter(|max| *max != u64::MAX),
                 max_milliseconds: limits.item_time_max.map_or(u64::MAX, milliseconds),
                 max_output_bytes: Some(limits.output_bytes_max).filter(|max| *max != unbounded),
                 deadline_ms: limits.job_time_max.map(milliseconds),
