@@ -34,6 +34,17 @@ pub(crate) struct DisplayOptions {
     pub(crate) errors: ErrorsTold,
 }
 
+impl DisplayOptions {
+    /// Where all errors of tables are told, in a sentence.
+    pub(crate) const fn where_all_errors(&self) -> &'static str {
+        if self.json {
+            "the lines on standard output tell of each"
+        } else {
+            "--errors all tells of each, as do the lines of --json"
+        }
+    }
+}
+
 /// What a run has that this program does itself.
 #[derive(Debug, Args)]
 pub(crate) struct DirectOptions {
@@ -91,12 +102,14 @@ impl<'a> JobRun<'a> {
         Ok(finished)
     }
 
-    /// What it would do.
+    /// What it would do, on a machine that it could be done on.
     ///
     /// # Errors
     /// As [`Self::run`].
     pub(crate) fn dry_run(&self) -> Result<DryRun, Failure> {
+        let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
         let runtime = Runtime::new(Some(&self.artifacts), CancelFlag::default());
+        let runtime = Runtime { engines: &machine, ..runtime };
         perfecta_jobs::dry_run(self.job, &runtime).map_err(|error| job_failure(&error))
     }
 }

@@ -115,11 +115,7 @@ impl<'a> Reporter<'a> {
             display,
             only_table: None,
             complaints: Complaints::up_to(options.errors),
-            where_all: if options.json {
-                "the lines on standard output tell of each".to_owned()
-            } else {
-                "--errors all tells of each, as do the lines of --json".to_owned()
-            },
+            where_all: options.where_all_errors().to_owned(),
             broken: None,
         }
     }

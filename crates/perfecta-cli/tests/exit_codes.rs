@@ -161,6 +161,44 @@ fn an_impossible_search_is_refused_and_a_vain_one_ends() {
 }
 
 #[test]
+fn a_dry_run_ends_as_the_run_would() {
+    let place = Place::new();
+    place.write("one/odd.keys", b"odd");
+    place.write("two/odd.keys", b"odd");
+    place.write_keys("two/good.keys", &[1, 2]);
+    let ends = |code: i32, arguments: &[&str], words: &[&str]| {
+        let run = [&["bulk-create", "--no-output"], arguments].concat();
+        for arguments in [&run, &[&run[..], &["--dry-run"]].concat()] {
+            check(&place.run(arguments), code, words);
+        }
+    };
+    let odd = "odd.keys: 3 bytes are no whole number";
+    ends(5, &["one", "--json"], &[odd, "help: check that the file is complete"]);
+    ends(3, &["two", "--json"], &[odd]);
+    ends(2, &["two", "--numa", "64"], &["help: name nodes that there are"]);
+    ends(2, &["two", "--node-policy", "node:64"], &["there is no node 64", "help: name another"]);
+}
+
+/// All of them were told, without a word of help.
+#[test]
+fn a_dry_run_tells_as_many_refusals_as_are_asked_for_and_counts_the_others() {
+    let place = Place::new();
+    for number in 0..25 {
+        place.write(&format!("bad/{number}.keys"), b"odd");
+    }
+    let told = |more: &[&str]| {
+        let run = place.run(&[&["bulk-create", "bad", "out", "--dry-run"], more].concat());
+        assert_eq!(run.code, 3);
+        let of_files = run.err.lines().filter(|line| line.starts_with("error: bad/"));
+        (of_files.count(), run.err.lines().rev().nth(1).unwrap().to_owned())
+    };
+    let counted = |rest: u32| format!("error: {rest} tables more failed ({rest} invalid_keys)");
+    assert_eq!(told(&["--errors", "2"]), (2, counted(23)));
+    assert_eq!(told(&[]), (20, counted(5)));
+    assert_eq!(told(&["--errors", "all"]).0, 25);
+}
+
+#[test]
 fn nothing_to_do_is_not_success() {
     let place = Place::new();
     std::fs::create_dir(place.path("empty")).unwrap();

@@ -378,9 +378,11 @@ fn files_that_are_called_as_key_files_are_and_not_taken_are_told_of() {
     let place = with_keys();
     place.write_keys("UPPER.KEYS", &[1, 2]);
     place.write_keys("a.keys32", &[1, 2]);
-    let run = place.ok(&["bulk-create", ".", "--no-output"]);
     let words = "UPPER.KEYS and 1 file more: not taken, though called as key files are";
-    assert!(run.err.contains(words), "{}", run.err);
+    for more in [&[][..], &["--dry-run"]] {
+        let run = place.ok(&[&["bulk-create", ".", "--no-output"], more].concat());
+        assert!(run.err.contains(words), "{more:?}: {}", run.err);
+    }
     let run = place.ok(&["bulk-create", ".", "--no-output", "--include", "my.keys"]);
     assert!(!run.err.contains("not taken"), "{}", run.err);
 }

@@ -10,6 +10,7 @@ use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
 use crate::inputs::{PlannedItems, plan_items};
 use crate::planned::Planned;
+use crate::prepare::check_nodes;
 use crate::runtime::Runtime;
 
 /// About what a manifest of one artifact comes to.
@@ -46,10 +47,13 @@ fn length_error(job: &Job, item: &Planned) -> Option<ItemError> {
 /// # Errors
 /// As [`run`](crate::run).
 pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
-    let mut engine = runtime.engines.engine();
-    let PlannedItems { items, .. } =
+    let workers = 0..job.limits.threads.get();
+    let staffed = workers.map(|worker| runtime.engines.node_of(worker)).collect();
+    check_nodes(job, &staffed)?;
+    let mut engine = runtime.engines.desk();
+    let PlannedItems { items, notice } =
         plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel)?;
-    let mut dry_run = DryRun::default();
+    let mut dry_run = DryRun { notice, ..DryRun::default() };
     for item in items {
         runtime.cancel.check()?;
         if let Some(refusal) = item.refusal.clone().or_else(|| length_error(job, &item)) {

@@ -177,11 +177,16 @@ impl Summary {
         if self.cancelled > 0 {
             return if self.is_expired { ExitClass::Expired } else { ExitClass::Cancelled };
         }
-        match self.first_failure {
-            None => ExitClass::Ok,
-            Some(class) if self.tables == 1 => class,
-            Some(_) => ExitClass::SomeFailed,
-        }
+        class_of(self.first_failure, self.tables)
+    }
+}
+
+/// What is said of so many items of which this is the first failure.
+const fn class_of(first_failure: Option<ExitClass>, items: u32) -> ExitClass {
+    match first_failure {
+        None => ExitClass::Ok,
+        Some(class) if items == 1 => class,
+        Some(_) => ExitClass::SomeFailed,
     }
 }
 
@@ -198,4 +203,15 @@ pub struct DryRun {
     pub bytes: u64,
     /// Items that would fail whatever their keys, and why.
     pub refused: Vec<(PathBuf, ItemError)>,
+    /// What a run would say of its inputs.
+    pub notice: Option<String>,
+}
+
+impl DryRun {
+    /// What the exit code says: as of a run in which nothing else fails.
+    #[must_use]
+    pub fn exit_class(&self) -> ExitClass {
+        let first_failure = self.refused.first().map(|(_, error)| error.exit_class());
+        class_of(first_failure, self.tables + self.refused.len() as u32)
+    }
 }

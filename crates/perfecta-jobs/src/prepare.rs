@@ -141,6 +141,11 @@ fn check(
     if is_written && renderer.is_none() {
         return Err(JobError::Unsupported("writing without a renderer"));
     }
+    check_nodes(job, staffed)
+}
+
+/// Refuses items that would go to a node without a worker.
+pub(crate) fn check_nodes(job: &Job, staffed: &BTreeSet<usize>) -> Result<(), JobError> {
     match job.nodes {
         NodePolicy::Fixed(node) if !staffed.contains(&node) => {
             Err(JobError::NoSuchNode { node, num_nodes: staffed.len() })

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use perfecta_jobs::{DryRun, ExitClass, Inputs, Job};
+use perfecta_jobs::{DryRun, Inputs, Job};
 
+use crate::complaints::Complaints;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
@@ -61,14 +62,17 @@ impl BulkCreate {
     }
 
     fn say_plan(&self, terminal: &Terminal, plan: &DryRun) -> Result<Exit, Failure> {
-        let exit =
-            if plan.refused.is_empty() { Exit::SUCCESS } else { ExitClass::SomeFailed.into() };
-        if self.request.options.display.json {
+        let (exit, display) = (plan.exit_class().into(), &self.request.options.display);
+        let mut complaints = Complaints::up_to(display.errors);
+        let refused = plan.refused.iter();
+        let lines = refused
+            .flat_map(|(path, error)| complaints.of(&path.to_string_lossy(), &error.into()))
+            .collect::<Vec<_>>();
+        let rest = complaints.rest(display.where_all_errors());
+        plan.notice.iter().chain(&lines).chain(&rest).for_each(|line| terminal.note(line));
+        if display.json {
             terminal.say(&json::dry_run_line(plan, exit))?;
         } else {
-            for (path, error) in &plan.refused {
-                terminal.note(&format!("{}: {error}", path.display()));
-            }
             terminal.say(&format!(
                 "{}, {}; about {}, {} bytes",
                 counted(u64::from(plan.tables), "table"),
