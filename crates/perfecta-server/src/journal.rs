@@ -18,7 +18,8 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -29,6 +30,9 @@ pub(crate) use self::hostile::{check, with_checksums};
 
 /// Lines that are synced together, at most.
 const BATCH_MAX: usize = 1_024;
+
+/// Between two looks whether there is room again for lines that found none: nobody tells of it.
+const PAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Why there is no journal, or a line of it was not written.
 #[derive(Debug, thiserror::Error)]
@@ -170,17 +174,24 @@ pub(crate) struct Writer {
     /// Lines of requests that are kept, which found no room: they are written before any other. Of a
     /// request there are three at most.
     owed: Vec<(Effect, String)>,
-    /// Whether it was told that there is no room.
+    /// Whether it was told that there is no room, and no request was kept since.
     was_full: bool,
 }
 
 impl Writer {
     /// Until nobody hands lines in any more.
     pub(crate) fn run(&mut self, notice: &(dyn Fn(&str) + Sync)) {
-        while let Ok(first) = self.lines.recv() {
-            let further = self.lines.try_iter().take(BATCH_MAX - 1);
-            let batch: Vec<Line> = std::iter::once(first).chain(further).collect();
-            self.write(batch, notice);
+        loop {
+            match self.next() {
+                Ok(first) => {
+                    let further = self.lines.try_iter().take(BATCH_MAX - 1);
+                    let batch: Vec<Line> = std::iter::once(first).chain(further).collect();
+                    self.write(batch, notice);
+                }
+                // It was told that there is no room, and is tried again.
+                Err(RecvTimeoutError::Timeout) => drop(self.pay()),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
             if let Err(error) = self.file.rewrite_if_due() {
                 notice(&format!("the journal grows, and cannot be rewritten: {error}"));
             }
@@ -188,6 +199,14 @@ impl Writer {
         if let Err(error) = self.pay() {
             self.tell_full(&error, notice);
         }
+    }
+
+    /// The next line, or nothing for a while if others are owed.
+    fn next(&self) -> Result<Line, RecvTimeoutError> {
+        if self.owed.is_empty() {
+            return self.lines.recv().map_err(RecvTimeoutError::from);
+        }
+        self.lines.recv_timeout(PAY_EVERY)
     }
 
     /// Tells everybody who waits for a line that it is not written.
@@ -201,7 +220,7 @@ impl Writer {
             let is_of_kept = self.take_in(&line.effect);
             match self.pay().and_then(|()| self.append(&line.effect, &line.text)) {
                 Ok(()) => {
-                    self.was_full = false;
+                    self.tell_room(&line.effect, notice);
                     written.push(line);
                 }
                 Err(error) => {
@@ -264,13 +283,24 @@ impl Writer {
         Ok(())
     }
 
-    /// Once, until there is room again.
+    /// Once, until a request is kept again.
     fn tell_full(&mut self, error: &io::Error, notice: &(dyn Fn(&str) + Sync)) {
         if !std::mem::replace(&mut self.was_full, true) {
             notice(&format!(
-                "the journal takes no more ({error}): requests are refused, and what ends now is run \
-                 again after a restart"
+                "the journal takes no more ({error}): requests are refused; what ends or is cancelled now \
+                 is written when there is room again, and may be run again if the daemon dies before that"
             ));
+        }
+    }
+
+    /// A request found room, and so did all that was owed before it. Short lines may find some where
+    /// requests do not.
+    fn tell_room(&mut self, effect: &Effect, notice: &(dyn Fn(&str) + Sync)) {
+        if matches!(effect, Effect::Begins(_)) && std::mem::take(&mut self.was_full) {
+            notice(
+                "the journal has room again: requests are accepted, and what ended or was cancelled \
+                 meanwhile is written",
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -350,7 +350,71 @@ fn who_asked_for_a_line_is_told_that_there_is_no_room() {
     let refused = |written: Result<(), io::Error>| written.unwrap_err().kind();
     let answers: Vec<io::ErrorKind> = answers.iter().map(refused).collect();
     assert_eq!(answers, [io::ErrorKind::StorageFull; 2]);
-    assert!(notices.lock().len() == 1 && notices.lock()[0].contains("No space left"));
+    let notices = notices.into_inner();
+    assert!(notices.len() == 1 && notices[0].contains("No space left"), "{notices:?}");
+    assert!(notices[0].contains("is written when there is room again"), "{notices:?}");
+}
+
+/// A journal that has no room for a line.
+#[cfg(target_os = "linux")]
+fn full(directory: &Path) -> (Journal, Writer) {
+    let (file, _) = open(directory);
+    let (journal, mut writer) = Journal::of(file);
+    writer.file.redirect(OpenOptions::new().append(true).open("/dev/full").unwrap());
+    (journal, writer)
+}
+
+#[cfg(target_os = "linux")]
+fn make_room(directory: &Path, writer: &mut Writer) {
+    let path = directory.join("journal");
+    writer.file.redirect(OpenOptions::new().read(true).append(true).open(path).unwrap());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_was_told_that_there_is_no_room_is_told_that_requests_are_kept_again() {
+    let directory = written(&[accepted("a")]);
+    let (journal, mut writer) = full(directory.path());
+    let notices = Mutex::new(Vec::new());
+    let write = |writer: &mut Writer, entry: &Entry<'_>| {
+        journal.note(entry);
+        let batch = writer.lines.try_iter().collect();
+        writer.write(batch, &|notice| notices.lock().push(notice.to_owned()));
+        std::mem::take(&mut *notices.lock())
+    };
+    assert!(write(&mut writer, &accepted("b"))[0].contains("requests are refused"));
+    assert_eq!(write(&mut writer, &ended("a", 7)), [""; 0]);
+    make_room(directory.path(), &mut writer);
+    assert_eq!(write(&mut writer, &forgotten("a")), [""; 0], "no request was kept yet");
+    let told = write(&mut writer, &accepted("c"));
+    assert!(told.len() == 1 && told[0].contains("requests are accepted"), "{told:?}");
+    assert_eq!(write(&mut writer, &accepted("d")), [""; 0]);
+}
+
+/// Whether or not anybody asks the daemon for anything.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_found_no_room_is_written_as_soon_as_there_is() {
+    let directory = written(&[accepted("a")]);
+    let (journal, mut writer) = full(directory.path());
+    journal.note(&ended("a", 7));
+    let batch = writer.lines.try_iter().collect();
+    writer.write(batch, &|_| {});
+    let (pipe, room) = io::pipe().unwrap();
+    writer.file.redirect(std::os::fd::OwnedFd::from(room).into());
+    let (told, written) = mpsc::channel();
+    let in_time = std::thread::scope(|scope| {
+        scope.spawn(|| writer.run(&|notice| panic!("{notice}")));
+        scope.spawn(move || {
+            let mut lines = BufReader::new(pipe).lines().map_while(Result::ok);
+            told.send(lines.any(|line| line.contains("ended")))
+        });
+        let in_time = written.recv_timeout(Duration::from_secs(60));
+        // What is owed is written at the end as well.
+        journal.close();
+        in_time
+    });
+    assert_eq!(in_time, Ok(true));
 }
 
 /// Nobody hands a cancel in twice.
@@ -359,20 +423,16 @@ fn who_asked_for_a_line_is_told_that_there_is_no_room() {
 fn what_was_told_of_a_request_while_there_was_no_room_is_written_when_there_is() {
     let check = |after: &[Entry<'_>], kept: &[&str]| {
         let directory = written(&[accepted("a"), accepted("b"), accepted("c")]);
-        let (file, _) = open(directory.path());
-        let (journal, mut writer) = Journal::of(file);
-        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        writer.file.redirect(full);
+        let (journal, mut writer) = full(directory.path());
         let cancelled = |id: &str| Entry::Cancelled { id: id.to_owned() };
         let told = [cancelled("a"), cancelled("b"), ended("b", 7), cancelled("c"), forgotten("c")];
         told.iter().for_each(|entry| journal.note(entry));
         let batch = writer.lines.try_iter().collect();
         writer.write(batch, &|_| {});
-        let path = directory.path().join("journal");
-        writer.file.redirect(OpenOptions::new().read(true).append(true).open(path).unwrap());
+        make_room(directory.path(), &mut writer);
         after.iter().for_each(|entry| journal.note(entry));
         journal.close();
-        writer.run(&|notice| panic!("{notice}"));
+        writer.run(&|notice| assert!(notice.contains("room again"), "{notice}"));
         let (_, left) = open(directory.path());
         assert_eq!(ids(&left), kept);
         assert!(left.requests[0].is_cancelled && left.requests[0].ended.is_none());
