@@ -184,7 +184,7 @@ fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
         (json(&deep), "400"),
         (json(r#"{"inputs": {"files": ["\ud800"]}, "output": null}"#), "400"),
         (json(r#"{"inputs": {"files": ["/a\u0000b"]}, "output": null, "x": 1e999}"#), "400"),
-        (json(r#"{"inputs": {"files": ["/a"]}, "output": null, "limits": {"max_milliseconds": -1}}"#), "400"),
+        (json(r#"{"inputs": {"files": ["/a"]}, "output": null, "limits": {"max_milliseconds": -1}}"#), "422"),
         (json(r#"{"inputs": {"files": []}, "output": null}"#), "422"),
         (json(r#"{"inputs": {"tree": {"root": "/", "include": ["[["]}}, "output": null}"#), "422"),
         (post("content-length: 3", b"\xff\xfe\xfd"), "400"),

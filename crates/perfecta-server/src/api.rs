@@ -19,10 +19,11 @@ use utoipa::ToSchema;
 
 use crate::access::{self, ANSWER_TIME_MAX, AccessReport, Caller};
 use crate::answers::Question;
+use crate::body::field_of;
 use crate::daemon::{Control, MachineReport, Phase};
 use crate::limits::{FixedLimits, LIMITS};
 use crate::overview::LIMIT_MAX;
-use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind};
+use crate::problem::{PROBLEM_TYPE, Problem, ProblemKind, shortened};
 use crate::record::TablesWanted;
 use crate::wire::{Accepted, Items, NEXT_HEADER, PROTOCOL, PROTOCOL_HEADER, Ping, RequestStatus};
 use crate::{body, dashboard, follow, openapi, overview};
@@ -238,12 +239,19 @@ pub(crate) type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejec
 
 pub(crate) fn asked<T>(query: Asked<T>) -> Result<T, Problem> {
     query.map(|Query(value)| value).map_err(|error| {
-        Problem::new(
-            ProblemKind::Malformed,
-            error.body_text(),
-            "see docs/api.md for its parameters",
-        )
+        let detail = error.body_text();
+        let field = parameter_of(&detail).map(|name| shortened(&name).into_owned());
+        let remedy = "see docs/api.md for its parameters";
+        let problem = Problem::new(ProblemKind::Malformed, shortened(&detail), remedy);
+        Problem { field, ..problem }
     })
+}
+
+/// The parameter that an error of the framework is about, from its words.
+fn parameter_of(detail: &str) -> Option<String> {
+    let (_, error) = detail.split_once("query string: ")?;
+    let (place, error) = error.split_once(": ").map_or((None, error), |(p, e)| (Some(p), e));
+    field_of(place.map(str::to_owned), error)
 }
 
 pub(crate) fn at_most(parameter: &str, value: u64, max: u64) -> Result<(), Problem> {
@@ -461,6 +469,18 @@ pub(crate) mod tests {
         let stages = Arc::new(StageTimes::new(1));
         Arc::new(Control::new(&options, 1, [0].into(), stages, orders, journal, clock))
     }
+    #[test]
+    fn a_query_that_is_none_is_told_by_its_parameter() {
+        let check = |query: &str, parameter: &str| {
+            let uri = format!("/v1/requests?{query}").parse().unwrap();
+            let [refused, ..] = read_queries(&uri);
+            assert_eq!(refused.unwrap().field.as_deref(), Some(parameter), "{query}");
+        };
+        check("limits=1", "limits");
+        check("limit=many", "limit");
+        check("after=1&after=2", "after");
+    }
+
     #[test]
     fn a_body_that_is_packed_is_refused_by_the_name_of_its_encoding() {
         let check = |encoding: &'static str| {

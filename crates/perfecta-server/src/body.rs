@@ -16,21 +16,52 @@ pub(crate) fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
     let body = with_whole_numbers(body);
     let mut json = serde_json::Deserializer::from_slice(&body);
     let spec = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = Some(error.path().to_string()).filter(|field| field != ".");
-        malformed(error.inner(), field)
+        let place = Some(error.path().to_string()).filter(|path| path != ".");
+        let error = error.into_inner();
+        let field = field_of(place, &error.to_string());
+        refused(&error, field)
     })?;
-    json.end().map_err(|error| malformed(&error, None))?;
+    json.end().map_err(|error| refused(&error, None))?;
     Ok(spec)
 }
 
-fn malformed(error: &serde_json::Error, field: Option<String>) -> Problem {
-    let remedy = match error.classify() {
-        Category::Data => "see docs/api.md for its fields",
-        Category::Syntax | Category::Eof | Category::Io => "send one JSON object",
-    };
+fn refused(error: &serde_json::Error, field: Option<String>) -> Problem {
+    const FIELDS: &str = "see docs/api.md for its fields";
     let detail = error.to_string();
-    let problem = Problem::new(ProblemKind::Malformed, shortened(&detail), remedy);
-    Problem { field: field.map(|field| shortened(&field).into_owned()), ..problem }
+    let field = field.map(|field| shortened(&field).into_owned());
+    match (error.classify(), field) {
+        (Category::Data, Some(field)) if is_of_its_type(&detail) => {
+            Problem::field(field, detail, FIELDS)
+        }
+        (category, field) => {
+            let remedy = match category {
+                Category::Data => FIELDS,
+                Category::Syntax | Category::Eof | Category::Io => "send one JSON object",
+            };
+            let problem = Problem::new(ProblemKind::Malformed, shortened(&detail), remedy);
+            Problem { field, ..problem }
+        }
+    }
+}
+
+/// The field that an error is about, from where it was found and its words: those that are missing, or
+/// there twice, are noticed in the object that they belong to.
+pub(crate) fn field_of(place: Option<String>, error: &str) -> Option<String> {
+    let words = ["missing field `", "duplicate field `"];
+    let named = words.iter().find_map(|words| error.strip_prefix(words)?.split_once('`'));
+    match (place, named) {
+        (Some(object), Some((name, _))) => Some(format!("{object}.{name}")),
+        (None, Some((name, _))) => Some(name.to_owned()),
+        (place, None) => place,
+    }
+}
+
+/// Whether an error is about a value, such as a number out of bounds or a word that is none of those
+/// expected, where its type is right.
+fn is_of_its_type(error: &str) -> bool {
+    ["invalid value: ", "invalid length ", "unknown variant `"]
+        .iter()
+        .any(|words| error.starts_with(words))
 }
 
 /// JSON has one kind of numbers, and some write 1 as 1.0: those that are whole are written as such.
@@ -144,14 +175,52 @@ mod tests {
     fn a_field_that_is_there_twice_is_refused() {
         let check = |body: &str, field: &str| {
             let problem = parse(body.as_bytes()).unwrap_err();
-            let told = format!("duplicate field `{field}`");
-            assert!(problem.detail.contains(&told), "{problem:?}");
+            assert!(problem.detail.contains("duplicate field"), "{problem:?}");
+            assert_eq!(
+                (problem.kind, problem.field.as_deref()),
+                (ProblemKind::Malformed, Some(field))
+            );
         };
         let inputs = r#""inputs": {"files": ["/a"]}"#;
         check(&format!(r#"{{{inputs}, "output": null, {inputs}}}"#), "inputs");
-        check(r#"{"inputs": {"files": ["/a"], "files": ["/b"]}, "output": null}"#, "files");
+        check(r#"{"inputs": {"files": ["/a"], "files": ["/b"]}, "output": null}"#, "inputs.files");
+        check(&format!(r#"{{{inputs}, "output": null, "output": null}}"#), "output");
         let limits = r#""limits": {"deadline_ms": 1, "deadline_ms": 2}"#;
-        check(&format!(r#"{{{inputs}, "output": null, {limits}}}"#), "deadline_ms");
+        check(&format!(r#"{{{inputs}, "output": null, {limits}}}"#), "limits.deadline_ms");
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_named() {
+        let check = |body: &str, field: &str| {
+            let problem = parse(body.as_bytes()).unwrap_err();
+            assert!(problem.detail.contains("missing field"), "{problem:?}");
+            assert_eq!(
+                (problem.kind, problem.field.as_deref()),
+                (ProblemKind::Malformed, Some(field))
+            );
+        };
+        check("{}", "inputs");
+        check(r#"{"inputs": {"files": ["/a"]}}"#, "output");
+        check(r#"{"inputs": {"tree": {}}, "output": null}"#, "inputs.tree.root");
+    }
+
+    #[test]
+    fn a_value_out_of_its_bounds_is_one_that_cannot_be_carried_out() {
+        let check = |change: &str, kind: ProblemKind, field: &str| {
+            let body = format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {change}}}"#);
+            let problem = parse(body.as_bytes()).unwrap_err();
+            assert_eq!((problem.kind, problem.field.as_deref()), (kind, Some(field)));
+            assert!(problem.remedy.is_some());
+        };
+        let invalid = ProblemKind::InvalidField;
+        check(r#""share": {"weight": 0}"#, invalid, "share.weight");
+        check(r#""share": {"max_files": 0}"#, invalid, "share.max_files");
+        check(r#""search": {"max_grows": 256}"#, invalid, "search.max_grows");
+        check(r#""limits": {"max_milliseconds": -1}"#, invalid, "limits.max_milliseconds");
+        check(r#""keys": {"size": "48"}"#, invalid, "keys.size");
+        check(r#""search": {"seeds": [1]}"#, invalid, "search.seeds");
+        check(r#""share": {"weight": "1"}"#, ProblemKind::Malformed, "share.weight");
+        check(r#""share": {"weight": 1.5}"#, ProblemKind::Malformed, "share.weight");
     }
 
     #[test]

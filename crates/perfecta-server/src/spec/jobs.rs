@@ -95,7 +95,10 @@ impl JobSpec {
                     self.keys.width().default_patterns().iter().map(ToString::to_string).collect();
                 let include = if include.is_empty() { &defaults } else { include };
                 let names = NameFilter::new(include, exclude).map_err(|error| {
-                    Problem::field("inputs.tree", error.to_string(), "mend the pattern")
+                    let is_of_include = NameFilter::new(include, &[]).is_err();
+                    let list = if is_of_include { "include" } else { "exclude" };
+                    let field = format!("inputs.tree.{list}");
+                    Problem::field(field, error.to_string(), "mend the pattern")
                 })?;
                 Ok(Inputs::Tree { root, names })
             }
@@ -556,6 +559,17 @@ mod tests {
         let one = ["a".to_owned()];
         check(&[&half[..], &one].concat(), &half, Some("inputs.tree.exclude"));
         check(&[&half[..], &half, &one].concat(), &[], Some("inputs.tree.include"));
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_told_by_its_list() {
+        for list in ["include", "exclude"] {
+            let json = format!(
+                r#"{{"inputs": {{"tree": {{"root": "/k", "{list}": ["[a"]}}}}, "output": null}}"#
+            );
+            let problem = spec(&json).checked(&BOUNDS, NOW).unwrap_err();
+            assert_eq!(problem.field, Some(format!("inputs.tree.{list}")));
+        }
     }
 
     #[test]
