@@ -57,24 +57,26 @@ pub(crate) fn summary(
     summary: &SummaryLine,
     done: &str,
 ) -> Result<(), Failure> {
-    let mut counts = vec![format!("{} ok", thousands(u64::from(summary.ok)))];
-    let others = [
-        (summary.unchanged, "unchanged"),
-        (summary.failed, "failed"),
-        (summary.cancelled, "cancelled"),
-    ];
-    for (count, word) in others {
-        if count > 0 {
-            counts.push(format!("{} {word}", thousands(u64::from(count))));
-        }
-    }
+    let SummaryLine { ok, unchanged, failed, cancelled, .. } = *summary;
+    let outcomes = outcomes(ok, [unchanged, failed, cancelled]);
     let tables = counted(u64::from(summary.tables), "table");
     let keys = counted(summary.keys, "key");
-    terminal.say(&format!("{tables}: {}; {keys}", counts.join(", ")))?;
+    terminal.say(&format!("{tables}: {outcomes}; {keys}"))?;
     if summary.files > 0 {
         terminal.say(&format!("{done}: {}", files_and_bytes(summary.files, summary.bytes)))?;
     }
     terminal.say(&format!("{:.2} s wall, {:.2} s CPU", summary.wall_seconds, summary.cpu_seconds))
+}
+
+/// What came of tables: `0 ok, 23 cancelled`. The others are those that are unchanged, failed, cancelled.
+pub(crate) fn outcomes(ok: u32, others: [u32; 3]) -> String {
+    let mut counts = vec![format!("{} ok", thousands(u64::from(ok)))];
+    for (count, word) in others.into_iter().zip(["unchanged", "failed", "cancelled"]) {
+        if count > 0 {
+            counts.push(format!("{} {word}", thousands(u64::from(count))));
+        }
+    }
+    counts.join(", ")
 }
 
 fn files_and_bytes(files: u64, bytes: u64) -> String {

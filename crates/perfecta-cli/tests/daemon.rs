@@ -311,6 +311,26 @@ fn a_second_signal_ends_the_daemon_at_once() {
 }
 
 #[test]
+fn a_request_is_listed_with_what_came_of_its_tables() {
+    let place = Place::new();
+    endless(&place);
+    place.write_keys("k/bad.keys", &[2, 1]);
+    place.write_keys("k/good.keys", &[1, 2]);
+    let daemon = Daemon::start(place, &[]);
+    let (client, id) = endless_client(&daemon);
+    let running = daemon.ok(&["status", &id]).out;
+    assert_eq!(running, format!("{id} running 0/1 table\n"));
+    daemon.ok(&["cancel", &id]);
+    ended(client);
+    let cancelled = format!("{id} cancelled 1 table: 0 ok, 1 cancelled\n");
+    assert_eq!(daemon.ok(&["status", &id]).out, cancelled);
+    let second = daemon.ok(&["bulk-create", "k", "--no-output", "--detach"]).out;
+    assert_eq!(daemon.run(&["wait", second.trim()]).code, 3);
+    let done = format!("{} done 2 tables: 1 ok, 1 failed\n", second.trim());
+    assert_eq!(daemon.ok(&["list"]).out, cancelled + &done);
+}
+
+#[test]
 fn what_is_no_request_is_answered_with_field_and_remedy() {
     let daemon = Daemon::start(Place::new(), &[]);
     let check = |body: &str, status: u16, field: &str| {

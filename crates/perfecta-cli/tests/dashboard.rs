@@ -111,6 +111,10 @@ fn a_running_request_is_seen_to_go_on_and_is_cancelled_after_one_question() {
     click(&mut browser, "#sure-yes");
     browser.until(&format!("{} === 'cancelled'", text("#request-state")));
     assert_eq!(daemon.json(&["status", &id])["state"], "cancelled");
+    let figures = text("#request-progress dl");
+    browser.until(&format!(
+        "/Tables[0-9,]+ ok, .*[0-9,]+ cancelledKeys[0-9,]+ in tables/.test({figures})"
+    ));
     assert_eq!(browser.complaints(), [""; 0]);
 }
 

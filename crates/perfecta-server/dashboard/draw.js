@@ -136,16 +136,27 @@ export class Bar {
       this.parts[place].classList.toggle("some", share > 0);
     });
     const settled = settledOf(progress);
-    const told = { "aria-label": name, "aria-valuemax": tables || 1, "aria-valuenow": settled, "aria-valuetext": `${count(settled)} of ${many(tables, "table")}` };
+    const told = { "aria-label": name, "aria-valuemax": tables || 1, "aria-valuenow": settled, "aria-valuetext": `${count(settled)} of ${many(tables, "table")}: ${outcomes(progress)}` };
     for (const [attribute, value] of Object.entries(told)) this.track.setAttribute(attribute, value);
-    const counts = [...PARTS, "queued"].map((part) => [part, progress[part]]).filter(([, number]) => number > 0);
-    rows(this.legend, counts, ([part]) => part, ([part]) => {
+    rows(this.legend, partsOf(progress), ([part]) => part, ([part]) => {
       const text = element("span");
       const node = element("li", { class: part }, element("i", { "aria-hidden": "true" }), text);
-      const word = { queued: "waiting", unchanged: "unchanged already" }[part] ?? part;
-      return { node, update: ([, number]) => put(text, `${count(number)} ${word}`) };
+      return { node, update: ([, number]) => put(text, `${count(number)} ${WORDS[part] ?? part}`) };
     });
   }
+}
+
+const WORDS = { queued: "waiting", unchanged: "unchanged already" };
+
+/** Where the items of a request are, and how many are there. */
+function partsOf(progress) {
+  return [...PARTS, "queued"].map((part) => [part, progress[part]]).filter(([, number]) => number > 0);
+}
+
+/** The same in words, with those that are ok before all: `0 ok, 23 cancelled`. */
+export function outcomes(progress) {
+  const others = partsOf(progress).filter(([part]) => part !== "ok");
+  return [["ok", progress.ok], ...others].map(([part, number]) => `${count(number)} ${WORDS[part] ?? part}`).join(", ");
 }
 
 export function settledOf(progress) {

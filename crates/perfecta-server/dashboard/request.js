@@ -1,7 +1,7 @@
 // One request: followed by its event stream until it has ended, or nobody looks.
 
 import { Refusal, ask, follow } from "./ask.js";
-import { Bar, byId, bytes, count, duration, element, many, moment, pairs, put, rows, settledOf, show, visible } from "./draw.js";
+import { Bar, byId, bytes, count, duration, element, many, moment, outcomes, pairs, put, rows, settledOf, show, visible } from "./draw.js";
 import { nameOf, outcomeOf } from "./overview.js";
 import { Pager } from "./pager.js";
 import { Rates } from "./rates.js";
@@ -132,11 +132,12 @@ export class RequestView {
 
   figuresOf({ progress, summary, accepted_unix_ms, ended_unix_ms }, isOver) {
     const figures = [];
-    if (progress) {
+    // What has ended is told by what came of it: all of it settled, be it as cancelled.
+    if (progress && isOver) figures.push(["Tables", outcomes(progress)]);
+    if (summary) figures.push(["Keys", `${count(summary.keys)} in tables`]);
+    if (progress && !isOver) {
       figures.push(["Tables", `${count(settledOf(progress))} of ${count(progress.tables)}`]);
       figures.push(["Keys", `${count(progress.keys_done)} of ${count(progress.keys_total)}`]);
-    }
-    if (progress && !isOver) {
       const [tables, keys, left] = this.rates.of(this.id, progress);
       if (tables) figures.push(["Speed", `${tables}, ${keys}`]);
       if (left) figures.push(["Left", left.replace(" left", "")]);

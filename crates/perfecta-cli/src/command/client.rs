@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use perfecta_jobs::{ExitClass, Job};
 use perfecta_server::client::{AllTables, Client as Connection, ClientError, RequestTold};
-use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind};
+use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind, ProgressLine};
 use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
@@ -27,7 +27,7 @@ use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
 use crate::terminal::{Terminal, printable};
-use crate::text::counted;
+use crate::text::{counted, outcomes};
 use crate::{json, options};
 
 /// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
@@ -401,16 +401,25 @@ fn say_status(terminal: &Terminal, status: &RequestTold, json: bool) -> Result<E
     }
     let mut line = format!("{} {}", status.id, status.state.name());
     if let Some(progress) = &status.progress {
-        let counts = [progress.settled(), progress.tables].map(|count| thousands(u64::from(count)));
-        line += &format!(" {}/{} tables", counts[0], counts[1]);
-        if progress.failed > 0 {
-            line += &format!(" {} failed", thousands(u64::from(progress.failed)));
-        }
+        line += &format!(" {}", tables_of_request(progress));
     }
     if let Some(error) = &status.error {
         line += &format!(" {}", error.message);
     }
     terminal.say(&printable(&line)).map(|()| Exit::SUCCESS)
+}
+
+/// How many tables a request has, as far as they settled, and what came of these.
+fn tables_of_request(progress: &ProgressLine) -> String {
+    let ProgressLine { tables, ok, unchanged, failed, cancelled, .. } = *progress;
+    let settled = progress.settled();
+    let outcomes = outcomes(ok, [unchanged, failed, cancelled]);
+    let all = counted(tables.into(), "table");
+    match settled {
+        0 => format!("0/{all}"),
+        _ if settled == tables => format!("{all}: {outcomes}"),
+        _ => format!("{}/{all}: {outcomes}", thousands(settled.into())),
+    }
 }
 
 fn say_ping(terminal: &Terminal, ping: &Ping, json: bool) -> Result<Exit, Failure> {
