@@ -13,6 +13,7 @@ mod support;
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use browser::Browser;
@@ -333,6 +334,61 @@ fn a_lost_daemon_is_told_and_its_successor_is_found() {
     let others: Vec<String> =
         browser.complaints().into_iter().filter(|told| !failed_loads(told)).collect();
     assert_eq!(others, [""; 0]);
+}
+
+/// Keeps what the page says of the daemon, and when, in `window.said`.
+const LISTEN: &str = "
+    window.said = [];
+    new MutationObserver(() => said.push([performance.now(), document.querySelector('#phase').textContent]))
+        .observe(document.querySelector('#phase'), { childList: true });
+    0";
+
+#[test]
+fn a_daemon_that_hangs_is_told_as_soon_as_it_is_known_by_its_silence() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let Some((mut browser, address)) = open(&daemon) else { return };
+    browser.visit(&address);
+    browser.until(&format!("{} === 'serving'", text("#phase")));
+    browser.script(LISTEN);
+    // A second between two questions, and two for an answer: twice as much is the machine's.
+    browser.script(
+        "window.heard = 0; window.ask = fetch;
+        window.fetch = async (...all) => { const answer = await ask(...all); heard = performance.now(); return answer; }; 0",
+    );
+    browser.until("heard > 0");
+    daemon.signal(Signal::STOP);
+    let silence = browser.until("said.length > 0 && said[0][0] - heard");
+    let said = browser.script("said[0][1]");
+    daemon.signal(Signal::CONT);
+    assert_eq!(said, "connection lost");
+    assert!(silence.as_f64().unwrap() < 6_000.0, "{silence} ms");
+    browser.until(&format!("{} === 'serving'", text("#phase")));
+}
+
+/// As one that is hidden, or whose machine sleeps.
+#[test]
+fn a_page_that_was_held_up_takes_no_daemon_for_lost() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let Some((mut browser, address)) = open(&daemon) else { return };
+    browser.visit(&address);
+    browser.until(&format!("{} === 'serving'", text("#phase")));
+    browser.script(LISTEN);
+    browser.script(
+        "window.asked = 0; window.ask = fetch;
+        window.fetch = async (...all) => {
+            asked += 1;
+            const answer = await ask(...all);
+            if (asked > 1) return answer;
+            const until = performance.now() + 4_000;
+            while (performance.now() < until);
+            // Timers that are due by now come before the answer.
+            await new Promise((done) => setTimeout(done, 100));
+            all[1].signal.throwIfAborted();
+            return answer;
+        }; 0",
+    );
+    browser.until("asked > 6");
+    assert_eq!(browser.script("said"), json!([]));
 }
 
 #[test]

@@ -15,14 +15,68 @@ export class Refusal extends Error {
 /** The daemon is not there, or says nothing. */
 export class Silence extends Error {}
 
-/** What an answer may take before the daemon counts as gone; it hangs where it is stopped. */
-const PATIENCE_MS = 10_000;
+/** What a daemon may say nothing for before it counts as gone: it is asked every second, and has 3 s in all. */
+const PATIENCE_MS = 2_000;
+
+/** The same for an order, which is answered when it is on the daemon's disk. */
+const PATIENCE_OF_ORDERS_MS = 10_000;
+
+/** Timers that are so late were held up with the whole page, which heard nothing meanwhile. */
+const LATE_MS = 500;
 
 /** The JSON that the daemon answers a path with. */
 export async function ask(path, method = "GET") {
-  const response = await send(path, method, () => AbortSignal.timeout(PATIENCE_MS));
-  const text = await response.text().catch(unheard);
-  return JSON.parse(text, exactly);
+  const patience = new Patience(method === "GET" ? PATIENCE_MS : PATIENCE_OF_ORDERS_MS);
+  try {
+    const response = await send(path, method, () => patience.begin());
+    let text = "";
+    for await (const part of parts(response)) {
+      patience.go();
+      text += part;
+    }
+    return JSON.parse(text, exactly);
+  } finally {
+    patience.end();
+  }
+}
+
+/** Aborts a question of which nothing is heard for so long. */
+class Patience {
+  constructor(longest) {
+    this.longest = longest;
+  }
+
+  /** The signal of a question that is sent now. */
+  begin() {
+    this.controller = new AbortController();
+    this.go();
+    return this.controller.signal;
+  }
+
+  /** It is waited for from now on. */
+  go() {
+    this.end();
+    const due = performance.now() + this.longest;
+    this.timer = setTimeout(() => {
+      // Hidden pages and those that slept have answers waiting behind their timers.
+      if (performance.now() > due + LATE_MS) this.go();
+      else this.controller.abort();
+    }, this.longest);
+  }
+
+  end() {
+    clearTimeout(this.timer);
+  }
+}
+
+/** The text of an answer as it comes. */
+async function* parts(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reader.read().catch(unheard);
+    if (done) return;
+    yield value;
+  }
 }
 
 /** Seeds have 64 bits, which numbers of a script have not: they stay as they were written. */
@@ -37,12 +91,9 @@ function unheard(error) {
 /** Tells every event of a stream, as `told(name, data)`, until it ends or `signal` aborts it. */
 export async function follow(path, signal, told) {
   const response = await send(path, "GET", () => signal);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read().catch(unheard);
-    if (done) return;
-    const events = (rest + value).split("\n\n");
+  for await (const part of parts(response)) {
+    const events = (rest + part).split("\n\n");
     rest = events.pop();
     for (const event of events) {
       const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
