@@ -1,8 +1,10 @@
 //! [`Table`] and [`Pack`]: views together with the bytes they look into, read or mapped.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, FileType};
+use std::io::{ErrorKind, Read as _};
+#[cfg(unix)]
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapMut};
@@ -229,14 +231,15 @@ impl fmt::Debug for Storage {
 impl Storage {
     /// Files from this size on are read into pages that may be huge ones: each look-up would miss the
     /// TLB twice otherwise.
-    const HUGE_FROM_BYTES: u64 = 4 << 20;
+    const HUGE_FROM_BYTES: usize = 4 << 20;
 
     fn read(path: &Path) -> std::io::Result<Self> {
         let (mut file, length) = Self::open(path)?;
-        if length < Self::HUGE_FROM_BYTES {
-            return std::fs::read(path).map(Self::Read);
-        }
         let length = usize::try_from(length).map_err(std::io::Error::other)?;
+        if length < Self::HUGE_FROM_BYTES {
+            let mut bytes = Vec::with_capacity(length);
+            return file.read_to_end(&mut bytes).map(|_| Self::Read(bytes));
+        }
         let mut pages = MmapMut::map_anon(length)?;
         // Advice: where the system has no huge pages to give, small ones do.
         #[cfg(target_os = "linux")]
@@ -252,16 +255,20 @@ impl Storage {
         unsafe { Mmap::map(&file) }.map(Self::Mapped)
     }
 
-    /// A file, and its length.
+    /// A regular file, and its length.
     fn open(path: &Path) -> std::io::Result<(File, u64)> {
-        let file = File::open(path)?;
+        let mut options = File::options();
+        // Without waiting for anybody: a FIFO without writer or a device does not block.
+        #[cfg(unix)]
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        let file = options.read(true).open(path)?;
         let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            // A system says of one that is mapped that there is no such device.
-            let error = "it is a directory, not a file";
-            return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, error));
+        match refusal(metadata.file_type()) {
+            Some((kind, name)) => {
+                Err(std::io::Error::new(kind, format!("it is a {name}, not a regular file")))
+            }
+            None => Ok((file, metadata.len())),
         }
-        Ok((file, metadata.len()))
     }
 
     fn bytes(&self) -> &[u8] {
@@ -279,6 +286,26 @@ impl Storage {
         // SAFETY: the same bytes; that they are not used for too long is the caller's promise.
         unsafe { core::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) }
     }
+}
+
+/// Why what was opened is not read, and what it is; a regular file is.
+fn refusal(kind: FileType) -> Option<(ErrorKind, &'static str)> {
+    if kind.is_file() {
+        return None;
+    }
+    if kind.is_dir() {
+        return Some((ErrorKind::IsADirectory, "directory"));
+    }
+    #[cfg(unix)]
+    let name = match kind {
+        _ if kind.is_fifo() => "FIFO",
+        _ if kind.is_char_device() => "character device",
+        _ if kind.is_block_device() => "block device",
+        _ => "special file",
+    };
+    #[cfg(not(unix))]
+    let name = "special file";
+    Some((ErrorKind::InvalidInput, name))
 }
 
 /// A file that is no table or no pack, or cannot be read.

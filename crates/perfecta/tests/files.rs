@@ -94,15 +94,41 @@ fn what_is_no_table_file_is_told_as_what_it_is() {
     };
     for open in [Table::load, Table::map] {
         let open = |name: &str| open(path.join(name)).expect_err("no table file");
-        check(open(""), ": it is a directory, not a file");
+        check(open(""), ": it is a directory, not a regular file");
         check(open("a.pack"), "a.pack: not a table file: its first bytes are [89, 50, 50, 4b");
         check(open("longer.pht"), ": the file has 513 bytes, its header says 512");
     }
     for open in [Pack::load, Pack::map] {
         let open = |name: &str| open(path.join(name)).expect_err("no pack");
-        check(open(""), ": it is a directory, not a file");
+        check(open(""), ": it is a directory, not a regular file");
         check(open("longer.pht"), ": not a pack of tables: its first bytes are [89, 50, 48, 54");
     }
+}
+
+/// A FIFO that nobody writes to was waited for without end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let fifo = directory.path().join("tables.pht");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+    assert!(made.success());
+    let check = |path: &std::path::Path, what: &str| {
+        let opened = [
+            Table::load(path).err(),
+            Table::map(path).err(),
+            Table::map_trusting_sections(path).err(),
+            Pack::load(path).err(),
+            Pack::map(path).err(),
+        ];
+        for error in opened {
+            let error = error.expect("no regular file").to_string();
+            let end = format!("{}: it is a {what}, not a regular file", path.display());
+            assert_eq!(error, end);
+        }
+    };
+    check(&fifo, "FIFO");
+    check("/dev/null".as_ref(), "character device");
 }
 
 #[test]
