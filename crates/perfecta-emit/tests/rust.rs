@@ -114,6 +114,27 @@ fn a_module_can_be_included_and_used_in_constants_and_needs_no_use() {
     run(&mut Command::new(directory.join("main")), &directory);
 }
 
+/// The function, the array and their helpers were reported as never used.
+#[test]
+fn a_module_of_which_one_constant_is_used_or_nothing_compiles_without_a_warning() {
+    let directory = directory("rust-unused");
+    let small = cases().into_iter().filter(|case| case.keys.len() < 2000).collect::<Vec<_>>();
+    for (name, said) in [("one", "println!(\"{}\", @::NUM_KEYS);"), ("nothing", "")] {
+        let mut modules = String::new();
+        let mut uses = String::new();
+        for case in &small {
+            case.write(ArtifactKind::Rust, &directory);
+            modules += &format!("#[allow(non_snake_case)]\nmod {};\n", case.identifier);
+            uses += &said.replace('@', &case.identifier.to_string());
+        }
+        let main = directory.join(name).with_extension("rs");
+        fs::write(&main, format!("{modules}fn main() {{ {uses} }}\n")).unwrap();
+        let mut compile = Command::new("rustc");
+        compile.args(["--edition=2021", "-Dwarnings", "--emit=metadata"]);
+        run(compile.arg(&main), &directory);
+    }
+}
+
 /// What `docs/generated-code.md` shows, taken as it stands there.
 #[test]
 fn the_example_of_the_document_compiles_without_a_warning() {

@@ -107,6 +107,7 @@ const INDEX_START: &str = r#"
 /// is none of them.
 #[inline]
 #[must_use]
+#[allow(dead_code, reason = "not every user needs it")]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,

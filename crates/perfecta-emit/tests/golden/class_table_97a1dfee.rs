@@ -43,6 +43,7 @@ pub const ORIGINAL_NAME: &str = "%2A%2F %22%3F%3F%2F%5C%0A class %E2%80%AE.keys6
 /// is none of them.
 #[inline]
 #[must_use]
+#[allow(dead_code, reason = "not every user needs it")]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,

@@ -42,6 +42,7 @@ pub const ORIGINAL_NAME: &str = "crc.keys";
 /// is none of them.
 #[inline]
 #[must_use]
+#[allow(dead_code, reason = "not every user needs it")]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,

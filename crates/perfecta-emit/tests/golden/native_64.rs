@@ -43,6 +43,7 @@ pub const ORIGINAL_NAME: &str = "native-64.keys";
 /// is none of them.
 #[inline]
 #[must_use]
+#[allow(dead_code, reason = "not every user needs it")]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
