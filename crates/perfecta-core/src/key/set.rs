@@ -149,6 +149,8 @@ pub enum KeyError {
         key: u64,
         /// Width of the keys.
         width: KeyWidth,
+        /// Whether they can be halves of keys of 64 bits: words of 32 bits, and an even number.
+        can_be_halves: bool,
     },
     /// A key is there twice.
     #[error(
@@ -193,9 +195,7 @@ impl KeyError {
             Self::TooMany { .. } => "split the set",
             // The upper halves of wide keys look like small keys out of order.
             Self::NotSorted {
-                width: KeyWidth::Bits32,
-                place: Place { at: At::Byte(_), .. },
-                ..
+                can_be_halves: true, place: Place { at: At::Byte(_), .. }, ..
             } => {
                 "if the keys have 64 bits, give --key-size 64; else sort the file, or give --sort to have the keys sorted (an index is then the rank in sorted order)"
             }
@@ -224,8 +224,9 @@ impl KeyError {
     /// The same, with places in the text that the keys were read from.
     fn in_text(self, text: &[u8]) -> Self {
         match self {
-            Self::NotSorted { place, previous, key, width } => {
-                Self::NotSorted { place: place.in_text(text), previous, key, width }
+            Self::NotSorted { place, previous, key, width, can_be_halves } => {
+                let place = place.in_text(text);
+                Self::NotSorted { place, previous, key, width, can_be_halves }
             }
             Self::Duplicate { place, first, key, width, looks_halved } => {
                 let (place, first) = (place.in_text(text), first.in_text(text));
@@ -430,6 +431,7 @@ fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyErro
             previous: keys[place].into(),
             key: keys[place + 1].into(),
             width: K::WIDTH,
+            can_be_halves: can_be_halves(keys),
         });
     }
     keys.sort_unstable();
@@ -457,13 +459,18 @@ fn duplicate<K: Key>(keys: &[K], first_index: usize, index: usize) -> KeyError {
     KeyError::Duplicate { place, first, key, width: K::WIDTH, looks_halved }
 }
 
+/// Whether keys can be the halves of keys of 64 bits.
+fn can_be_halves<K: Key>(keys: &[K]) -> bool {
+    K::WIDTH == KeyWidth::Bits32 && keys.len().is_multiple_of(2)
+}
+
 /// Whether words that are no ascending keys of 32 bits look like the halves of keys of 64 bits, low
 /// half first: those keys would be in order, or their high halves are all the same.
 fn looks_halved<K: Key>(keys: &[K]) -> bool {
-    let (pairs, rest) = keys.as_chunks::<2>();
-    let is_halves = K::WIDTH == KeyWidth::Bits32 && rest.is_empty() && !keys.is_sorted();
+    let (pairs, _) = keys.as_chunks::<2>();
     let wide = |pair: &[K; 2]| pair[1].into() << 32 | pair[0].into();
-    is_halves
+    can_be_halves(keys)
+        && !keys.is_sorted()
         && (pairs.is_sorted_by(|left, right| wide(left) < wide(right))
             || pairs.iter().all(|pair| pair[1] == pairs[0][1]))
 }
@@ -521,6 +528,19 @@ mod tests {
         check(&[9, 3, 7, 3, 9, 1], SORT, false);
         let text = KeySet::from_text(b"0\n0\n1\n0\n", KeyWidth::Bits32, NONE).unwrap_err();
         assert!(!text.remedy().contains("--key-size 64"), "{}", text.remedy());
+    }
+
+    #[test]
+    fn words_out_of_order_lead_to_wide_keys_only_where_they_can_be_halves() {
+        let check = |words: &[u32], is_told| {
+            let remedy = KeySet::from_u32(words.to_vec(), NONE).unwrap_err().remedy();
+            assert_eq!(remedy.contains("--key-size 64"), is_told, "{words:?}: {remedy}");
+            assert!(remedy.contains("--sort"), "{words:?}: {remedy}");
+        };
+        check(&[3, 2], true);
+        check(&[3, 2, 1], false);
+        check(&[1, 7, 2, 6], true);
+        check(&[1, 7, 2, 6, 9], false);
     }
 
     #[test]

@@ -32,10 +32,10 @@ pub enum TextErrorKind {
     /// Then it is several lines, or a comment hides numbers.
     #[error("holds carriage returns (CR) that no newline (LF) follows")]
     CarriageReturns,
-    /// More than the key's width holds.
+    /// More than the key's width holds, or any.
     #[error("is greater than the greatest key, {max:#x}")]
     TooGreat {
-        /// The greatest key of the width.
+        /// The greatest key of the width; of 64 bits, if a key of any width is less.
         max: u64,
     },
 }
@@ -137,16 +137,18 @@ fn parse_number(digits: &[u8], max: u64) -> Result<u64, TextErrorKind> {
     if digits.is_empty() {
         return Err(TextErrorKind::NotANumber);
     }
-    let mut value: u64 = 0;
-    let mut fits = true;
+    // None: more than 64 bits.
+    let mut value = Some(0_u64);
     for &byte in digits {
         let digit = char::from(byte).to_digit(radix).ok_or(TextErrorKind::NotANumber)?;
-        let next =
-            value.checked_mul(u64::from(radix)).and_then(|tens| tens.checked_add(u64::from(digit)));
-        fits &= next.is_some_and(|next| next <= max);
-        value = next.unwrap_or(value);
+        let shifted = value.and_then(|value| value.checked_mul(u64::from(radix)));
+        value = shifted.and_then(|value| value.checked_add(u64::from(digit)));
     }
-    if fits { Ok(value) } else { Err(TextErrorKind::TooGreat { max }) }
+    match value {
+        Some(value) if value <= max => Ok(value),
+        Some(_) => Err(TextErrorKind::TooGreat { max }),
+        None => Err(TextErrorKind::TooGreat { max: u64::MAX }),
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +170,11 @@ mod tests {
         check("1\n0x10\r\n\n# none\n 7 # seven\n", Ok(&[1, 16, 7]));
         check("4294967295", Ok(&[0xffff_ffff]));
         check("1\n4294967296", Err((2, TextErrorKind::TooGreat { max: 0xffff_ffff })));
-        check("0x1ffffffffffffffff", Err((1, TextErrorKind::TooGreat { max: 0xffff_ffff })));
+        let beyond_any = TextErrorKind::TooGreat { max: u64::MAX };
+        check("18446744073709551615", Err((1, TextErrorKind::TooGreat { max: 0xffff_ffff })));
+        check("18446744073709551616", Err((1, beyond_any)));
+        check("0x1ffffffffffffffff", Err((1, beyond_any)));
+        check("99999999999999999999999999x", Err((1, TextErrorKind::NotANumber)));
         check("1\n\n-3", Err((3, TextErrorKind::NotANumber)));
         check("0x", Err((1, TextErrorKind::NotANumber)));
         check("12a", Err((1, TextErrorKind::NotANumber)));
@@ -206,7 +212,9 @@ mod tests {
         let remedy = |text: &[u8], max| parse(text, max, |key| key).map_err(|error| error.remedy());
         let narrow = remedy(b"4294967296", u64::from(u32::MAX)).unwrap_err();
         assert!(narrow.contains("--key-size 64"), "{narrow}");
-        let wide = remedy(b"18446744073709551616", u64::MAX).unwrap_err();
-        assert!(!wide.contains("--key-size"), "{wide}");
+        for max in [u64::from(u32::MAX), u64::MAX] {
+            let wide = remedy(b"18446744073709551616", max).unwrap_err();
+            assert!(!wide.contains("--key-size"), "{wide}");
+        }
     }
 }
