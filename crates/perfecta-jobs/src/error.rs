@@ -142,6 +142,18 @@ pub enum ItemError {
         /// The job's limit.
         limit: u64,
     },
+    /// With the doublings that were asked for at first, it does not fit the job's memory.
+    #[error(
+        "with {grows} doublings at first it needs about {needed} bytes of memory, the limit is {limit}"
+    )]
+    DoubledMemory {
+        /// Doublings asked for.
+        grows: u8,
+        /// Bytes that it needs.
+        needed: u64,
+        /// The job's limit.
+        limit: u64,
+    },
     /// Another key file of the job has the same place in the output.
     #[error("{} goes to the same place, {target}", .other.display())]
     Clash {
@@ -283,9 +295,11 @@ impl ItemError {
             Self::Input(error) if error.is_denied() => ExitClass::Denied,
             Self::Input(error) if error.errno().is_some() => ExitClass::Io,
             Self::Input(_) | Self::Keys(_) | Self::ReservedName => ExitClass::InvalidKeys,
-            Self::Plan(_) | Self::Unsolved { .. } | Self::TimedOut { .. } | Self::Memory { .. } => {
-                ExitClass::Unsolved
-            }
+            Self::Plan(_)
+            | Self::Unsolved { .. }
+            | Self::TimedOut { .. }
+            | Self::Memory { .. }
+            | Self::DoubledMemory { .. } => ExitClass::Unsolved,
             Self::Clash { .. }
             | Self::Nested { .. }
             | Self::InTable { .. }
@@ -329,6 +343,9 @@ impl ItemError {
             Self::Plan(PlanError::NoAttempts { .. }) => Some("allow 1 attempt at least"),
             Self::Plan(PlanError::Memory { .. }) | Self::Memory { .. } => {
                 Some("raise the memory limit, or split the set")
+            }
+            Self::DoubledMemory { .. } => {
+                Some("ask for fewer doublings at first, raise the memory limit, or split the set")
             }
             Self::Plan(PlanError::TooLarge { .. }) => Some("ask for fewer doublings at first"),
             Self::Unsolved { limit: Limit::FixedSeeds, .. } => {

@@ -56,14 +56,21 @@ impl Planned {
         self.memory_bytes_with(job, first)
     }
 
+    /// The same if no table were doubled at first.
+    pub(crate) fn undoubled_memory_bytes(&self, job: &Job) -> u64 {
+        let (solved, _) = largest_table(&job.search, self.num_keys_max(job));
+        self.memory_bytes_with(job, smallest_table(solved))
+    }
+
     /// The same with a table of these sizes, to which the one that it begins with was doubled.
     pub(crate) fn memory_bytes_with(&self, job: &Job, geometry: Geometry) -> u64 {
         let keys = self.num_keys_max(job);
         let (solved, first) = largest_table(&job.search, keys);
         let graph = Attempter::memory_bytes(solved, geometry) + 2 * table_bytes(geometry);
-        // What is written is elements for the most part.
-        let times = u64::from((geometry.vertices() / first.vertices()).max(1));
-        self.file_bytes + keys * self.key_bytes(job) + graph + times * self.rendered_bytes
+        // What is written is elements for the most part, as many as vertices.
+        let times = u128::from(geometry.vertices());
+        let rendered = u128::from(self.rendered_bytes) * times / u128::from(first.vertices());
+        self.file_bytes + keys * self.key_bytes(job) + graph + rendered as u64
     }
 
     /// Bytes of memory that its keys alone take while they are read: file, keys, what is hashed of them,

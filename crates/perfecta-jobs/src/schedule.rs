@@ -145,7 +145,11 @@ fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
         return Some(ItemError::Keys(KeyError::TooMany { keys, max: Geometry::KEYS_MAX }));
     }
     let (needed, limit) = (item.memory_bytes(job), job.limits.memory_bytes_max);
-    (needed > limit).then_some(ItemError::Memory { needed, limit })
+    let grows = job.search.grows_initial;
+    (needed > limit).then(|| match item.undoubled_memory_bytes(job) <= limit {
+        true => ItemError::DoubledMemory { grows, needed, limit },
+        false => ItemError::Memory { needed, limit },
+    })
 }
 
 /// Key files that go to one place, or to places of which one lies in the other, are all refused: none
@@ -373,6 +377,24 @@ mod tests {
         }
         // Never searched: only its keys are read.
         assert_eq!(planned(1_000, 100), planned(1_000, 0));
+    }
+
+    #[test]
+    fn a_table_that_doublings_make_too_large_leads_to_fewer_of_them() {
+        let mut job = job();
+        let refusal = |job: &Job| planned_alone(job, file("a.keys", 4_092)).refusal;
+        job.limits.memory_bytes_max = 1 << 20;
+        assert_eq!(refusal(&job), None);
+        job.search.grows_initial = 19;
+        let refused = refusal(&job).unwrap();
+        assert!(
+            refused.to_string().starts_with("with 19 doublings at first it needs about "),
+            "{refused}"
+        );
+        assert!(refused.remedy().unwrap().starts_with("ask for fewer doublings"));
+        job.search.grows_initial = 0;
+        job.limits.memory_bytes_max = 1 << 10;
+        assert!(!refusal(&job).unwrap().remedy().unwrap().contains("doublings"));
     }
 
     #[test]
