@@ -4,6 +4,7 @@
 mod generate;
 #[cfg(feature = "alloc")]
 mod misread;
+#[cfg(feature = "alloc")]
 mod set;
 #[cfg(feature = "alloc")]
 mod statistics;
@@ -21,6 +22,7 @@ pub use self::misread::looks_paired;
 pub use self::set::{At, KeyError, KeySet, Keys, Place, Repair};
 #[cfg(feature = "alloc")]
 pub use self::statistics::{BitRun, KeyStatistics};
+#[cfg(feature = "alloc")]
 pub use self::text::{TextError, TextErrorKind, looks_like_text};
 
 /// Width of a key in files and in look-ups.
