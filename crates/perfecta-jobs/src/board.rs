@@ -25,14 +25,9 @@ pub(crate) struct Board<'a> {
 
 struct Entry<'a> {
     search: Arc<SharedSearch<'a>>,
-    begun: Duration,
-    /// What its item holds.
-    memory_bytes: u64,
     /// Attempts that may be made at once by now.
     allowed: u32,
     helpers: u32,
-    /// What they hold.
-    helpers_bytes: u64,
     /// When one more is allowed.
     more_at: Option<Duration>,
 }
@@ -58,35 +53,14 @@ impl<'a> Board<'a> {
         Self { ramp, entries: Vec::new(), helps_out: 0 }
     }
 
-    /// A search takes help from now on; its item holds so many bytes of memory.
-    pub(crate) fn add(
-        &mut self,
-        search: Arc<SharedSearch<'a>>,
-        memory_bytes: u64,
-        begun: Duration,
-    ) {
+    /// A search that has begun takes help from now on.
+    pub(crate) fn add(&mut self, search: Arc<SharedSearch<'a>>, begun: Duration) {
         self.entries.push(Entry {
             search,
-            begun,
-            memory_bytes,
             allowed: self.ramp.initial.get(),
             helpers: 0,
-            helpers_bytes: 0,
             more_at: self.ramp.every.map(|every| begun + every),
         });
-    }
-
-    /// The item of a search holds so many bytes by now.
-    pub(crate) fn holds(&mut self, search: &Arc<SharedSearch<'a>>, memory_bytes: u64) {
-        if let Some(entry) = self.entries.iter_mut().find(|it| Arc::ptr_eq(&it.search, search)) {
-            entry.memory_bytes = memory_bytes;
-        }
-    }
-
-    /// Bytes of memory that searches hold which began by `begun`, with those who help them.
-    pub(crate) fn memory_bytes_since(&self, begun: Duration) -> u64 {
-        let since = self.entries.iter().filter(|entry| entry.begun <= begun);
-        since.map(|entry| entry.memory_bytes + entry.helpers_bytes).sum()
     }
 
     /// A search takes no help any more. What helpers still try of it counts for nothing.
@@ -108,10 +82,10 @@ impl<'a> Board<'a> {
             if !entry.has_room() || !entry.search.wants_help() {
                 continue;
             }
-            let mut reserve = |bytes| if bytes <= bytes_max { memory.reserve(bytes) } else { None };
+            let mut reserve =
+                |bytes| if bytes <= bytes_max { memory.reserve(bytes, now) } else { None };
             let Some((range, reserved)) = entry.search.take_range(&mut reserve) else { continue };
             entry.helpers += 1;
-            entry.helpers_bytes += reserved.bytes();
             self.helps_out += 1;
             let search = Arc::clone(&entry.search);
             return Some(Help { search, range, memory: reserved });
@@ -135,7 +109,6 @@ impl<'a> Board<'a> {
         self.helps_out -= 1;
         if let Some(entry) = self.entries.iter_mut().find(|it| Arc::ptr_eq(&it.search, &search)) {
             entry.helpers -= 1;
-            entry.helpers_bytes -= memory.bytes();
         }
         memory
     }
@@ -218,7 +191,7 @@ mod tests {
         let mut memory = MemoryBudget::new(2 * bytes);
         let ramp = Ramp { initial: 8.try_into().unwrap(), every: None, ..Ramp::default() };
         let mut board = Board::new(ramp);
-        board.add(Arc::clone(&search), bytes, NOW);
+        board.add(Arc::clone(&search), NOW);
         let mut take = |board: &mut Board<'static>, bytes_max| {
             let is_offered = board.offers(NOW, &memory, bytes_max);
             let help = board.take(NOW, &mut memory, bytes_max);

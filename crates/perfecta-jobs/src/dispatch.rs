@@ -9,8 +9,8 @@
 //! and it begins items as long as they are covered. Memory and files in flight are bounded over all
 //! jobs; what is bounded is waited for, never an error. A job whose turn it is waits until its item has
 //! the memory, and the others wait with it: small items that come and go would leave none for a large
-//! one. A search without end gives nothing back, so that nobody waits for it, and a part of both is kept
-//! for jobs that have nothing in flight.
+//! one, and helpers, which begin anew with every range. A search may have no end, and a disk may hang: what
+//! is in flight for long is not waited for, and a part of both is kept for jobs that have nothing in flight.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,8 +33,8 @@ const QUANTUM_KEYS: u64 = 1 << 16;
 /// Of files in flight, and of memory, one part in so many is kept for jobs that have nothing in flight.
 const KEPT_PART: u8 = 4;
 
-/// How long a search goes on before others do not wait for its memory: it may have no end.
-const SEARCH_AWAITED: Duration = Duration::from_secs(1);
+/// How long memory is held before others do not wait for it: a search may have no end, and a read none.
+const AWAITED: Duration = Duration::from_secs(3);
 
 /// The jobs of a session, and the workers that wait for something to do.
 pub(crate) struct Dispatcher<'a> {
@@ -264,15 +264,11 @@ impl<'a> Dispatcher<'a> {
 
     fn offers_to_all(&self) -> bool {
         let in_flight = self.in_flight();
-        let awaits_memory = self.awaits_memory(in_flight);
         self.can_prepare()
             || self.jobs.values().any(|Active { state, .. }| {
-                state.is_due()
-                    || state.is_through()
-                    || awaits_memory.is_none_or(|id| id == state.work.id)
-                        && state.offers_help(self.now, self.free_bytes(in_flight, state))
-                    || self.only_awaits_sync(in_flight, state)
+                state.is_due() || state.is_through() || self.only_awaits_sync(in_flight, state)
             })
+            || self.who_is_helped(in_flight).is_some()
     }
 
     /// Whether something of a job waits for a sync, and nothing of it goes on before unless a search
@@ -293,15 +289,11 @@ impl<'a> Dispatcher<'a> {
         turn.is_some_and(|turn| contenders[turn.place].has_memory)
     }
 
-    /// The job whose turn it is if it waits for memory, which nobody else takes before.
-    fn awaits_memory(&self, in_flight: InFlight) -> Option<JobId> {
-        if self.jobs.len() == 1 {
-            return None;
-        }
-        (0..self.num_nodes).find_map(|node| {
+    /// Whether the job whose turn it is waits for memory, which nobody else takes before.
+    fn awaits_memory(&self, in_flight: InFlight) -> bool {
+        (0..self.num_nodes).any(|node| {
             let contenders = self.contenders(in_flight, node);
-            let contender = &contenders[self.whose_turn(&contenders)?.place];
-            (!contender.has_memory).then_some(contender.id)
+            self.whose_turn(&contenders).is_some_and(|turn| !contenders[turn.place].has_memory)
         })
     }
 
@@ -358,7 +350,17 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn next_timer(&self) -> Option<Duration> {
-        self.jobs.values().filter_map(|active| active.state.board.next_more()).min()
+        let states = || self.jobs.values().map(|active| &active.state);
+        let more_help = states().filter_map(|state| state.board.next_more()).min();
+        let first_awaited = |state: &JobState<'a>| state.memory_first_after(self.long_ago());
+        let awaited = states().filter_map(first_awaited).min().map(|since| since + AWAITED);
+        let awaited = awaited.filter(|_| self.awaits_memory(self.in_flight()));
+        more_help.into_iter().chain(awaited).min()
+    }
+
+    /// What is in flight since then, or for longer, is not waited for.
+    fn long_ago(&self) -> Option<Duration> {
+        self.now.checked_sub(AWAITED)
     }
 
     fn find(&mut self, may_begin: Option<usize>) -> Option<Assignment<'a>> {
@@ -439,13 +441,10 @@ impl<'a> Dispatcher<'a> {
         contends.then_some(Contender { id: state.work.id, candidate, has_memory })
     }
 
-    /// Whether so many bytes are free for a job when all have ended that is in flight, but for the
-    /// searches that may have no end.
+    /// Whether so many bytes are free for a job when all have given back theirs that are waited for.
     fn will_have(&self, memory_bytes: u64, state: &JobState<'a>) -> bool {
-        let long_ago = self.now.checked_sub(SEARCH_AWAITED);
-        let held_by = |state: &JobState<'a>| {
-            long_ago.map_or(0, |begun| state.board.memory_bytes_since(begun))
-        };
+        let held_by =
+            |state: &JobState<'a>| self.long_ago().map_or(0, |then| state.memory_reserved_by(then));
         let held: u64 = self.jobs.values().map(|active| held_by(&active.state)).sum();
         let leaves_a_part = self.others_may_come() && held_by(state) > 0;
         held == 0 || memory_bytes <= self.bytes_max(leaves_a_part).saturating_sub(held)
@@ -489,7 +488,7 @@ impl<'a> Dispatcher<'a> {
         let active = self.jobs.get_mut(&id).expect("a contender is active");
         // A lone job need not save up.
         active.deficit = active.deficit.saturating_sub(candidate.keys);
-        let begun = active.state.begin(candidate);
+        let begun = active.state.begin(candidate, self.now);
         let work = Arc::clone(&active.state.work);
         Some(match begun {
             Begun::Item(taken) => Assignment::Begin(work, taken),
@@ -519,18 +518,22 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn find_help(&mut self) -> Option<Assignment<'a>> {
-        let (now, in_flight) = (self.now, self.in_flight());
-        let awaits_memory = self.awaits_memory(in_flight);
-        (0..self.lap.len()).find_map(|place| {
-            let id = self.lap[place];
-            if awaits_memory.is_some_and(|other| other != id) {
-                return None;
-            }
-            let bytes_max = self.free_bytes(in_flight, &self.jobs[&id].state);
-            let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
-            let help = active.state.take_help(now, bytes_max)?;
-            Some(Assignment::Help(Arc::clone(&active.state.work), help))
-        })
+        let in_flight = self.in_flight();
+        let id = self.who_is_helped(in_flight)?;
+        let bytes_max = self.free_bytes(in_flight, &self.jobs[&id].state);
+        let active = self.jobs.get_mut(&id).expect("the lap names active jobs");
+        let help = active.state.take_help(self.now, bytes_max)?;
+        Some(Assignment::Help(Arc::clone(&active.state.work), help))
+    }
+
+    /// The job of which a search gets the next helper, unless an item waits for memory.
+    fn who_is_helped(&self, in_flight: InFlight) -> Option<JobId> {
+        let takes_help = |id: &&JobId| {
+            let state = &self.jobs[*id].state;
+            state.offers_help(self.now, self.free_bytes(in_flight, state))
+        };
+        let id = *self.lap.iter().find(takes_help)?;
+        (!self.awaits_memory(in_flight)).then_some(id)
     }
 }
 

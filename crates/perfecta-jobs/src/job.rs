@@ -24,7 +24,6 @@ use crate::compare::{Comparison, Part};
 use crate::config::Job;
 use crate::error::ItemError;
 use crate::event::{Hardest, ItemReport, Progress, Summary};
-use crate::hard::SharedSearch;
 use crate::item::Item;
 use crate::ledger::{Ledger, Running, Status};
 use crate::memory::{MemoryBudget, Reservation};
@@ -239,10 +238,10 @@ impl<'a> JobState<'a> {
     }
 
     /// A candidate begins.
-    pub(crate) fn begin(&mut self, candidate: Candidate) -> Begun {
+    pub(crate) fn begin(&mut self, candidate: Candidate, now: Duration) -> Begun {
         match (candidate.start, &mut self.phase) {
             (Start::Item(position), _) => {
-                Begun::Item(self.begin_item(position, candidate.memory_bytes))
+                Begun::Item(self.begin_item(position, candidate.memory_bytes, now))
             }
             (Start::Part(part), Phase::Comparing(comparison)) => {
                 comparison.take(&part);
@@ -255,8 +254,8 @@ impl<'a> JobState<'a> {
         }
     }
 
-    fn begin_item(&mut self, position: u32, memory_bytes: u64) -> Taken {
-        let memory = self.memory.reserve(memory_bytes).expect("a candidate has its memory");
+    fn begin_item(&mut self, position: u32, memory_bytes: u64, now: Duration) -> Taken {
+        let memory = self.memory.reserve(memory_bytes, now).expect("a candidate has its memory");
         self.queue.take(position);
         let item = Item::new(Arc::clone(&self.work.items[position as usize]), position);
         let ticket = Ticket {
@@ -281,16 +280,10 @@ impl<'a> JobState<'a> {
         }
     }
 
-    /// The search of an item takes so many bytes of memory in all by now.
-    pub(crate) fn takes(
-        &mut self,
-        ticket: &mut Ticket,
-        search: &Arc<SharedSearch<'a>>,
-        bytes: u64,
-    ) {
+    /// An item takes so many bytes of memory in all by now.
+    pub(crate) fn extend_memory(&mut self, ticket: &mut Ticket, bytes: u64) {
         let memory = ticket.memory.as_mut().expect("what is searched for holds memory");
         self.memory.extend(memory, bytes);
-        self.board.holds(search, memory.bytes());
     }
 
     /// A range of a search that takes help, with the memory that it takes, `bytes_max` at most.
@@ -312,6 +305,16 @@ impl<'a> JobState<'a> {
     /// Bytes of memory that its items and helpers hold.
     pub(crate) const fn memory_reserved(&self) -> u64 {
         self.memory.reserved()
+    }
+
+    /// The same, when it was reserved by `then`.
+    pub(crate) fn memory_reserved_by(&self, then: Duration) -> u64 {
+        self.memory.reserved_by(then)
+    }
+
+    /// When the first of it was reserved that was not by `then`, if that is a time.
+    pub(crate) fn memory_first_after(&self, then: Option<Duration>) -> Option<Duration> {
+        self.memory.first_after(then)
     }
 
     /// Items that are begun, and neither settled nor waiting for others.

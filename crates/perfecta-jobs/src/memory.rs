@@ -1,27 +1,36 @@
 //! What may be in memory at once, and who holds how much of it.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Job;
 use crate::planned::Planned;
 
 /// Bytes of memory in flight.
 ///
-/// Invariant: `reserved` exceeds `limit` by no more than what reservations were extended by.
+/// Invariants: `reserved` exceeds `limit` by no more than what reservations were extended by, and is the
+/// sum of `since`.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: u64,
     reserved: u64,
+    /// Bytes by when they were reserved.
+    since: BTreeMap<Duration, u64>,
 }
 
 /// A part of the budget. Giving it back to [`MemoryBudget::release`] is the only way to be rid of it.
 #[must_use = "what is reserved must be released"]
 #[derive(Debug)]
-pub(crate) struct Reservation(u64);
+pub(crate) struct Reservation {
+    bytes: u64,
+    since: Duration,
+}
 
 impl Reservation {
     pub(crate) const fn bytes(&self) -> u64 {
-        self.0
+        self.bytes
     }
 }
 
@@ -41,7 +50,7 @@ impl MemoryBudget {
     }
 
     pub(crate) const fn new(limit: u64) -> Self {
-        Self { limit, reserved: 0 }
+        Self { limit, reserved: 0, since: BTreeMap::new() }
     }
 
     /// Bytes that may be reserved at once.
@@ -59,32 +68,49 @@ impl MemoryBudget {
         self.reserved
     }
 
+    /// Bytes that were reserved by `then`.
+    pub(crate) fn reserved_by(&self, then: Duration) -> u64 {
+        self.since.range(..=then).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// When the first of those bytes was reserved that were not by `then`, if that is a time.
+    pub(crate) fn first_after(&self, then: Option<Duration>) -> Option<Duration> {
+        let after = then.map_or(Bound::Unbounded, Bound::Excluded);
+        self.since.range((after, Bound::Unbounded)).next().map(|(since, _)| *since)
+    }
+
     /// `bytes` of it, if they are free now.
-    pub(crate) fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
+    pub(crate) fn reserve(&mut self, bytes: u64, now: Duration) -> Option<Reservation> {
         if !self.has(bytes) {
             return None;
         }
-        self.reserved += bytes;
-        Some(Reservation(bytes))
+        let mut reservation = Reservation { bytes: 0, since: now };
+        self.extend(&mut reservation, bytes);
+        Some(reservation)
     }
 
     /// What holds a reservation takes so many bytes in all by now, whether more are free or not: nothing
     /// else gets any before they are.
-    pub(crate) fn extend(&mut self, Reservation(reserved): &mut Reservation, bytes: u64) {
-        let more = bytes.saturating_sub(*reserved);
-        *reserved += more;
+    pub(crate) fn extend(&mut self, reservation: &mut Reservation, bytes: u64) {
+        let more = bytes.saturating_sub(reservation.bytes);
+        reservation.bytes += more;
         self.reserved += more;
+        *self.since.entry(reservation.since).or_default() += more;
     }
 
-    pub(crate) fn release(&mut self, reservation: Reservation) {
-        let Reservation(bytes) = reservation;
+    pub(crate) fn release(&mut self, Reservation { bytes, since }: Reservation) {
         assert!(bytes <= self.reserved, "{bytes} bytes released of {self:?}");
         self.reserved -= bytes;
+        let left = self.since.get_mut(&since).expect("what is released was reserved");
+        *left -= bytes;
+        if *left == 0 {
+            self.since.remove(&since);
+        }
     }
 
     /// Whether nothing is reserved.
-    pub(crate) const fn is_quiet(&self) -> bool {
-        self.reserved == 0
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.reserved == 0 && self.since.is_empty()
     }
 }
 
@@ -95,6 +121,8 @@ mod tests {
     use super::*;
     use crate::config::{Inputs, Output};
     use crate::schedule::plan;
+
+    const NOW: Duration = Duration::ZERO;
 
     #[test]
     fn threads_beyond_the_cpus_get_no_more_memory() {
@@ -123,9 +151,9 @@ mod tests {
     #[test]
     fn memory_is_given_out_once() {
         let mut budget = MemoryBudget::new(10);
-        let six = budget.reserve(6).unwrap();
-        assert!(budget.reserve(5).is_none());
-        let four = budget.reserve(4).unwrap();
+        let six = budget.reserve(6, NOW).unwrap();
+        assert!(budget.reserve(5, NOW).is_none());
+        let four = budget.reserve(4, NOW).unwrap();
         budget.release(six);
         assert!(!budget.is_quiet());
         budget.release(four);
@@ -135,7 +163,7 @@ mod tests {
     #[test]
     fn what_takes_more_than_was_reserved_lets_nothing_else_begin() {
         let mut budget = MemoryBudget::new(10);
-        let mut six = budget.reserve(6).unwrap();
+        let mut six = budget.reserve(6, NOW).unwrap();
         budget.extend(&mut six, 5);
         assert_eq!((six.bytes(), budget.reserved()), (6, 6), "it takes no more");
         budget.extend(&mut six, 12);
@@ -143,5 +171,24 @@ mod tests {
         assert!(!budget.has(1));
         budget.release(six);
         assert!(budget.is_quiet() && budget.has(10));
+    }
+
+    #[test]
+    fn memory_is_told_by_when_it_was_reserved() {
+        let mut budget = MemoryBudget::new(100);
+        let at = Duration::from_secs;
+        let mut first = budget.reserve(1, at(1)).unwrap();
+        let [second, too] = [2, 4].map(|bytes| budget.reserve(bytes, at(2)).unwrap());
+        let told = |budget: &MemoryBudget| [0, 1, 2, 3].map(|then| budget.reserved_by(at(then)));
+        assert_eq!(told(&budget), [0, 1, 7, 7]);
+        budget.extend(&mut first, 9);
+        assert_eq!(told(&budget), [0, 9, 15, 15], "since it began, however large it is by now");
+        let after = [None, Some(at(1)), Some(at(2))];
+        assert_eq!(after.map(|then| budget.first_after(then)), [Some(at(1)), Some(at(2)), None]);
+        budget.release(second);
+        assert_eq!(told(&budget), [0, 9, 13, 13]);
+        [first, too].into_iter().for_each(|reservation| budget.release(reservation));
+        assert_eq!(told(&budget), [0; 4]);
+        assert!(budget.is_quiet());
     }
 }

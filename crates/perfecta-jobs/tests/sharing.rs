@@ -5,6 +5,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -216,60 +217,203 @@ fn a_large_item_is_not_kept_waiting_by_small_ones_that_come_and_go() {
     assert!((10..60).contains(&before), "{before} small ones were built before it");
 }
 
-/// Long enough for any machine: only a fault waits so long, and then for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// After that, what is in flight is not waited for.
+const LONG: Duration = Duration::from_secs(4);
+
+/// More than any of these take: only a fault takes as many, and then without end.
+const STEPS_MAX: usize = 1000;
+
+/// The system's clock, from which time is left out: a search has its turn for as long as that says.
+#[derive(Default)]
+struct LeapingClock(AtomicU64);
+
+impl LeapingClock {
+    fn leap(&self, time: Duration) {
+        self.0.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for LeapingClock {
+    fn now(&self) -> Duration {
+        SystemClock.now() + Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn cpu(&self) -> Duration {
+        SystemClock.cpu()
+    }
+}
+
+/// Submits a job whose name is in `ended` when it has.
+fn submit(
+    session: &Session<'_>,
+    ended: &Arc<Mutex<Vec<&'static str>>>,
+    name: &'static str,
+    job: Job,
+) -> CancelFlag {
+    let (ended, cancel) = (Arc::clone(ended), CancelFlag::default());
+    session.submit(Request {
+        job,
+        renderer: None,
+        cancel: cancel.clone(),
+        observer: Box::new(|_: &Event<'_>| {}),
+        on_end: Box::new(move |_| ended.lock().unwrap().push(name)),
+    });
+    cancel
+}
+
+/// Jobs on workers that step when the test says so, on a clock that it moves.
+struct Stage<'s, 'a> {
+    session: &'s Session<'a>,
+    workers: Vec<Worker<'s, 'a>>,
+    ended: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl<'s, 'a> Stage<'s, 'a> {
+    fn new(session: &'s Session<'a>, workers: usize) -> Self {
+        let workers = (0..workers).map(|number| Worker::new(session, number)).collect();
+        Self { session, workers, ended: Arc::default() }
+    }
+
+    fn submit(&self, name: &'static str, job: Job) -> CancelFlag {
+        submit(self.session, &self.ended, name, job)
+    }
+
+    /// Steps these workers in turn.
+    fn step_until(&mut self, workers: &[usize], is_done: impl Fn(&Self) -> bool) {
+        for step in 0.. {
+            if is_done(self) {
+                return;
+            }
+            assert!(step < STEPS_MAX, "{:?}", self.session.statistics());
+            for &number in workers {
+                self.workers[number].step();
+            }
+        }
+    }
+
+    fn has_ended(&self, name: &str) -> bool {
+        self.ended.lock().unwrap().contains(&name)
+    }
+
+    /// Steps all workers until all jobs have ended, and gives these in the order in which they did.
+    fn close(mut self) -> Vec<&'static str> {
+        self.session.close();
+        let mut left = vec![false; self.workers.len()];
+        while left.contains(&false) {
+            for (worker, left) in self.workers.iter_mut().zip(&mut left) {
+                *left = *left || worker.step() == Stepped::Left;
+            }
+        }
+        drop(self.workers);
+        self.session.assert_quiet();
+        std::mem::take(&mut *self.ended.lock().unwrap())
+    }
+}
+
+fn limits(workers: usize, memory_bytes_max: u64) -> SessionLimits {
+    SessionLimits {
+        workers: workers.try_into().unwrap(),
+        files_in_flight_max: 8.try_into().unwrap(),
+        io_depth: 2.try_into().unwrap(),
+        memory_bytes_max,
+        jobs_active_max: 4.try_into().unwrap(),
+    }
+}
+
+/// Key files of so many keys.
+fn files(input: &Path, range: std::ops::Range<u32>, num_keys: u32) -> Vec<PathBuf> {
+    let paths = range.map(|number| input.join(format!("{number}.keys")));
+    paths.inspect(|path| std::fs::write(path, keys(num_keys, 3)).unwrap()).collect()
+}
 
 #[test]
 fn a_search_without_end_is_not_waited_for() {
     let input = tempfile::tempdir().unwrap();
-    let files = |range: std::ops::Range<u32>, num_keys| -> Vec<PathBuf> {
-        let paths = range.map(|number| input.path().join(format!("{number}.keys")));
-        paths.inspect(|path| std::fs::write(path, keys(num_keys, 3)).unwrap()).collect()
-    };
     // They have more keys together than the large one, whose turn comes between them.
-    let (large, small) = (files(0..1, 100_000), files(1..60, 5000));
+    let (large, small) = (files(input.path(), 0..1, 100_000), files(input.path(), 1..60, 5000));
     in_vain(input.path(), "endless.keys");
-    let limits = SessionLimits {
-        workers: 1.try_into().unwrap(),
-        files_in_flight_max: 8.try_into().unwrap(),
-        io_depth: 2.try_into().unwrap(),
-        memory_bytes_max: memory_of(large[0].clone()),
-        jobs_active_max: 4.try_into().unwrap(),
-    };
-    let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
-    let session = Session::new(runtime, limits);
-    let ended = Arc::new(Mutex::new(Vec::new()));
-    let submit = |name, job, cancel| {
-        let ended = Arc::clone(&ended);
-        session.submit(Request {
-            job,
-            renderer: None,
-            cancel,
-            observer: Box::new(|_: &Event<'_>| {}),
-            on_end: Box::new(move |_| ended.lock().unwrap().push(name)),
-        });
-    };
-    let mut worker = Worker::new(&session, 0);
-    let mut step = || {
-        if let Stepped::Idle(until) = worker.step() {
-            worker.wait(until);
-        }
-    };
+    let clock = LeapingClock::default();
+    let runtime = SessionRuntime { engines: &Plain, clock: &clock, tracer: None };
+    let session = Session::new(runtime, limits(1, memory_of(large[0].clone())));
+    let mut stage = Stage::new(&session, 1);
     let endless = Inputs::Files(vec![input.path().join("endless.keys")]);
-    let cancel = CancelFlag::default();
-    submit("endless", job(endless, u64::MAX >> 1), cancel.clone());
-    (0..20).for_each(|_| step());
-    assert_eq!(session.statistics().files_in_flight, 1);
-    submit("large", Job::new(Inputs::Files(large)), CancelFlag::default());
-    submit("small", Job::new(Inputs::Files(small)), CancelFlag::default());
-    let begun = SystemClock.now();
-    while ended.lock().unwrap().is_empty() {
-        assert!(SystemClock.now() - begun < PATIENCE, "the small ones wait for it");
-        step();
-    }
+    let cancel = stage.submit("endless", job(endless, u64::MAX >> 1));
+    stage.step_until(&[0], |stage| stage.session.statistics().files_in_flight == 1);
+    clock.leap(LONG);
+    stage.submit("large", Job::new(Inputs::Files(large)));
+    stage.submit("small", Job::new(Inputs::Files(small)));
+    stage.step_until(&[0], |stage| stage.has_ended("small"));
     cancel.cancel();
-    session.close();
-    worker.work();
+    assert_eq!(stage.close(), ["small", "endless", "large"]);
+}
+
+/// Long enough for any machine: only a fault waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn helpers_of_a_search_without_end_make_room_for_a_large_item() {
+    const WORKERS: usize = 8;
+    let input = tempfile::tempdir().unwrap();
+    let large = files(input.path(), 0..1, 100_000);
+    in_vain(input.path(), "endless.keys");
+    let endless = input.path().join("endless.keys");
+    let searched = memory_of(endless.clone());
+    let clock = LeapingClock::default();
+    let runtime = SessionRuntime { engines: &Plain, clock: &clock, tracer: None };
+    // There is room for it beside the search, and none beside who helps with it.
+    let memory_bytes_max = memory_of(large[0].clone()) + searched;
+    let session = Session::new(runtime, limits(WORKERS, memory_bytes_max));
+    let wait_until = |is_so: &dyn Fn() -> bool| {
+        let begun = SystemClock.now();
+        while !is_so() && SystemClock.now() - begun < PATIENCE {
+            std::thread::yield_now();
+        }
+        is_so()
+    };
+    let (has_help, is_built) = std::thread::scope(|scope| {
+        for number in 0..WORKERS {
+            let session = &session;
+            scope.spawn(move || Worker::new(session, number).work());
+        }
+        let mut job = job(Inputs::Files(vec![endless]), u64::MAX >> 1);
+        job.ramp.initial = 8.try_into().unwrap();
+        let ended = Arc::<Mutex<Vec<_>>>::default();
+        let cancel = submit(&session, &ended, "endless", job);
+        let has_help = wait_until(&|| session.statistics().memory_reserved_bytes > searched);
+        clock.leap(LONG);
+        submit(&session, &ended, "large", Job::new(Inputs::Files(large)));
+        let is_built = wait_until(&|| ended.lock().unwrap().contains(&"large"));
+        cancel.cancel();
+        session.close();
+        (has_help, is_built)
+    });
     session.assert_quiet();
-    assert_eq!(*ended.lock().unwrap(), ["small", "endless", "large"]);
+    assert!(has_help, "nobody helped");
+    assert!(is_built, "those who help take turns");
+}
+
+#[test]
+fn a_file_on_a_disk_that_hangs_is_not_waited_for() {
+    let input = tempfile::tempdir().unwrap();
+    let [hung, small] = [0..1, 1..60].map(|range| files(input.path(), range, 5000));
+    let large = files(input.path(), 60..61, 100_000);
+    let clock = LeapingClock::default();
+    let runtime = SessionRuntime { engines: &Plain, clock: &clock, tracer: None };
+    let session = Session::new(runtime, limits(2, memory_of(large[0].clone())));
+    let mut stage = Stage::new(&session, 2);
+    stage.submit("hung", Job::new(Inputs::Files(hung)));
+    // It takes no step any more before the end.
+    stage.step_until(&[0], |stage| stage.session.statistics().files_in_flight == 1);
+    stage.submit("large", Job::new(Inputs::Files(large)));
+    stage.step_until(&[1], |stage| stage.session.statistics().jobs_active == 2);
+    stage.submit("small", Job::new(Inputs::Files(small)));
+    let waits = (0..STEPS_MAX).find_map(|_| match stage.workers[1].step() {
+        Stepped::Idle(until) => Some(until),
+        _ => None,
+    });
+    assert!(matches!(waits, Some(Some(_))), "it knows how long it waits at most");
+    assert!(!stage.has_ended("small"), "the large one has its turn");
+    clock.leap(LONG);
+    stage.step_until(&[1], |stage| stage.has_ended("small"));
+    assert_eq!(stage.close(), ["small", "hung", "large"]);
 }

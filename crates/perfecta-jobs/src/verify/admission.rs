@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::task::Wake;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -100,7 +101,8 @@ impl Admission {
         if needed > limit {
             return Some(Turn::Refused(ItemError::Memory { needed, limit }));
         }
-        let memory = Some(memory.reserve(needed)?);
+        // Nobody asks since when it is held.
+        let memory = Some(memory.reserve(needed, Duration::ZERO)?);
         Some(Turn::Admitted(Admitted { line: &self.line, memory }))
     }
 }

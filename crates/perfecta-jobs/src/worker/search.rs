@@ -54,10 +54,8 @@ impl<'a> Worker<'_, 'a> {
                 self.drive(slot, in_hand, ItemEvent::Searched(searched));
             }
             Ok(Searching::Hard(hard)) => {
-                let memory_bytes = in_hand.ticket.memory_bytes();
-                self.session.change(&in_hand.work, |state| {
-                    state.board.add(Arc::clone(&hard), memory_bytes, begun);
-                });
+                self.session
+                    .change(&in_hand.work, |state| state.board.add(Arc::clone(&hard), begun));
                 let leading = Leading { in_hand, hard, begun };
                 self.slots.put(slot, Slot::Leading(Box::new(leading)));
                 if self.leading.is_empty() {
@@ -165,10 +163,10 @@ impl<'a> Worker<'_, 'a> {
 
     /// Counts the memory of an item whose table may have been doubled to these sizes.
     fn account_for(&self, leading: &mut Leading<'a>, geometry: Geometry) {
-        let Leading { in_hand: ItemInHand { work, item, ticket }, hard, .. } = leading;
+        let ItemInHand { work, item, ticket } = &mut leading.in_hand;
         let bytes = item.planned().memory_bytes_with(&work.world.job, geometry);
         if bytes > ticket.memory_bytes() {
-            self.session.change(work, |state| state.takes(ticket, hard, bytes));
+            self.session.change(work, |state| state.extend_memory(ticket, bytes));
         }
     }
 
