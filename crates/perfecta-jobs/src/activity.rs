@@ -1,5 +1,5 @@
 //! What an item is at, or waits for, in words: those of a [`Span`](crate::Span), and of what is told of
-//! an item that is stuck.
+//! an item or a job that is stuck.
 
 /// It waits for memory.
 pub const AWAIT_BUFFER: &str = "await a buffer";
@@ -29,3 +29,14 @@ pub const CLEAR: &str = "clear what was there before";
 pub const AWAIT_NAME_SYNC: &str = "await sync of names";
 /// What it staged is removed.
 pub const ABANDON: &str = "remove stage";
+
+/// Key files of a job are looked for.
+pub(crate) const LIST_KEYS: &str = "list key files";
+/// A job's output directory and its stage are made, and what lies there is looked at.
+pub(crate) const PREPARE_OUTPUT: &str = "prepare output";
+/// A pack that is there is compared with what would be built.
+pub(crate) const COMPARE_PACK: &str = "compare with published pack";
+/// Tables are appended to a pack, and read back.
+pub(crate) const APPEND: &str = "append to the pack and read it back";
+/// What is published at once is, and the stage is removed.
+pub(crate) const CLOSE_OUTPUT: &str = "close output";

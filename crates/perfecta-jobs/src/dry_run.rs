@@ -8,7 +8,7 @@ use crate::artifacts::expected_parameters;
 use crate::config::{Job, KeyEncoding, Layout};
 use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
-use crate::inputs::{PlannedItems, plan_items};
+use crate::inputs::{PlannedItems, list_inputs, plan_items};
 use crate::planned::Planned;
 use crate::prepare::check_nodes;
 use crate::runtime::Runtime;
@@ -51,8 +51,9 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let staffed = workers.map(|worker| runtime.engines.node_of(worker)).collect();
     check_nodes(job, &staffed)?;
     let mut engine = runtime.engines.desk();
+    let listing = list_inputs(job, engine.as_mut(), &runtime.cancel)?;
     let PlannedItems { items, notice } =
-        plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel)?;
+        plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel, listing)?;
     let mut dry_run = DryRun { notice, ..DryRun::default() };
     for item in items {
         runtime.cancel.check()?;

@@ -20,14 +20,14 @@ pub(crate) struct PlannedItems {
     pub(crate) notice: Option<String>,
 }
 
-/// The items of a job, by its inputs.
+/// The items of a job, by what its inputs name.
 pub(crate) fn plan_items(
     job: &Job,
     renderer: Option<&dyn Renderer>,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
+    Listing { entries, links }: Listing,
 ) -> Result<PlannedItems, JobError> {
-    let Listing { entries, links } = list_inputs(job, engine, cancel)?;
     let notice = passed_over(job, &entries);
     let mut items = schedule::plan(job, renderer, entries);
     cancel.check()?;

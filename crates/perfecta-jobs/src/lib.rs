@@ -84,7 +84,7 @@ pub use self::run::run;
 pub use self::runtime::{CancelFlag, EngineSource, Runtime};
 pub use self::session::{Request, Session, SessionLimits, SessionRuntime, SessionStatistics};
 pub use self::verify::{Verification, verify};
-pub use self::watch::{Span, Stuck, Tracer};
+pub use self::watch::{Span, Tracer};
 pub use self::work::JobId;
 pub use self::worker::{Stepped, Worker};
 pub use perfecta_io::{Clock, SystemClock};

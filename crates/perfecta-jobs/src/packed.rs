@@ -28,6 +28,7 @@ use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
 use crate::planned::Planned;
 use crate::runtime::CancelFlag;
 use crate::stage::Stage;
+use crate::watch::Subject;
 use crate::work::Work;
 
 /// What is at the place of the pack.
@@ -133,6 +134,17 @@ pub(crate) fn compare(
             Ok(pairs.all(|(item, entry)| is_made_of(engine, work, item, entry)))
         }
         Part::Sync => sync(engine, output, work.filesystem.as_ref()).map(|()| true),
+    }
+}
+
+/// What is named of a part that is compared: of key files the first.
+pub(crate) fn compared(work: &Work<'_>, part: &Part) -> Subject {
+    match part {
+        Part::Tables(tables) => Subject::Item(Arc::clone(&work.items[tables.start])),
+        Part::Pack | Part::Sync => {
+            let output = work.world.job.output.as_ref().expect("a pack is written");
+            Subject::Path(output.directory.join(PACKED_DIRECTORY))
+        }
     }
 }
 

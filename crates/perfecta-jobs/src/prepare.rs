@@ -2,18 +2,20 @@
 //! closed, the stage removed, the end told.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use perfecta_core::search::Plan;
 use perfecta_io::{Engine, Held, Op};
 
+use crate::activity;
 use crate::call::call;
-use crate::config::{Durability, Job, Layout, NodePolicy, Output};
+use crate::config::{Durability, Inputs, Job, Layout, NodePolicy, Output};
 use crate::error::JobError;
 use crate::event::{Event, Summary};
 use crate::guard::guarded;
-use crate::inputs::{PlannedItems, plan_items};
+use crate::inputs::{PlannedItems, list_inputs, plan_items};
 use crate::item::{Publication, Target, World};
 use crate::job::JobState;
 use crate::manifest::{Digest, PackManifest};
@@ -26,7 +28,8 @@ use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Rooms, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicU64;
-use crate::work::Work;
+use crate::watch::{Place, Subject};
+use crate::work::{JobObserver, Work};
 
 /// What is told at the end of a job, once.
 type OnEnd<'a> = Box<dyn FnOnce(Result<Summary, JobError>) + Send + 'a>;
@@ -50,14 +53,20 @@ struct Ground {
     num_lost: usize,
 }
 
-/// Prepares a job: its items may begin afterwards, or it has ended.
+/// Prepares a job on the desk of a worker: its items may begin afterwards, or it has ended.
 pub(crate) fn prepare<'a>(
     session: &Session<'a>,
+    worker: usize,
     engine: &mut dyn Engine,
     requested: Requested<'a>,
 ) {
     let Requested { id, begun, cpu_begun, request } = requested;
     let Request { job, renderer, cancel, observer, on_end } = request;
+    let observer = Arc::new(Mutex::new(JobObserver::new(observer)));
+    let note = |path: &Path, activity| {
+        let subject = Subject::Path(path.to_owned());
+        session.note(worker, Place::Desk, &observer, subject, activity);
+    };
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
@@ -72,15 +81,22 @@ pub(crate) fn prepare<'a>(
     };
     let laid = guarded(|| {
         check(&job, renderer.as_deref(), &staffed)?;
+        note(place_of(&job.inputs), activity::LIST_KEYS);
+        let listing = list_inputs(&job, engine, &cancel)?;
+        if let Some(output) = &job.output {
+            note(&output.directory, activity::PREPARE_OUTPUT);
+        }
         let PlannedItems { items, notice } =
-            plan_items(&job, renderer.as_deref(), engine, &cancel)?;
+            plan_items(&job, renderer.as_deref(), engine, &cancel, listing)?;
         let ground = lay_ground(engine, &job, &items, num_workers)?;
         Ok((target(&ground), ground, items, notice))
     });
+    session.note_left(worker, Place::Desk);
     let (target, ground, items, notice) =
         match laid.unwrap_or_else(|bug| Err(JobError::Panicked(bug))) {
             Ok(laid) => laid,
             Err(error) => {
+                observer.lock().dismiss();
                 session.with_dispatcher(|dispatcher| dispatcher.ended(id));
                 return on_end(Err(error));
             }
@@ -94,7 +110,7 @@ pub(crate) fn prepare<'a>(
         world: World { job: Arc::new(job), target, cancel: cancel.clone() },
         items: items.into_iter().map(Arc::new).collect(),
         cancel,
-        observer: Mutex::new(observer),
+        observer,
         begun,
         next_tick_ms: AtomicU64::new(0),
         pack: pack.as_ref().map(PackClosing::file),
@@ -115,6 +131,14 @@ pub(crate) fn prepare<'a>(
     }
     let closing = Closing { stage, pack, cpu_begun, on_end };
     session.with_dispatcher(|dispatcher| dispatcher.activate(state, closing));
+}
+
+/// What is named of key files that are not known yet.
+fn place_of(inputs: &Inputs) -> &Path {
+    match inputs {
+        Inputs::Files(files) => files.first().map_or(Path::new("."), |file| file),
+        Inputs::Tree { root, .. } => root,
+    }
 }
 
 /// Says that key files are read as what their names say they are not: half of each key would be
@@ -249,12 +273,17 @@ impl<'a> Closing<'a> {
     pub(crate) fn close(
         self,
         session: &Session<'a>,
+        worker: usize,
         engine: &mut dyn Engine,
         mut state: JobState<'a>,
     ) {
         let Self { stage, pack, cpu_begun, on_end } = self;
         let work = Arc::clone(&state.work);
         let wall = session.now() - work.begun;
+        if let Some(output) = &work.world.job.output {
+            let subject = Subject::Path(output.directory.clone());
+            session.note(worker, Place::Desk, &work.observer, subject, activity::CLOSE_OUTPUT);
+        }
         let closed = guarded(|| {
             if let Some(pack) = pack {
                 pack.close(engine, &work, &mut state, wall);
@@ -263,9 +292,11 @@ impl<'a> Closing<'a> {
         if let Some(notice) = stage.and_then(|stage| leave(engine, stage, state.is_displaced())) {
             work.observer.lock().observe(&Event::Notice(&notice));
         }
+        session.note_left(worker, Place::Desk);
         // Who settled the last item tells of it before the job ends.
         let mut observer = work.observer.lock();
         state.remarks().for_each(|remark| observer.observe(&Event::Notice(&remark)));
+        observer.dismiss();
         drop(observer);
         let finished = closed.and_then(|()| guarded(|| state.finish()));
         let clock = session.runtime.clock;

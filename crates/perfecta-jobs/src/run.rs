@@ -15,10 +15,10 @@ use crate::runtime::Runtime;
 use crate::session::{Request, Session, SessionLimits, SessionRuntime};
 use crate::worker::Worker;
 
-/// After so long without anything happening to it, an item is called stuck.
+/// After so long without anything happening to it, an item or a job is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// Between two looks for stuck items.
+/// Between two looks for what is stuck.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a job to its end. Failures of items are reported, not returned.
@@ -53,9 +53,7 @@ pub fn run(
     // Ends what is overdue, tells of what is stuck; the answer is when to look again.
     let look = || {
         let next = session.end_overdue();
-        for stuck in session.stuck_items(STUCK_AFTER) {
-            notice(&stuck.to_string());
-        }
+        session.tell_stuck(STUCK_AFTER);
         next.map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY))
     };
     std::thread::scope(|scope| match start_workers(scope, &session, &lost, &notice) {

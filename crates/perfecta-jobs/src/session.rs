@@ -29,8 +29,8 @@ use crate::runtime::{CancelFlag, EngineSource};
 use crate::sleepers::Sleeper;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::watch::{Stuck, Tracer, Watch};
-use crate::work::{JobId, Work};
+use crate::watch::{Doing, Place, Subject, Tracer, Watch};
+use crate::work::{JobId, SharedObserver, Work};
 
 /// What a session runs with.
 #[derive(Clone, Copy)]
@@ -106,7 +106,7 @@ pub struct Session<'a> {
     idle: Vec<Mutex<Vec<Scratch>>>,
     /// Memory for key files, likewise.
     buffers: Vec<Mutex<Vec<Buffer>>>,
-    pub(crate) watch: Watch,
+    watch: Watch<'a>,
     /// Every worker.
     pub(crate) workers: Arc<WakerSet>,
     next_id: Mutex<u64>,
@@ -199,9 +199,29 @@ impl<'a> Session<'a> {
         self.dispatcher.lock().num_jobs()
     }
 
-    /// Items that are at the same thing for `patience`, each told once.
-    pub fn stuck_items(&self, patience: Duration) -> Vec<Stuck> {
-        self.watch.stuck(self.now(), patience)
+    /// Tells jobs, by a notice, of what workers are at for them for `patience`: their items, and what is
+    /// done before and after these. Each is told once.
+    pub fn tell_stuck(&self, patience: Duration) {
+        self.watch.tell_stuck(self.now(), patience);
+    }
+
+    /// A worker is at something else now for the job of an observer.
+    pub(crate) fn note(
+        &self,
+        worker: usize,
+        place: Place,
+        observer: &SharedObserver<'a>,
+        subject: Subject,
+        activity: &'static str,
+    ) {
+        let (observer, since) = (Arc::clone(observer), self.now());
+        let doing = Doing { place, observer, subject, activity, since, is_told: false };
+        self.watch.note(worker, doing, self.runtime.tracer);
+    }
+
+    /// What a worker had there is done, or in other hands.
+    pub(crate) fn note_left(&self, worker: usize, place: Place) {
+        self.watch.note_left(worker, place, self.now(), self.runtime.tracer);
     }
 
     pub(crate) fn now(&self) -> Duration {

@@ -1,12 +1,13 @@
-//! What every worker is at, for those who watch: a watchdog that names what is stuck, and a trace.
+//! What every worker is at, for those who watch: a watchdog that tells of what is stuck, and a trace.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::Event;
 use crate::planned::Planned;
 use crate::sync::Mutex;
+use crate::work::SharedObserver;
 
 /// Is told what workers did, and when.
 pub trait Tracer: Sync {
@@ -31,116 +32,125 @@ pub struct Span<'s> {
     pub ended: Duration,
 }
 
-/// An item that is at the same thing for long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stuck {
-    /// The key file.
-    pub keys_file: PathBuf,
-    /// What it is at, or waits for.
-    pub activity: &'static str,
-    /// The worker that has it.
-    pub worker: usize,
-    /// How long.
-    pub since: Duration,
+/// Where a worker has something in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Beside other things, in this slot.
+    Slot(usize),
+    /// Where it does for a job what is done in one go, before and after the items. A disk that hangs
+    /// holds it up there as well.
+    Desk,
 }
 
-/// A search that goes on and on is as long at one thing as a disk that does not answer.
-impl fmt::Display for Stuck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { keys_file, activity, worker, since } = self;
-        let (path, seconds) = (keys_file.display(), since.as_secs());
-        write!(f, "{path}: worker {worker} is still at \"{activity}\" after {seconds} s")
-    }
+/// What goes on, or does not.
+pub(crate) enum Subject {
+    /// An item.
+    Item(Arc<Planned>),
+    /// What a job has at this path.
+    Path(PathBuf),
+}
+
+/// What a worker is at.
+pub(crate) struct Doing<'a> {
+    pub(crate) place: Place,
+    /// Who is told if it is stuck.
+    pub(crate) observer: SharedObserver<'a>,
+    pub(crate) subject: Subject,
+    pub(crate) activity: &'static str,
+    pub(crate) since: Duration,
+    pub(crate) is_told: bool,
 }
 
 /// What every worker is at.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    workers: Vec<Mutex<Vec<Doing>>>,
-}
+pub(crate) struct Watch<'a>(Vec<Mutex<Vec<Doing<'a>>>>);
 
-/// An item in the hands of a worker.
-#[derive(Debug)]
-struct Doing {
-    slot: usize,
-    planned: Arc<Planned>,
-    activity: &'static str,
-    since: Duration,
-    is_told: bool,
-}
-
-impl Watch {
+impl<'a> Watch<'a> {
     pub(crate) fn new(num_workers: usize) -> Self {
-        Self { workers: (0..num_workers).map(|_| Mutex::default()).collect() }
+        Self((0..num_workers).map(|_| Mutex::default()).collect())
     }
 
-    /// An item is at something else now.
-    pub(crate) fn is_at(
+    /// A worker is at this now, and no more at what it was at in the same place: items that are
+    /// published together follow each other in one slot.
+    pub(crate) fn note(&self, worker: usize, doing: Doing<'a>, tracer: Option<&dyn Tracer>) {
+        let (place, now) = (doing.place, doing.since);
+        self.replace(worker, place, Some(doing), now, tracer);
+    }
+
+    /// A worker is at nothing more in a place.
+    pub(crate) fn note_left(
         &self,
         worker: usize,
-        slot: usize,
-        planned: &Arc<Planned>,
-        activity: &'static str,
+        place: Place,
         now: Duration,
         tracer: Option<&dyn Tracer>,
     ) {
-        let mut doing = self.workers[worker].lock();
-        match doing.iter_mut().find(|doing| doing.slot == slot) {
-            Some(doing) => {
-                doing.trace(worker, now, tracer);
-                // Items that are published together follow each other in one slot.
-                let planned = Arc::clone(planned);
-                *doing = Doing { slot, planned, activity, since: now, is_told: false };
-            }
-            None => {
-                let planned = Arc::clone(planned);
-                doing.push(Doing { slot, planned, activity, since: now, is_told: false });
-            }
-        }
+        self.replace(worker, place, None, now, tracer);
     }
 
-    /// An item left the hands of its worker.
-    pub(crate) fn has_left(
+    fn replace(
         &self,
         worker: usize,
-        slot: usize,
+        place: Place,
+        doing: Option<Doing<'a>>,
         now: Duration,
         tracer: Option<&dyn Tracer>,
     ) {
-        let mut doing = self.workers[worker].lock();
-        let place = doing.iter().position(|doing| doing.slot == slot);
-        if let Some(place) = place {
-            doing.swap_remove(place).trace(worker, now, tracer);
+        let before = {
+            let mut in_hand = self.0[worker].lock();
+            let before = in_hand.iter().position(|doing| doing.place == place);
+            let before = before.map(|before| in_hand.swap_remove(before));
+            in_hand.extend(doing);
+            before
+        };
+        // Whoever looks for what is stuck need not wait for a trace.
+        if let Some(before) = before {
+            before.trace(worker, now, tracer);
         }
     }
 
-    /// Items that are at the same thing for `patience`, each told once.
-    pub(crate) fn stuck(&self, now: Duration, patience: Duration) -> Vec<Stuck> {
-        let mut stuck = Vec::new();
-        for (worker, doing) in self.workers.iter().enumerate() {
-            for doing in &mut *doing.lock() {
-                let since = now.saturating_sub(doing.since);
-                if since >= patience && !doing.is_told {
-                    doing.is_told = true;
-                    let (keys_file, activity) = (doing.planned.keys_file.clone(), doing.activity);
-                    stuck.push(Stuck { keys_file, activity, worker, since });
-                }
+    /// Tells of what is at the same thing for `patience`, each once.
+    pub(crate) fn tell_stuck(&self, now: Duration, patience: Duration) {
+        for (worker, in_hand) in self.0.iter().enumerate() {
+            let is_stuck = |doing: &&mut Doing<'a>| {
+                !doing.is_told && now.saturating_sub(doing.since) >= patience
+            };
+            let told = |doing: &mut Doing<'a>| {
+                doing.is_told = true;
+                (Arc::clone(&doing.observer), doing.notice(worker, now))
+            };
+            // They are told when the worker need not wait for that.
+            let stuck: Vec<_> = in_hand.lock().iter_mut().filter(is_stuck).map(told).collect();
+            for (observer, notice) in stuck {
+                observer.lock().observe_unless_over(&Event::Notice(&notice));
             }
         }
-        stuck
     }
 
-    /// Whether no worker has an item.
+    /// Whether no worker has anything in hand.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.workers.iter().all(|doing| doing.lock().is_empty())
+        self.0.iter().all(|in_hand| in_hand.lock().is_empty())
     }
 }
 
-impl Doing {
+impl Doing<'_> {
+    /// What is said of it when it is stuck. A search that goes on and on is as long at one thing as a
+    /// disk that does not answer.
+    fn notice(&self, worker: usize, now: Duration) -> String {
+        let path = match &self.subject {
+            Subject::Item(planned) => &planned.keys_file,
+            Subject::Path(path) => path,
+        };
+        let (path, activity) = (path.display(), self.activity);
+        let seconds = now.saturating_sub(self.since).as_secs();
+        format!("{path}: worker {worker} is still at \"{activity}\" after {seconds} s")
+    }
+
+    /// Tells what an item was at. What a job is at beside is in no trace.
     fn trace(&self, worker: usize, now: Duration, tracer: Option<&dyn Tracer>) {
-        if let Some(tracer) = tracer {
-            let (name, keys_file) = (self.activity, &*self.planned.keys_file);
-            let slot = self.slot;
+        if let (Some(tracer), Subject::Item(planned), Place::Slot(slot)) =
+            (tracer, &self.subject, self.place)
+        {
+            let (name, keys_file) = (self.activity, &*planned.keys_file);
             tracer.span(&Span { worker, slot, name, keys_file, begun: self.since, ended: now });
         }
     }
@@ -154,26 +164,73 @@ mod tests {
     use crate::activity;
     use crate::config::{Inputs, Job};
     use crate::schedule;
+    use crate::work::JobObserver;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    type Told = Arc<parking_lot::Mutex<Vec<String>>>;
+
+    fn observer() -> (Told, SharedObserver<'static>) {
+        let told = Told::default();
+        let observed = Arc::clone(&told);
+        let observer = Box::new(move |event: &Event<'_>| {
+            let Event::Notice(notice) = event else { unreachable!("nothing else is told") };
+            observed.lock().push((*notice).to_owned());
+        });
+        (told, Arc::new(Mutex::new(JobObserver::new(observer))))
+    }
+
+    fn doing(
+        place: Place,
+        observer: &SharedObserver<'static>,
+        subject: Subject,
+        activity: &'static str,
+        since: u64,
+    ) -> Doing<'static> {
+        let (observer, since) = (Arc::clone(observer), Duration::from_secs(since));
+        Doing { place, observer, subject, activity, since, is_told: false }
+    }
 
     #[test]
     fn what_is_at_one_thing_for_long_is_told_once() {
-        const PATIENCE: Duration = Duration::from_secs(30);
         let job = Job::new(Inputs::tree("in"));
         let entry = Entry { path: "a.keys".into(), kind: EntryKind::File { bytes: 4 } };
         let planned = Arc::new(schedule::plan(&job, None, vec![entry]).remove(0));
         let at = Duration::from_secs;
         let watch = Watch::new(2);
-        let told = |now| {
-            let stuck = watch.stuck(at(now), PATIENCE);
-            stuck.iter().map(ToString::to_string).collect::<Vec<_>>()
+        let (told, observer) = observer();
+        let told_by = |now| {
+            watch.tell_stuck(at(now), PATIENCE);
+            std::mem::take(&mut *told.lock())
         };
-        watch.is_at(1, 7, &planned, activity::READ_KEYS, at(5), None);
-        assert!(told(34).is_empty());
-        assert_eq!(told(36), [r#"in/a.keys: worker 1 is still at "read key file" after 31 s"#]);
-        assert!(told(90).is_empty());
-        watch.is_at(1, 7, &planned, activity::SEARCH, at(100), None);
-        assert_eq!(told(130), [r#"in/a.keys: worker 1 is still at "search" after 30 s"#]);
-        watch.has_left(1, 7, at(131), None);
-        assert!(told(200).is_empty() && watch.is_quiet());
+        let slot = Place::Slot(7);
+        let note = |activity, since| {
+            let subject = Subject::Item(Arc::clone(&planned));
+            watch.note(1, doing(slot, &observer, subject, activity, since), None);
+        };
+        note(activity::READ_KEYS, 5);
+        assert!(told_by(34).is_empty());
+        assert_eq!(told_by(36), [r#"in/a.keys: worker 1 is still at "read key file" after 31 s"#]);
+        assert!(told_by(90).is_empty());
+        note(activity::SEARCH, 100);
+        assert_eq!(told_by(130), [r#"in/a.keys: worker 1 is still at "search" after 30 s"#]);
+        watch.note_left(1, slot, at(131), None);
+        assert!(told_by(200).is_empty() && watch.is_quiet());
+    }
+
+    #[test]
+    fn a_job_is_told_of_its_own_until_its_end_is_told() {
+        let watch = Watch::new(1);
+        let [(told, observer), (other_told, other)] = [observer(), observer()];
+        let note = |place, observer, path: &str, activity| {
+            watch.note(0, doing(place, observer, Subject::Path(path.into()), activity, 0), None);
+        };
+        note(Place::Desk, &observer, "out", activity::PREPARE_OUTPUT);
+        note(Place::Slot(0), &other, "pack", activity::APPEND);
+        other.lock().dismiss();
+        watch.tell_stuck(PATIENCE, PATIENCE);
+        let expected = r#"out: worker 0 is still at "prepare output" after 30 s"#;
+        assert_eq!(*told.lock(), [expected]);
+        assert!(other_told.lock().is_empty());
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Work<'a> {
     /// The job's plan, with the job's memory as limit.
     pub(crate) plan: Plan,
     pub(crate) cancel: CancelFlag,
-    pub(crate) observer: Mutex<Box<dyn Observer + 'a>>,
+    pub(crate) observer: SharedObserver<'a>,
     /// The clock when the job began.
     pub(crate) begun: Duration,
     /// Milliseconds since the beginning before which nothing more is told of hard searches.
@@ -41,6 +41,37 @@ pub(crate) struct Work<'a> {
     pub(crate) earlier_pack: Option<PackManifest>,
     /// For common syncs, if there are any.
     pub(crate) filesystem: Option<Arc<Held>>,
+}
+
+/// The observer of a job, until the job ends.
+pub(crate) struct JobObserver<'a> {
+    observer: Box<dyn Observer + 'a>,
+    is_dismissed: bool,
+}
+
+/// The observer of a job, for all who have something to tell.
+pub(crate) type SharedObserver<'a> = Arc<Mutex<JobObserver<'a>>>;
+
+impl<'a> JobObserver<'a> {
+    pub(crate) fn new(observer: Box<dyn Observer + 'a>) -> Self {
+        Self { observer, is_dismissed: false }
+    }
+
+    pub(crate) fn observe(&mut self, event: &Event<'_>) {
+        self.observer.observe(event);
+    }
+
+    /// The end is told next, and nothing behind it.
+    pub(crate) fn dismiss(&mut self) {
+        self.is_dismissed = true;
+    }
+
+    /// Tells what was found out from outside: the job may have ended since.
+    pub(crate) fn observe_unless_over(&mut self, event: &Event<'_>) {
+        if !self.is_dismissed {
+            self.observe(event);
+        }
+    }
 }
 
 /// Between two events of hard searches.

@@ -44,6 +44,7 @@ use crate::packed;
 use crate::prepare;
 use crate::session::Session;
 use crate::sleepers::Sleeper;
+use crate::watch::{Place, Subject};
 use crate::work::Work;
 
 /// One worker of a session, with an engine of its own.
@@ -323,10 +324,10 @@ impl<'s, 'a> Worker<'s, 'a> {
             Assignment::Append(work, chunk) => self.append(work, chunk),
             Assignment::Help(work, help) => self.helping = Some((work, help)),
             Assignment::Prepare(requested) => {
-                prepare::prepare(self.session, self.desk.as_mut(), *requested);
+                prepare::prepare(self.session, self.number, self.desk.as_mut(), *requested);
             }
             Assignment::Close(state, closing) => {
-                closing.close(self.session, self.desk.as_mut(), *state);
+                closing.close(self.session, self.number, self.desk.as_mut(), *state);
             }
             Assignment::Wait(until) => {
                 self.is_listed = true;
@@ -344,9 +345,12 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn compare(&mut self, work: &Work<'a>, part: &Part) {
+        let (subject, activity) = (packed::compared(work, part), activity::COMPARE_PACK);
+        self.session.note(self.number, Place::Desk, &work.observer, subject, activity);
         let desk = self.desk.as_mut();
         let outcome = guarded(|| packed::compare(desk, work, part));
         let outcome = outcome.unwrap_or_else(|message| Err(ItemError::Panicked(message)));
+        self.session.note_left(self.number, Place::Desk);
         self.session.change(work, |state| state.compared(outcome));
         self.session.tick(work);
     }
@@ -383,7 +387,7 @@ impl<'s, 'a> Worker<'s, 'a> {
         match self.session.buffer_for(self.node, file_bytes, &self.waker) {
             Ok(buffer) => self.read(slot, in_hand, buffer),
             Err(ticket) => {
-                self.watch(slot, &in_hand.item);
+                self.watch(slot, &in_hand.work, &in_hand.item);
                 self.slots.put(slot, Slot::Unbuffered(in_hand, ticket));
                 self.unbuffered.push(slot);
             }
@@ -444,7 +448,7 @@ impl<'s, 'a> Worker<'s, 'a> {
                 self.slots.put(slot, Slot::Item(in_hand));
             }
             Ok(Pause::ForSearch(keys)) => {
-                self.watch_as(slot, &in_hand.item, activity::AWAIT_SEARCH);
+                self.watch_as(slot, &in_hand.work, &in_hand.item, activity::AWAIT_SEARCH);
                 self.slots.put(slot, Slot::Ready(in_hand, keys));
                 self.ready.push_back(slot);
             }
@@ -495,7 +499,7 @@ impl<'s, 'a> Worker<'s, 'a> {
             } else {
                 match effect {
                     Effect::Submit(op) => {
-                        self.watch(slot, item);
+                        self.watch(slot, work, item);
                         self.engine.submit(token(slot), op);
                         match self.poll_for(slot) {
                             Some(outcome) => ItemEvent::Completed(outcome),
@@ -543,14 +547,13 @@ impl<'s, 'a> Worker<'s, 'a> {
         self.session.tick(&work);
     }
 
-    fn watch(&self, slot: usize, item: &Item) {
-        self.watch_as(slot, item, item.activity());
+    fn watch(&self, slot: usize, work: &Work<'a>, item: &Item) {
+        self.watch_as(slot, work, item, item.activity());
     }
 
-    fn watch_as(&self, slot: usize, item: &Item, activity: &'static str) {
-        let Session { watch, runtime, .. } = self.session;
-        let planned = item.planned_shared();
-        watch.is_at(self.number, slot, planned, activity, self.session.now(), runtime.tracer);
+    fn watch_as(&self, slot: usize, work: &Work<'a>, item: &Item, activity: &'static str) {
+        let subject = Subject::Item(Arc::clone(item.planned_shared()));
+        self.session.note(self.number, Place::Slot(slot), &work.observer, subject, activity);
     }
 
     /// What was in a slot is in other hands now.
@@ -561,8 +564,7 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     /// The item of a slot is in other hands now; another may come to its slot.
     fn watch_no_more(&self, slot: usize) {
-        let Session { watch, runtime, .. } = self.session;
-        watch.has_left(self.number, slot, self.session.now(), runtime.tracer);
+        self.session.note_left(self.number, Place::Slot(slot));
     }
 }
 

@@ -194,8 +194,18 @@ fn jobs() -> [Job; 3] {
     [hard, durable, packed]
 }
 
+/// What happens from outside while jobs run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    /// One of them is cancelled.
+    Cancel,
+    /// They are told again and again what workers are at.
+    Watch,
+}
+
 /// Runs jobs in a session, and says what each came to.
-fn run_session(process: &Process, jobs: &[Job], cancels: bool) -> Vec<Account> {
+fn run_session(process: &Process, jobs: &[Job], meanwhile: Meanwhile) -> Vec<Account> {
     let clock: &dyn Clock = &process.0;
     let count = |max: usize| NonZeroUsize::new(thread_rng().gen_range(1..=max)).unwrap();
     let workers = NonZeroUsize::new(3).unwrap();
@@ -221,8 +231,15 @@ fn run_session(process: &Process, jobs: &[Job], cancels: bool) -> Vec<Account> {
             session.submit(told.request((*job).clone(), cancel.clone()));
         }
         session.close();
-        if cancels {
-            told[thread_rng().gen_range(0..told.len())].2.cancel();
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::Cancel => told[thread_rng().gen_range(0..told.len())].2.cancel(),
+            Meanwhile::Watch => {
+                while session.num_jobs() > 0 {
+                    session.tell_stuck(Duration::ZERO);
+                    shuttle::thread::yield_now();
+                }
+            }
         }
     });
     session.assert_quiet();
@@ -260,7 +277,9 @@ fn config() -> Config {
 
 #[test]
 fn sessions_end_in_whatever_order_their_threads_come_to_the_locks() {
-    in_random_orders(|| check(&run_session(&Process(machine()), &jobs(), false), false));
+    in_random_orders(|| {
+        check(&run_session(&Process(machine()), &jobs(), Meanwhile::Nothing), false)
+    });
 }
 
 /// A pack of two tables, and the job that made it.
@@ -272,7 +291,7 @@ fn packed_already() -> (Process, Job) {
     let mut job = job(Path::new("/in"), Path::new("/out"));
     let output = job.output.as_mut().unwrap();
     (output.layout, output.durability) = (Layout::Packed, Durability::Power);
-    let accounts = run_session(&process, std::slice::from_ref(&job), false);
+    let accounts = run_session(&process, std::slice::from_ref(&job), Meanwhile::Nothing);
     assert_eq!(accounts[0].ended.as_ref().unwrap().as_ref().unwrap().ok, 2);
     (process, job)
 }
@@ -285,7 +304,7 @@ fn a_pack_that_is_there_is_compared_in_whatever_order() {
         if is_changed {
             process.0.write_file(Path::new("/in/small.keys"), &keys(3, 78));
         }
-        let accounts = run_session(&process, &[job], false);
+        let accounts = run_session(&process, &[job], Meanwhile::Nothing);
         let summary = accounts[0].ended.as_ref().unwrap().as_ref().unwrap();
         let expected = if is_changed { (2, 0) } else { (0, 2) };
         assert_eq!((summary.ok, summary.unchanged), expected);
@@ -296,7 +315,7 @@ fn a_pack_that_is_there_is_compared_in_whatever_order() {
 fn a_cancel_ends_a_comparison_in_whatever_order() {
     in_random_orders(|| {
         let (process, job) = packed_already();
-        match run_session(&process, &[job], true)[0].ended.as_ref().unwrap() {
+        match run_session(&process, &[job], Meanwhile::Cancel)[0].ended.as_ref().unwrap() {
             Ok(summary) => assert_eq!(summary.unchanged + summary.cancelled, 2, "{summary:?}"),
             Err(error) => assert!(matches!(error, JobError::Cancelled), "{error}"),
         }
@@ -306,7 +325,7 @@ fn a_cancel_ends_a_comparison_in_whatever_order() {
 #[test]
 fn a_cancel_in_whatever_order_ends_its_job_and_no_other() {
     in_random_orders(|| {
-        let accounts = run_session(&Process(machine()), &jobs(), true);
+        let accounts = run_session(&Process(machine()), &jobs(), Meanwhile::Cancel);
         check(&accounts, true);
         let is_cancelled = |account: &&Account| {
             account.statuses.values().any(|status| *status == Status::Cancelled)
@@ -316,8 +335,13 @@ fn a_cancel_in_whatever_order_ends_its_job_and_no_other() {
 }
 
 #[test]
+fn what_is_stuck_is_told_before_the_end_in_whatever_order() {
+    in_random_orders(|| check(&run_session(&Process(machine()), &jobs(), Meanwhile::Watch), false));
+}
+
+#[test]
 fn a_rare_order_of_few_switches_is_tried_too() {
     let scheduler = PctScheduler::new(3, SCHEDULES);
     Runner::new(scheduler, config())
-        .run(|| check(&run_session(&Process(machine()), &jobs(), false), false));
+        .run(|| check(&run_session(&Process(machine()), &jobs(), Meanwhile::Nothing), false));
 }

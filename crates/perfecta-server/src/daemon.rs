@@ -59,10 +59,10 @@ pub(crate) use self::machine_report::{MachineReport, PoolReport};
 pub use self::stops::is_hang_up_ignored;
 pub use self::supervise::{News, Supervisor};
 
-/// After so long without anything happening to it, an item is called stuck.
+/// After so long without anything happening to it, an item or a request is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// Between two looks for stuck items.
+/// Between two looks for what is stuck.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Requests that have not ended.
@@ -226,7 +226,7 @@ pub fn serve(
             Ok((builder.spawn_scoped(scope, serve)?, workers))
         });
         let served = control_thread.map(|(control_thread, workers)| {
-            take_orders(&session, &machine, &incoming, workers, notice);
+            take_orders(&session, &machine, &incoming, workers);
             control_thread
         });
         session.close();
@@ -253,13 +253,12 @@ pub(crate) enum Order {
     Report(oneshot::Sender<MachineReport>),
 }
 
-/// Carries orders out until nobody gives any more, and tells of stuck items.
+/// Carries orders out until nobody gives any more, and tells requests of what is stuck.
 fn take_orders(
     session: &Session<'_>,
     machine: &Machine,
     incoming: &Receiver<Order>,
     workers: NonZeroUsize,
-    notice: &(dyn Fn(&str) + Sync),
 ) {
     loop {
         let until_next = session.end_overdue().map_or(WATCH_EVERY, |next| next.min(WATCH_EVERY));
@@ -273,9 +272,7 @@ fn take_orders(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        for stuck in session.stuck_items(STUCK_AFTER) {
-            notice(&stuck.to_string());
-        }
+        session.tell_stuck(STUCK_AFTER);
     }
 }
 

@@ -49,7 +49,7 @@ impl<'a> Worker<'_, 'a> {
             (None, None) => unreachable!("a sync is for something"),
         };
         // Whoever watches is told of it under the name of the first item that waits for it.
-        self.watch_as(slot, &first.item, awaited);
+        self.watch_as(slot, &work, &first.item, awaited);
         self.slots.put(slot, Slot::Batch(Box::new(Batch::new(work, unsynced))));
         self.engine.submit(token(slot), op);
     }

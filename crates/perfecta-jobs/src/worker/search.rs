@@ -42,7 +42,7 @@ impl<'a> Worker<'_, 'a> {
         if in_hand.work.cancel.is_cancelled() {
             return self.drive(slot, in_hand, ItemEvent::Cancelled);
         }
-        self.watch(slot, &in_hand.item);
+        self.watch(slot, &in_hand.work, &in_hand.item);
         let begun = self.session.now();
         let needed = in_hand.item.planned().memory_bytes(&in_hand.work.world.job);
         let mut scratch = self.session.take_scratch(self.node, needed);

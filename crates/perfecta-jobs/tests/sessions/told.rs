@@ -66,12 +66,6 @@ impl Told {
         account.num_events += 1;
     }
 
-    /// Whether an item was begun and is not settled.
-    pub(crate) fn is_running(&self, keys_file: &Path) -> bool {
-        let account = self.account.lock();
-        account.started.contains(keys_file) && !account.reports.contains_key(keys_file)
-    }
-
     /// The reports, by key file, without times.
     pub(crate) fn reports(&self) -> BTreeMap<PathBuf, ItemReport> {
         self.account.lock().reports.clone()
@@ -150,8 +144,20 @@ impl Account {
                 assert!(ledger.settled() as usize >= self.reports.len(), "told and not counted");
             }
             Event::Searching(progress) => self.goes_on(progress),
-            Event::Notice(notice) => self.is_disk_full |= notice.starts_with("the disk is full"),
+            Event::Notice(notice) => {
+                self.is_disk_full |= notice.starts_with("the disk is full");
+                if let Some((path, _)) = notice.split_once(": worker ") {
+                    self.check_open(Path::new(path));
+                }
+            }
         }
+    }
+
+    /// What is told to be stuck was begun and is not settled; what is no item is of the pack.
+    fn check_open(&self, path: &Path) {
+        let is_item = path.extension().is_some_and(|extension| extension != "phtpack");
+        let is_open = self.started.contains(path) && !self.reports.contains_key(path);
+        assert!(is_open || !is_item, "{} is not at work", path.display());
     }
 
     /// No count goes back.

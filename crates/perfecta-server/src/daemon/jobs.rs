@@ -120,3 +120,68 @@ impl Control {
         records.iter().for_each(|record| self.stop(record));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use perfecta_io::{BlockingEngine, Engine};
+    use perfecta_jobs::{
+        EngineSource, Session, SessionLimits, SessionRuntime, Stepped, SystemClock, Worker,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::Caller;
+    use crate::api::tests::control;
+    use crate::clock::tests::any;
+    use crate::record::{Cursor, TablesWanted};
+    use crate::spec::Bounds;
+
+    struct Plain;
+
+    impl EngineSource for Plain {
+        fn engine(&self) -> Box<dyn Engine> {
+            Box::new(BlockingEngine::default())
+        }
+    }
+
+    #[test]
+    fn what_is_stuck_is_a_notice_of_its_request() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hopeless.keys");
+        // They differ in high bits only, which a plain product makes nothing of.
+        let keys: Vec<u8> = (1..200u32).flat_map(|key| (key << 20).to_le_bytes()).collect();
+        std::fs::write(&file, keys).unwrap();
+        let spec =
+            json!({"inputs": {"files": [file]}, "output": null, "search": {"hash": "Multiply"}});
+        let spec: crate::spec::JobSpec = serde_json::from_value(spec).unwrap();
+        let control = control();
+        let placed = control.access.place(&spec, &Bounds::SMALL, Duration::ZERO).unwrap();
+        let record = Arc::new(Record::new("1".to_owned(), Caller::Owner, spec, any()));
+        let (job, artifacts) = placed.of_request(&record.id);
+        let one = NonZeroUsize::MIN;
+        let limits = SessionLimits {
+            workers: one,
+            files_in_flight_max: one,
+            io_depth: one,
+            memory_bytes_max: Bounds::SMALL.memory_bytes_max,
+            jobs_active_max: one,
+        };
+        let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
+        let session = Session::new(runtime, limits);
+        session.submit(control.request(job, artifacts, &record));
+        let mut worker = Worker::new(&session, 0);
+        let notices = || {
+            session.tell_stuck(Duration::ZERO);
+            record.news(&mut Cursor::default(), TablesWanted::All, 1).notices
+        };
+        let mut told = notices();
+        while told.is_empty() {
+            assert_eq!(worker.step(), Stepped::Worked);
+            told = notices();
+        }
+        assert!(told[0].contains("hopeless.keys: worker 0 is still at"), "{told:?}");
+    }
+}

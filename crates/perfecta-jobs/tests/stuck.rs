@@ -1,0 +1,194 @@
+//! Jobs that are held up, on a clock that the test moves.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::task::Waker;
+use std::time::Duration;
+
+use common::keys;
+use parking_lot::Mutex;
+use perfecta_core::family::Family;
+use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_io::{BlockingEngine, Clock, Completion, Engine, Op, Token};
+use perfecta_jobs::{
+    CancelFlag, EngineSource, Event, Inputs, Job, Layout, Output, Request, Runtime, Session,
+    SessionLimits, SessionRuntime, Worker, run,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct MovedClock(AtomicU64);
+
+impl Clock for MovedClock {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+
+    fn cpu(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A disk that does not answer what it hangs at as long as its gate is locked.
+struct Disk {
+    hangs_at: fn(&Op) -> bool,
+    gate: Mutex<()>,
+}
+
+struct Hanging(BlockingEngine, Arc<Disk>);
+
+impl Engine for Hanging {
+    fn submit(&mut self, token: Token, op: Op) {
+        if (self.1.hangs_at)(&op) {
+            drop(self.1.gate.lock());
+        }
+        self.0.submit(token, op);
+    }
+
+    fn poll(&mut self) -> Option<Completion> {
+        self.0.poll()
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) {
+        self.0.wait(timeout);
+    }
+
+    fn waker(&self) -> Waker {
+        self.0.waker()
+    }
+
+    fn cancel(&mut self, token: Token) {
+        self.0.cancel(token);
+    }
+
+    fn num_in_flight(&self) -> usize {
+        self.0.num_in_flight()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+struct Engines(Arc<Disk>);
+
+impl EngineSource for Engines {
+    fn engine(&self) -> Box<dyn Engine> {
+        Box::new(Hanging(BlockingEngine::default(), Arc::clone(&self.0)))
+    }
+}
+
+/// Hands a job in, and gives back what stops it, and what it is told.
+fn submit(session: &Session<'_>, job: Job) -> (CancelFlag, Receiver<String>) {
+    let cancel = CancelFlag::default();
+    let (told, notices) = channel();
+    session.submit(Request {
+        job,
+        renderer: None,
+        cancel: cancel.clone(),
+        observer: Box::new(move |event: &Event<'_>| {
+            if let Event::Notice(notice) = event {
+                told.send((*notice).to_owned()).unwrap();
+            }
+        }),
+        on_end: Box::new(drop),
+    });
+    (cancel, notices)
+}
+
+/// What the first of two jobs is told when time passes, the disk hangs, and it is at `activity`; the
+/// other one waits.
+fn told_of(hangs_at: fn(&Op) -> bool, job: Job, other: Job, activity: &str) -> String {
+    let one = NonZeroUsize::MIN;
+    let limits = SessionLimits {
+        workers: one,
+        files_in_flight_max: one,
+        io_depth: one,
+        memory_bytes_max: 1 << 30,
+        jobs_active_max: one,
+    };
+    let disk = Arc::new(Disk { hangs_at, gate: Mutex::default() });
+    let hangs = disk.gate.lock();
+    let (clock, engines) = (MovedClock::default(), Engines(Arc::clone(&disk)));
+    let runtime = SessionRuntime { engines: &engines, clock: &clock, tracer: None };
+    let session = Session::new(runtime, limits);
+    let (held, waiting) = (submit(&session, job), submit(&session, other));
+    session.close();
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| Worker::new(&session, 0).work());
+        let told = (0..6_000).find_map(|_| {
+            clock.0.fetch_add(PATIENCE.as_secs(), Ordering::SeqCst);
+            session.tell_stuck(PATIENCE);
+            let told = held.1.recv_timeout(Duration::from_millis(10)).ok();
+            told.filter(|told| told.contains(&format!("\"{activity}\"")))
+        });
+        waiting.0.cancel();
+        held.0.cancel();
+        drop(hangs);
+        told
+    });
+    session.assert_quiet();
+    assert!(waiting.1.try_recv().is_err());
+    told.unwrap()
+}
+
+/// A job that tries in vain without end.
+fn hopeless(directory: &Path) -> Job {
+    let file = directory.join("hopeless.keys");
+    std::fs::write(&file, keys(199, 1 << 20)).unwrap();
+    let family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
+    let search = Plan { family, attempts_max: u64::MAX, ..Plan::default() };
+    Job { search, ..Job::new(Inputs::Files(vec![file])) }
+}
+
+/// A job that packs one table.
+fn packing(directory: &Path) -> Job {
+    let file = directory.join("a.keys");
+    std::fs::write(&file, keys(20, 77)).unwrap();
+    let output = Output { layout: Layout::Packed, ..Output::new(directory.join("out")) };
+    Job { output: Some(output), ..Job::new(Inputs::Files(vec![file])) }
+}
+
+#[test]
+fn what_is_stuck_is_told_to_its_job_and_to_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = hopeless(directory.path());
+    let told = told_of(|_| false, job.clone(), job, "search");
+    assert!(told.contains("hopeless.keys: worker 0 is still at"), "{told}");
+}
+
+#[test]
+fn a_job_that_the_disk_holds_up_before_or_behind_its_items_is_told_where() {
+    let check = |hangs_at: fn(&Op) -> bool, activity, path: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let (job, other) = (packing(directory.path()), hopeless(directory.path()));
+        let told = told_of(hangs_at, job, other, activity);
+        let place = format!("{}: worker 0 is still at", directory.path().join(path).display());
+        assert!(told.starts_with(&place), "{told}");
+    };
+    check(|op| matches!(op, Op::Inspect { .. }), "list key files", "a.keys");
+    check(|op| matches!(op, Op::MakeDirectories { .. }), "prepare output", "out");
+    check(|op| matches!(op, Op::Publish { .. }), "close output", "out");
+}
+
+#[test]
+fn a_job_that_the_disk_holds_up_at_its_pack_is_told_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let (job, other) = (packing(directory.path()), hopeless(directory.path()));
+    let activity = "append to the pack and read it back";
+    let appends = |op: &Op| matches!(op, Op::Append { .. });
+    let told = told_of(appends, job.clone(), other.clone(), activity);
+    assert!(told.contains("tables.packed/tables.phtpack: worker 0"), "{told}");
+    run(&job, &Runtime::new(None, CancelFlag::default()), &mut |_: &Event<'_>| {}).unwrap();
+    let told =
+        told_of(|op| matches!(op, Op::ReadRange { .. }), job, other, "compare with published pack");
+    assert!(told.contains("out/tables.packed: worker 0"), "{told}");
+}
