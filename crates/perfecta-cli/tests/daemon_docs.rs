@@ -141,6 +141,34 @@ fn every_page_is_listed() {
     );
 }
 
+/// The names of a process's threads, numbers as `N`.
+#[cfg(target_os = "linux")]
+fn threads_of(process: u32) -> BTreeSet<String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let names = names.map(|name| match name.trim_end().rsplit_once('-') {
+        Some((name, number)) if number.parse::<u32>().is_ok() => format!("{name}-N"),
+        _ => name.trim_end().to_owned(),
+    });
+    names.filter(|name| !name.starts_with("iou-")).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_threads_are_those_that_the_daemon_has() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let document = document("ARCHITECTURE.md");
+    let rows = rows(section(&document, "## Threads"));
+    let in_daemon = rows.iter().filter(|row| row[1] == "all" || row[1].contains("the daemon"));
+    let listed: BTreeSet<String> =
+        in_daemon.flat_map(|row| quoted(row[0]).map(ToOwned::to_owned)).collect();
+    assert!(listed.len() > 3, "{listed:?}");
+    // A thread that has just begun has its name in a moment.
+    let looks = std::iter::repeat_with(|| threads_of(daemon.child.id()));
+    let mut names = looks.take(100_000).skip_while(|names| *names != listed);
+    assert!(names.next().is_some(), "{:?}, not {listed:?}", threads_of(daemon.child.id()));
+}
+
 #[test]
 fn the_limits_are_those_that_the_daemon_tells() {
     let daemon = Daemon::start(Place::new(), &[]);

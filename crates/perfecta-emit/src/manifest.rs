@@ -99,7 +99,7 @@ pub struct SearchRecord {
     pub attempt: u64,
     /// How often the vertices were doubled before.
     pub grows: u8,
-    /// Options that are not at their defaults, as on the command line, by name.
+    /// What says which options shaped the bytes, by name: their hash, `options_blake3`.
     pub options: BTreeMap<String, String>,
 }
 

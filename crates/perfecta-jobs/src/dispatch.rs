@@ -1,7 +1,7 @@
 //! What a worker does next, over all jobs of a session. All of it under one lock.
 //!
 //! ```text
-//!  submit           Prepare           Begin, Help, Publish, Append, Refuse             Close
+//!  submit           Prepare        Begin, Compare, Refuse, Sync, Append, Help         Close
 //! --------> Requested ----> Active -----------------------------------------> through ------> ended
 //! ```
 //!

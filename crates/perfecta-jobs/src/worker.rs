@@ -3,7 +3,8 @@
 //! ```text
 //!            poll: a completion       ready: keys to search     lead: a hard search goes on
 //!  step -->  an item goes on     or   its first range       or  its next ranges             or
-//!            an assignment: begin, sync, append, prepare, close, help (the next step)    or  Idle
+//!            an assignment: prepare, compare, begin, refuse, sync, append, close,
+//!                           help (the next step)                                          or  Idle
 //! ```
 //!
 //! While every worker of a node leads a hard search, leading and the rest have the same time each.
