@@ -4,7 +4,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use support::{Place, Run};
 
@@ -467,4 +469,61 @@ fn what_is_wrong_with_a_file_is_said_once() {
     let run = place.run(&["bulk-create", "--files-from", "list", "out", "--errors", "all"]);
     let errors = run.err.lines().filter(|line| line.starts_with("error: ")).count();
     assert_eq!((run.code, errors), (3, 30), "{}", run.err);
+}
+
+/// The names of flags in a text.
+fn flags(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_name = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'-';
+    let dashes = text.match_indices("--").map(|(at, _)| at);
+    let names = dashes.map(move |at| {
+        let name = &text.as_bytes()[at..];
+        &text[at..at + name.iter().take_while(|byte| is_of_name(byte)).count()]
+    });
+    names.filter(|name| name.as_bytes().get(2).is_some_and(u8::is_ascii_lowercase))
+}
+
+/// The flags that a command and those below it tell of.
+fn flags_of_help(place: &Place, command: &[&str]) -> BTreeSet<String> {
+    let help = place.ok(&[command, &["--help"]].concat()).out;
+    let mut known: BTreeSet<String> = flags(&help).map(ToOwned::to_owned).collect();
+    let commands = help.split_once("\nCommands:\n").map_or("", |(_, commands)| commands);
+    let commands = commands.split("\n\n").next().unwrap().lines();
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for name in names.filter(|name| !["", "help"].contains(name)) {
+        known.extend(flags_of_help(place, &[command, &[name]].concat()));
+    }
+    known
+}
+
+/// All files of Rust below a directory, but those of tests.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let entries = entries.filter(|path| path.file_stem().is_none_or(|stem| stem != "tests"));
+    let (below, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let below = below.iter().flat_map(|directory| sources(directory));
+    files
+        .into_iter()
+        .chain(below)
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .collect()
+}
+
+#[test]
+fn every_flag_that_is_to_help_is_one_of_the_command_line() {
+    let known = flags_of_help(&Place::new(), &[]);
+    assert!(known.contains("--dedupe") && known.contains("--token-file"), "{known:?}");
+    let mut named = 0;
+    for name in ["perfecta-core", "perfecta-io", "perfecta-jobs", "perfecta-server"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
+        for path in sources(&source) {
+            let text = fs::read_to_string(&path).unwrap();
+            // No two signs stand before a name outside of text.
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for flag in code.flat_map(flags) {
+                assert!(known.contains(flag), "{}: {flag} is no flag", path.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "{named}");
 }
