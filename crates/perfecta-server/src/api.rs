@@ -356,7 +356,7 @@ pub(crate) struct Config {
 }
 
 async fn config(State(control): Shared) -> Json<Config> {
-    let bounds = control.bounds;
+    let bounds = control.terms.bounds;
     Json(Config {
         version: env!("CARGO_PKG_VERSION"),
         protocol: PROTOCOL,
@@ -364,9 +364,9 @@ async fn config(State(control): Shared) -> Json<Config> {
         files_in_flight_max: bounds.files_in_flight_max.get(),
         io_depth: bounds.io_depth.get(),
         memory_bytes_max: bounds.memory_bytes_max,
-        nodes: control.nodes.iter().copied().collect(),
+        nodes: control.terms.nodes.iter().copied().collect(),
         limits: LIMITS,
-        access: AccessReport::of(&control.access),
+        access: AccessReport::of(&control.terms.access),
     })
 }
 

@@ -24,7 +24,7 @@ use perfecta_jobs::{
 use tokio::sync::{oneshot, watch};
 
 use self::control::Listeners;
-use crate::access::{Access, Bodies, Caller, FILES_NAMED_USER_MAX, OUTSTANDING_USER_MAX};
+use crate::access::{Access, Caller, FILES_NAMED_USER_MAX, OUTSTANDING_USER_MAX};
 use crate::clock::SharedClock;
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
@@ -35,7 +35,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::random;
 use crate::record::Record;
 use crate::registry::{Admission, Registry, RegistryLimits};
-use crate::report::ProcessUse;
 use crate::spec::{Bounds, FILES_MAX, JobSpec};
 use crate::state::{StateDirectory, StateError};
 use crate::wire::{PROTOCOL, Ping};
@@ -49,15 +48,19 @@ mod keep;
 mod machine_report;
 mod stops;
 mod supervise;
+mod terms;
+mod this_process;
 
-use self::attention::Attention;
 pub(crate) use self::conduct::{HEAD_TIME_MAX, STALL_TIME_MAX};
 use self::control::Ends;
 pub(crate) use self::doors::CONNECTION_BYTES_MAX;
+use self::doors::Connections;
 use self::keep::{ClosingJournal, Keeping};
 pub(crate) use self::machine_report::{MachineReport, PoolReport};
 pub use self::stops::is_hang_up_ignored;
 pub use self::supervise::{News, Supervisor};
+use self::terms::Terms;
+use self::this_process::ThisProcess;
 
 /// After so long without anything happening to it, an item or a request is called stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -294,24 +297,15 @@ pub(crate) struct Control {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) counts: SharedCounts,
     pub(crate) history: History,
-    pub(crate) bounds: Bounds,
+    pub(crate) terms: Terms,
+    pub(crate) connections: Connections,
     journal: Journal,
-    /// Those that have workers.
-    pub(crate) nodes: BTreeSet<usize>,
-    pub(crate) access: Access,
-    pub(crate) bodies: Bodies,
     phase: watch::Sender<Phase>,
     /// Requests that ended so far.
     num_ended: watch::Sender<u64>,
-    /// Connections so far.
-    visits: watch::Sender<u64>,
-    attention: Attention,
     orders: Mutex<Option<Sender<Order>>>,
     clock: SharedClock,
-    begun: Duration,
-    process: u32,
-    threads_max: usize,
-    memory_peak_bytes: fn() -> Option<u64>,
+    process: ThisProcess,
 }
 
 impl Control {
@@ -339,21 +333,19 @@ impl Control {
             registry: Mutex::new(Registry::new(limits, incarnation, Arc::clone(&clock))),
             counts: Arc::new(Counts::new(stages)),
             history: History::default(),
-            bounds: options.bounds,
+            terms: Terms { access: options.access.clone(), bounds: options.bounds, nodes },
+            connections: Connections::none(),
             journal,
-            nodes,
-            access: options.access.clone(),
-            bodies: Bodies::default(),
             phase: watch::Sender::new(Phase::Serving),
             num_ended: watch::Sender::new(0),
-            visits: watch::Sender::new(0),
-            attention: Attention::default(),
             orders: Mutex::new(Some(orders)),
-            begun: clock.now(),
+            process: ThisProcess {
+                id: std::process::id(),
+                begun: clock.now(),
+                threads_max,
+                memory_peak_bytes: options.memory_peak_bytes,
+            },
             clock,
-            process: std::process::id(),
-            threads_max,
-            memory_peak_bytes: options.memory_peak_bytes,
         }
     }
 
@@ -370,8 +362,7 @@ impl Control {
         if let Some(record) = repeated {
             return Ok(record);
         }
-        let placed = self.access.place(&spec, &self.bounds, self.clock.since_1970())?;
-        self.check_node(&placed.job)?;
+        let placed = self.terms.place(&spec, self.clock.since_1970())?;
         let key = idempotency_key.clone();
         let admission = {
             let mut registry = self.registry.lock();
@@ -415,18 +406,13 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").into(),
             protocol: PROTOCOL,
             build: if cfg!(debug_assertions) { "debug" } else { "release" }.into(),
-            process: self.process,
-            uptime_seconds: (self.clock.now() - self.begun).as_secs_f64(),
+            process: self.process.id,
+            uptime_seconds: (self.clock.now() - self.process.begun).as_secs_f64(),
             requests_outstanding: registry.num_outstanding(),
             items_running: registry.items().running(),
             items_queued: registry.items().queued(),
             is_draining: self.phase() != Phase::Serving,
         }
-    }
-
-    fn process_use(&self) -> ProcessUse {
-        let memory_peak_bytes = (self.memory_peak_bytes)();
-        ProcessUse { threads_max: self.threads_max, memory_peak_bytes }
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -71,7 +71,7 @@ pub(crate) async fn admit(
         return Ok((request, Vec::new()));
     }
     let (parts, body) = request.into_parts();
-    let (body, permits) = receive_in_time(&control.bodies, body).await?;
+    let (body, permits) = receive_in_time(&control.connections.bodies, body).await?;
     Ok((Request::from_parts(parts, Body::from(body)), permits))
 }
 
@@ -165,7 +165,7 @@ fn check_origin(transport: Transport, method: &Method, headers: &HeaderMap) -> R
 }
 
 fn check_token(control: &Control, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(token) = control.access.tcp.as_ref().and_then(|tcp| tcp.token.as_ref()) else {
+    let Some(token) = control.terms.access.tcp.as_ref().and_then(|tcp| tcp.token.as_ref()) else {
         return Ok(());
     };
     let header = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);

@@ -67,7 +67,7 @@ async fn serve(listeners: Listeners, control: &Arc<Control>, ends: Ends<'_>) -> 
     let accepting = listeners.accept(&doors, control)?;
     tokio::spawn(history::keep(Arc::clone(control)));
     let watched = Arc::clone(control);
-    tokio::spawn(async move { watched.attention.keep().await });
+    tokio::spawn(async move { watched.connections.attention.keep().await });
     let mut stops = Stops::catch()?;
     // Those that came before are told by nobody else.
     let was_asked = was_asked.load(Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl Listeners {
     fn accept(self, doors: &Arc<Doors>, control: &Control) -> io::Result<JoinSet<()>> {
         let mut accepting = JoinSet::new();
         accepting.spawn(Arc::clone(doors).serve_local(UnixListener::from_std(self.local)?));
-        if let (Some(listener), Some(tcp)) = (self.tcp, control.access.tcp.clone()) {
+        if let (Some(listener), Some(tcp)) = (self.tcp, control.terms.access.tcp.clone()) {
             let listener = TcpListener::from_std(listener)?;
             accepting.spawn(Arc::clone(doors).serve_tcp(listener, tcp));
         }

@@ -18,14 +18,15 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
+use super::attention::Attention;
 use super::conduct::{Answering, Attended, Peer, Turns};
 use super::{Control, Phase};
-use crate::access::{Caller, Tcp, Transport};
+use crate::access::{Bodies, Caller, Tcp, Transport};
 use crate::api::Api;
 use crate::problem::{Problem, ProblemKind};
 use crate::wire::{PROTOCOL, PROTOCOL_HEADER};
@@ -44,6 +45,23 @@ const REFUSALS_MAX: usize = 16;
 
 /// After an error of accepting: connections that end give descriptors back.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What is known of all connections together.
+pub(crate) struct Connections {
+    /// How many there were so far.
+    pub(super) visits: watch::Sender<u64>,
+    /// Whether something is being asked.
+    pub(super) attention: Attention,
+    /// Memory for what they send.
+    pub(crate) bodies: Bodies,
+}
+
+impl Connections {
+    pub(super) fn none() -> Self {
+        let (attention, bodies) = (Attention::default(), Bodies::default());
+        Self { visits: watch::Sender::new(0), attention, bodies }
+    }
+}
 
 /// What all doors share.
 pub(super) struct Doors {
@@ -75,7 +93,7 @@ impl Drop for Seat {
 
 impl Doors {
     pub(super) fn new(control: &Arc<Control>) -> Arc<Self> {
-        let limits = &control.access.limits;
+        let limits = &control.terms.access.limits;
         Arc::new(Self {
             control: Arc::clone(control),
             api: Arc::new(Api::new(Arc::clone(control))),
@@ -88,14 +106,14 @@ impl Doors {
 
     /// Whether nobody is connected but who waits for the next to come in at each door.
     pub(super) fn are_unused(&self) -> bool {
-        let doors = 1 + usize::from(self.control.access.tcp.is_some());
+        let doors = 1 + usize::from(self.control.terms.access.tcp.is_some());
         let free = self.permits.available_permits();
-        free + doors >= self.control.access.limits.connections_max.get()
+        free + doors >= self.control.terms.access.limits.connections_max.get()
     }
 
     /// Waits until every connection is over; only once no more are accepted.
     pub(super) async fn until_empty(&self) {
-        let all = u32::try_from(self.control.access.limits.connections_max.get());
+        let all = u32::try_from(self.control.terms.access.limits.connections_max.get());
         let _ = self.permits.acquire_many(all.expect("so many there cannot be")).await;
     }
 
@@ -123,14 +141,14 @@ impl Doors {
         if [own, 0].contains(&user) {
             return Ok((Caller::Owner, None));
         }
-        if !self.control.access.users.contains(&user) {
+        if !self.control.terms.access.users.contains(&user) {
             let detail = format!("user {user} is not served here");
             let remedy = "use a daemon of your own, or have this one started with --allow-user";
             return Err(Problem::new(ProblemKind::Forbidden, detail, remedy));
         }
         let mut users = self.users.lock();
         let taken = users.entry(user).or_default();
-        if *taken >= self.control.access.limits.connections_user_max() {
+        if *taken >= self.control.terms.access.limits.connections_user_max() {
             let detail = format!("user {user} has {taken} connections");
             return Err(Problem::new(ProblemKind::Busy, detail, "close some"));
         }
@@ -179,7 +197,7 @@ impl Doors {
         S: Peer + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let doors = Arc::clone(self);
-        self.control.visits.send_modify(|count| *count += 1);
+        self.control.connections.visits.send_modify(|count| *count += 1);
         tokio::spawn(async move {
             let pages = Pages::All { api: Arc::clone(&doors.api), from };
             converse(stream, pages, &doors.control).await;
@@ -216,10 +234,10 @@ where
     S: Peer + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let turns = Turns::none();
-    let stream = Attended::new(stream, Arc::clone(&turns), control.access.limits.idle_max);
+    let stream = Attended::new(stream, Arc::clone(&turns), control.terms.access.limits.idle_max);
     let is_refused = matches!(pages, Pages::None(_));
     let service = hyper::service::service_fn(move |request| {
-        control.attention.asked();
+        control.connections.attention.asked();
         let answering = turns.begin();
         let answer = match &pages {
             Pages::All { api, from } => Either::Left(ask(Arc::clone(api), *from, request)),

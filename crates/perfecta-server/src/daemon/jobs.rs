@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use perfecta_jobs::{Artifacts, Event, ItemReport, Job, NodePolicy, Request};
+use perfecta_jobs::{Artifacts, Event, ItemReport, Job, Request};
 use tracing::{debug, info, warn};
 
 use super::{Control, Order};
 use crate::crash;
 use crate::metrics::Running;
-use crate::problem::Problem;
 use crate::record::Record;
 use crate::report::SummaryLine;
 use crate::wire::RequestStatus;
@@ -56,19 +55,6 @@ fn tell_end(status: &RequestStatus) {
 }
 
 impl Control {
-    /// Items for a node without workers would wait for ever.
-    pub(super) fn check_node(&self, job: &Job) -> Result<(), Problem> {
-        match job.nodes {
-            NodePolicy::Fixed(node) if !self.nodes.contains(&node) => {
-                let reason = format!("there is no node {node}");
-                let nodes = self.nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
-                let remedy = format!("there are: {}", nodes.join(", "));
-                Err(Problem::field("share.node_policy", reason, remedy))
-            }
-            NodePolicy::Fixed(_) | NodePolicy::LeastLoaded | NodePolicy::RoundRobin => Ok(()),
-        }
-    }
-
     /// The job of a record, and who is told of it.
     pub(super) fn request(
         self: &Arc<Self>,
@@ -93,7 +79,7 @@ impl Control {
             }),
             on_end: Box::new(move |outcome| {
                 let now = control.clock.now();
-                ended.end(outcome, control.process_use(), now, |status| control.keep_end(status));
+                ended.end(outcome, control.process.used(), now, |status| control.keep_end(status));
                 let status = ended.status();
                 control.counts.ended(&running, &status, now);
                 control.note_end(&ended);
@@ -158,7 +144,7 @@ mod tests {
             json!({"inputs": {"files": [file]}, "output": null, "search": {"hash": "Multiply"}});
         let spec: crate::spec::JobSpec = serde_json::from_value(spec).unwrap();
         let control = control();
-        let placed = control.access.place(&spec, &Bounds::SMALL, Duration::ZERO).unwrap();
+        let placed = control.terms.place(&spec, Duration::ZERO).unwrap();
         let record = Arc::new(Record::new("1".to_owned(), Caller::Owner, spec, any()));
         let (job, artifacts) = placed.of_request(&record.id);
         let one = NonZeroUsize::MIN;

@@ -262,9 +262,7 @@ impl Control {
     fn place_again(&self, record: &Record) -> Result<Placed, Problem> {
         let mut spec = record.spec.clone();
         spec.limits = spec.limits.since(record.accepted_unix_ms());
-        let placed = self.access.place(&spec, &self.bounds, self.clock.since_1970())?;
-        self.check_node(&placed.job)?;
-        Ok(placed)
+        self.terms.place(&spec, self.clock.since_1970())
     }
 }
 

@@ -74,7 +74,7 @@ fn counted(count: u64, noun: &str) -> String {
 /// Returns when nobody was connected, and nothing was to be done, for so long; with `None`, never.
 pub(super) async fn until_unneeded(control: &Control, doors: &Doors, longest: Option<Duration>) {
     let Some(longest) = longest else { return std::future::pending().await };
-    let mut visits = control.visits.subscribe();
+    let mut visits = control.connections.visits.subscribe();
     loop {
         control.until_idle().await;
         // The sender is the daemon's, so there is no error.
