@@ -63,8 +63,8 @@ impl Comparison {
         }
     }
 
-    /// A part came back, and is the same. Whether all of them are.
-    pub(crate) fn is_same(&mut self) -> bool {
+    /// Takes back a part that is the same. Whether all of them are.
+    pub(crate) fn take_back(&mut self) -> bool {
         self.num_out -= 1;
         self.num_out == 0 && self.next().is_none()
     }
@@ -95,12 +95,12 @@ mod tests {
             }
             assert_eq!(seen, num_tables);
             for left in (0..num_parts).rev() {
-                assert_eq!(comparison.is_same(), left == 0 && !is_durable, "{left} are out");
+                assert_eq!(comparison.take_back(), left == 0 && !is_durable, "{left} are out");
             }
             if is_durable {
                 assert_eq!(take(&mut comparison), Some(Part::Sync));
                 assert_eq!(take(&mut comparison), None);
-                assert!(comparison.is_same());
+                assert!(comparison.take_back());
             }
         }
     }

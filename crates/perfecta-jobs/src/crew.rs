@@ -50,7 +50,7 @@ pub fn start_workers<'scope>(
     let workers = match (workers, refusal) {
         (Some(workers), Some(error)) => {
             notice(&format!("only {workers} worker threads could be started: {error}"));
-            session.has_only(workers);
+            session.set_num_workers(workers);
             workers
         }
         (Some(workers), None) => workers,

@@ -328,9 +328,9 @@ impl<'a> Dispatcher<'a> {
         Assignment::Wait(self.next_timer())
     }
 
-    /// A worker is awake that was told to wait: whether it was roused, and not woken by what it has in
-    /// flight itself.
-    pub(crate) fn rises(&mut self, number: usize) -> bool {
+    /// Takes a worker that is awake off those that were told to wait. Whether it was taken off before: it
+    /// was roused, and not woken by what it has in flight itself.
+    pub(crate) fn unlist(&mut self, number: usize) -> bool {
         self.sleepers.remove(number).is_none()
     }
 

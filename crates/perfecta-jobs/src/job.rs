@@ -273,7 +273,7 @@ impl<'a> JobState<'a> {
         self.parts_out -= 1;
         let Phase::Comparing(comparison) = &mut self.phase else { return };
         match outcome {
-            Ok(true) if comparison.is_same() => self.phase = Phase::Unchanged,
+            Ok(true) if comparison.take_back() => self.phase = Phase::Unchanged,
             Ok(true) => {}
             Ok(false) => self.phase = Phase::Admitting,
             Err(error) => self.phase = Phase::Draining(Drain::Lost(error)),
@@ -485,7 +485,7 @@ impl<'a> JobState<'a> {
 
     fn watch_the_disk(&mut self, report: &ItemReport) {
         let times = self.job().limits.disk_full_max;
-        if self.accounts.finds_disk_full(report) >= times && self.phase == Phase::Admitting {
+        if self.accounts.count_disk_full(report) >= times && self.phase == Phase::Admitting {
             self.phase = Phase::Draining(Drain::DiskFull(times));
         }
     }

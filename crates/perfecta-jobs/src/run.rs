@@ -60,7 +60,7 @@ pub fn run(
         Ok(_) => ending.watch(look),
         Err(error) => {
             notice(&format!("no worker thread could be started, the main one works: {error}"));
-            session.has_only(NonZeroUsize::MIN);
+            session.set_num_workers(NonZeroUsize::MIN);
             Worker::new(&session, 0).work_and_look(look);
         }
     });

@@ -145,7 +145,7 @@ impl CancelFlag {
     }
 
     /// Wakes this one too when it is asked.
-    pub(crate) fn wakes(&self, waker: Waker) {
+    pub(crate) fn add_waker(&self, waker: Waker) {
         self.0.wakers.lock().push(waker);
         if self.is_cancelled() {
             self.0.wakers.lock().iter().for_each(Waker::wake_by_ref);

@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
             JobId(*next_id)
         };
         let (begun, cpu_begun) = (self.now(), self.runtime.clock.cpu());
-        request.cancel.wakes(Arc::clone(&self.workers).into());
+        request.cancel.add_waker(Arc::clone(&self.workers).into());
         let requested = Box::new(Requested { id, begun, cpu_begun, request });
         self.dispatcher.lock().request(requested);
         id
@@ -242,10 +242,10 @@ impl<'a> Session<'a> {
         self.dispatcher.lock().assign(now, number, sleeper, may_begin)
     }
 
-    /// A worker is awake that waited for an assignment: whether that was somebody's doing who has
-    /// something for it.
-    pub(crate) fn rises(&self, number: usize) -> bool {
-        self.dispatcher.lock().rises(number)
+    /// Takes a worker that is awake off those that wait for an assignment. Whether somebody did so before
+    /// who has something for it.
+    pub(crate) fn unlist(&self, number: usize) -> bool {
+        self.dispatcher.lock().unlist(number)
     }
 
     /// Wakes a worker that has something to do now, if one waits.
@@ -263,7 +263,7 @@ impl<'a> Session<'a> {
     }
 
     /// There are fewer workers than was wanted.
-    pub(crate) fn has_only(&self, num_workers: NonZeroUsize) {
+    pub(crate) fn set_num_workers(&self, num_workers: NonZeroUsize) {
         self.num_workers.store(num_workers.get(), Ordering::Relaxed);
     }
 
@@ -273,13 +273,13 @@ impl<'a> Session<'a> {
         (0..num_workers).map(|worker| self.runtime.engines.node_of(worker))
     }
 
-    /// A worker of `node` leads a hard search from now on, and did not before.
-    pub(crate) fn leads(&self, node: usize) {
+    /// Counts a worker of `node` that leads a hard search from now on, and did not before.
+    pub(crate) fn add_leader(&self, node: usize) {
         self.num_leaders[node].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A worker of `node` leads no hard search any more.
-    pub(crate) fn leads_no_more(&self, node: usize) {
+    /// Counts a worker of `node` no more that leads no hard search any more.
+    pub(crate) fn remove_leader(&self, node: usize) {
         self.num_leaders[node].fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -377,7 +377,7 @@ impl<'a> Session<'a> {
     /// Tells of hard searches, if nobody did lately.
     pub(crate) fn tick(&self, work: &Work<'a>) {
         let wall = self.now() - work.begun;
-        if !work.is_tick_due(wall) {
+        if !work.take_tick(wall) {
             return;
         }
         let mut observer = work.observer.lock();

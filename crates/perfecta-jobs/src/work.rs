@@ -93,8 +93,8 @@ impl<'a> Work<'a> {
         self.observer.lock().observe(&Event::Settled { report, progress: &progress });
     }
 
-    /// Whether it is time to tell of hard searches, and nobody else does.
-    pub(crate) fn is_tick_due(&self, wall: Duration) -> bool {
+    /// Takes it upon the caller to tell of hard searches, if it is time and nobody else did.
+    pub(crate) fn take_tick(&self, wall: Duration) -> bool {
         let now = wall.as_millis() as u64;
         let due = self.next_tick_ms.load(Ordering::Relaxed);
         let next = now + TICK_MS;

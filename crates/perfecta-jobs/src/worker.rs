@@ -238,7 +238,7 @@ impl<'s, 'a> Worker<'s, 'a> {
     /// Is awake, whoever woke it: nobody else may take it for one that waits for something to do.
     fn rise(&mut self) {
         if std::mem::take(&mut self.is_listed) {
-            self.is_roused = self.session.rises(self.number);
+            self.is_roused = self.session.unlist(self.number);
         }
     }
 

@@ -388,7 +388,7 @@ fn tidy(schema: &mut Value) {
                 fields.entry("maximum").or_insert(max.into());
             }
             if let Some(Value::Array(parts)) = fields.get_mut("allOf") {
-                parts.iter_mut().for_each(may_be_absent);
+                parts.iter_mut().for_each(allow_absence);
             }
             fields.values_mut().for_each(tidy);
         }
@@ -404,7 +404,7 @@ fn may_be(schema: &Map<String, Value>, kind: &str) -> bool {
 }
 
 /// A part that is null is written as none of its fields.
-fn may_be_absent(part: &mut Value) {
+fn allow_absence(part: &mut Value) {
     let Some(Value::Array(choices)) = part.get("oneOf") else { return };
     let is_null = |choice: &Value| choice["type"] == "null";
     if choices.iter().any(is_null) {

@@ -55,8 +55,8 @@ impl Accounts {
         self.summary.files += u64::from(files);
     }
 
-    /// Items in a row that found the disk full, up to this one.
-    pub(super) fn finds_disk_full(&mut self, report: &ItemReport) -> u32 {
+    /// Counts an item that may have found the disk full: how many in a row did, up to this one.
+    pub(super) fn count_disk_full(&mut self, report: &ItemReport) -> u32 {
         match &report.error {
             Some(ItemError::Output(error)) if error.is_full() => self.disk_full_in_a_row += 1,
             // It did not come to writing.

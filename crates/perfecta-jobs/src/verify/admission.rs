@@ -67,7 +67,7 @@ impl Admission {
         let memory = MemoryBudget::new(memory_bytes_max);
         let state = Mutex::new(State { first: 0, memory, num_waiting: 0 });
         let line = Arc::new(Line { state, moved: Condvar::new() });
-        cancel.wakes(Arc::clone(&line).into());
+        cancel.add_waker(Arc::clone(&line).into());
         Self { needs, cancel: cancel.clone(), line }
     }
 

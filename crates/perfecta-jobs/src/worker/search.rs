@@ -59,7 +59,7 @@ impl<'a> Worker<'_, 'a> {
                 let leading = Leading { in_hand, hard, begun };
                 self.slots.put(slot, Slot::Leading(Box::new(leading)));
                 if self.leading.is_empty() {
-                    self.session.leads(self.node);
+                    self.session.add_leader(self.node);
                     self.turns = Turns::default();
                 }
                 self.leading.push_back(slot);
@@ -175,7 +175,7 @@ impl<'a> Worker<'_, 'a> {
         let Leading { in_hand, hard, .. } = leading;
         self.session.change(&in_hand.work, |state| state.board.remove(&hard));
         if self.leading.is_empty() {
-            self.session.leads_no_more(self.node);
+            self.session.remove_leader(self.node);
         }
         in_hand
     }
@@ -196,8 +196,8 @@ impl<'a> Worker<'_, 'a> {
             self.session.wake_helpers();
             self.session.tick(&in_hand.work);
             hard.geometry() != geometry
-                || self.has_something_else()
-                || self.turn_is_over(&mut turn_begun)
+                || self.look_for_something_else()
+                || self.look_at_turn(&mut turn_begun)
                 || self.session.is_broken()
         });
         match led {
@@ -209,8 +209,9 @@ impl<'a> Worker<'_, 'a> {
         }
     }
 
-    /// Whether every worker of its node led hard searches for so long that the rest has its turn.
-    fn turn_is_over(&self, turn_begun: &mut Option<Duration>) -> bool {
+    /// Notes since when every worker of its node leads hard searches. Whether for so long that the rest has
+    /// its turn.
+    fn look_at_turn(&self, turn_begun: &mut Option<Duration>) -> bool {
         if !self.session.all_lead(self.node) {
             *turn_begun = None;
             return false;
@@ -219,9 +220,9 @@ impl<'a> Worker<'_, 'a> {
         now - *turn_begun.get_or_insert(now) >= Turns::TURN
     }
 
-    /// Whether a completion came, or another item waits for a buffer or to be searched, than the one
+    /// Looks whether a completion came, or another item waits for a buffer or to be searched, than the one
     /// that is led now.
-    fn has_something_else(&mut self) -> bool {
+    fn look_for_something_else(&mut self) -> bool {
         self.arrived.extend(self.engine.poll());
         !self.arrived.is_empty()
             || !self.unbuffered.is_empty()

@@ -130,7 +130,7 @@ impl<S> Attended<S> {
     }
 
     /// Takes note of where the client is, and says whether it is being answered.
-    fn is_answering(&mut self) -> bool {
+    fn note_turn(&mut self) -> bool {
         let turn = *self.turns.0.lock();
         if turn.count != self.turn_seen {
             self.turn_seen = turn.count;
@@ -162,7 +162,7 @@ impl<S> Attended<S> {
 impl<S: Peer> Attended<S> {
     /// Fails when the client has gone while it is answered.
     fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if !self.is_answering() {
+        if !self.note_turn() {
             self.looking.lift();
             return Ok(());
         }
@@ -183,7 +183,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Attended<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_read(context, into);
-        let is_answering = self.is_answering();
+        let is_answering = self.note_turn();
         match poll {
             Poll::Ready(read) => {
                 if !is_answering && !self.has_begun_head {
