@@ -75,12 +75,12 @@ enum Drain {
 #[must_use = "an item that begins must be settled"]
 pub(crate) struct Taken {
     pub(crate) item: Item,
-    pub(crate) ticket: Ticket,
+    pub(crate) holding: Holding,
 }
 
 /// What an item holds of the job while it runs.
 #[must_use = "an item that begins must be settled"]
-pub(crate) struct Ticket {
+pub(crate) struct Holding {
     running: Running,
     memory: Option<Reservation>,
     /// Bytes that it may write, of those of the job.
@@ -93,7 +93,7 @@ pub(crate) struct Ticket {
 /// An item that waits for a common sync, or for its pack: it holds no memory to speak of.
 pub(crate) struct StagedItem {
     pub(crate) item: Item,
-    pub(crate) ticket: Ticket,
+    pub(crate) holding: Holding,
 }
 
 /// What may begin.
@@ -126,7 +126,7 @@ pub(crate) enum Due {
     Append(Chunk),
 }
 
-impl Ticket {
+impl Holding {
     /// Bytes of memory that it holds.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory.as_ref().map_or(0, Reservation::bytes)
@@ -258,14 +258,14 @@ impl<'a> JobState<'a> {
         let memory = self.memory.reserve(memory_bytes, now).expect("a candidate has its memory");
         self.queue.take(position);
         let item = Item::new(Arc::clone(&self.work.items[position as usize]), position);
-        let ticket = Ticket {
+        let holding = Holding {
             running: self.ledger.start(),
             memory: Some(memory),
             output_bytes: 0,
             is_in_publication: false,
             is_packed: false,
         };
-        Taken { item, ticket }
+        Taken { item, holding }
     }
 
     /// A part was compared: whether it is the same.
@@ -281,8 +281,8 @@ impl<'a> JobState<'a> {
     }
 
     /// An item takes so many bytes of memory in all by now.
-    pub(crate) fn extend_memory(&mut self, ticket: &mut Ticket, bytes: u64) {
-        let memory = ticket.memory.as_mut().expect("what is searched for holds memory");
+    pub(crate) fn extend_memory(&mut self, holding: &mut Holding, bytes: u64) {
+        let memory = holding.memory.as_mut().expect("what is searched for holds memory");
         self.memory.extend(memory, bytes);
     }
 
@@ -403,20 +403,20 @@ impl<'a> JobState<'a> {
     /// An item's final state.
     pub(crate) fn settle(
         &mut self,
-        ticket: Ticket,
+        holding: Holding,
         position: u32,
         planned: &Planned,
         report: &ItemReport,
     ) {
-        let is_packed = ticket.is_packed;
-        self.syncs.settle(&ticket);
-        self.ledger.finish(ticket.running, report.status);
+        let is_packed = holding.is_packed;
+        self.syncs.settle(&holding);
+        self.ledger.finish(holding.running, report.status);
         self.arrive(position, None);
-        if let Some(memory) = ticket.memory {
+        if let Some(memory) = holding.memory {
             self.memory.release(memory);
         }
         if report.status != Status::Ok {
-            self.accounts.output_bytes -= ticket.output_bytes;
+            self.accounts.output_bytes -= holding.output_bytes;
         }
         self.watch_the_disk(report);
         self.accounts.take(position, report, &self.work.plan);
@@ -426,14 +426,14 @@ impl<'a> JobState<'a> {
     }
 
     /// A table for the pack. The window bounds what waits there.
-    pub(crate) fn deliver(&mut self, item: Item, mut ticket: Ticket, table: PackedTable) {
+    pub(crate) fn deliver(&mut self, item: Item, mut holding: Holding, table: PackedTable) {
         self.arrive(item.position(), Some(table));
-        if let Some(memory) = ticket.memory.take() {
+        if let Some(memory) = holding.memory.take() {
             self.memory.release(memory);
         }
         self.accounts.keys_done += item.planned().num_keys(self.job());
-        ticket.is_packed = true;
-        self.packed.push(StagedItem { item, ticket });
+        holding.is_packed = true;
+        self.packed.push(StagedItem { item, holding });
     }
 
     /// An item comes to the pack, if there is one, with its table or without. What cannot be taken in loses
@@ -466,11 +466,11 @@ impl<'a> JobState<'a> {
     }
 
     /// An item that waits for the next common sync. Its memory is free.
-    pub(crate) fn await_sync(&mut self, item: Item, mut ticket: Ticket) {
-        if let Some(memory) = ticket.memory.take() {
+    pub(crate) fn await_sync(&mut self, item: Item, mut holding: Holding) {
+        if let Some(memory) = holding.memory.take() {
             self.memory.release(memory);
         }
-        self.syncs.join(StagedItem { item, ticket });
+        self.syncs.join(StagedItem { item, holding });
     }
 
     /// Items that were published, and whose names wait for the next common sync; and such in whose places
@@ -494,11 +494,11 @@ impl<'a> JobState<'a> {
     /// a table.
     pub(crate) fn reserve_output(
         &mut self,
-        ticket: &mut Ticket,
+        holding: &mut Holding,
         bytes: u64,
     ) -> Result<(), ItemError> {
         self.accounts.reserve_output(bytes, self.job().limits.output_bytes_max)?;
-        ticket.output_bytes += bytes;
+        holding.output_bytes += bytes;
         Ok(())
     }
 

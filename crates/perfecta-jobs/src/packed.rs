@@ -28,11 +28,11 @@ use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE};
 use crate::planned::Planned;
 use crate::runtime::CancelFlag;
 use crate::stage::Stage;
-use crate::watch::Subject;
+use crate::watch::Named;
 use crate::work::Work;
 
 /// What is at the place of the pack.
-pub(crate) enum Found {
+pub(crate) enum FoundPack {
     Nothing,
     /// What may be replaced; its manifest, unless that is torn or too large.
     Ours(Option<PackManifest>),
@@ -50,11 +50,11 @@ pub(crate) fn look(
     engine: &mut dyn Engine,
     output: &Output,
     memory_bytes_max: u64,
-) -> Result<Found, JobError> {
+) -> Result<FoundPack, JobError> {
     let target = output.directory.join(PACKED_DIRECTORY);
     let names = match call(engine, Op::ListDirectory { path: target.clone() }) {
         Ok(payload) => payload.into_names(),
-        Err(error) if error.is_absent() => return Ok(Found::Nothing),
+        Err(error) if error.is_absent() => return Ok(FoundPack::Nothing),
         Err(error) if error.is_not_a_directory() => Vec::from(["".into()]),
         Err(error) => return Err(JobError::Output(error)),
     };
@@ -63,19 +63,19 @@ pub(crate) fn look(
     if !is_ours {
         return match output.conflicts {
             Conflicts::Refuse => Err(JobError::Foreign { target }),
-            Conflicts::Replace => Ok(Found::Ours(None)),
+            Conflicts::Replace => Ok(FoundPack::Ours(None)),
         };
     }
     let bytes_max = memory_bytes_max / MANIFEST_COPIES;
     let (path, interrupt) = (target.join(MANIFEST), Interrupt::default());
     match read_file(engine, path, bytes_max, Symlinks::Refuse, interrupt) {
-        Ok(manifest) => Ok(Found::Ours(PackManifest::parse(&manifest))),
-        Err(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => Ok(Found::Ours(None)),
+        Ok(manifest) => Ok(FoundPack::Ours(PackManifest::parse(&manifest))),
+        Err(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => Ok(FoundPack::Ours(None)),
         Err(error) => Err(JobError::Output(error)),
     }
 }
 
-impl Found {
+impl FoundPack {
     /// Tables of the pack that is there which none of these items will be.
     pub(crate) fn num_lost(&self, items: &[Planned]) -> usize {
         let Self::Ours(Some(manifest)) = self else { return 0 };
@@ -138,12 +138,12 @@ pub(crate) fn compare(
 }
 
 /// What is named of a part that is compared: of key files the first.
-pub(crate) fn compared(work: &Work<'_>, part: &Part) -> Subject {
+pub(crate) fn compared(work: &Work<'_>, part: &Part) -> Named {
     match part {
-        Part::Tables(tables) => Subject::Item(Arc::clone(&work.items[tables.start])),
+        Part::Tables(tables) => Named::Item(Arc::clone(&work.items[tables.start])),
         Part::Pack | Part::Sync => {
             let output = work.world.job.output.as_ref().expect("a pack is written");
-            Subject::Path(output.directory.join(PACKED_DIRECTORY))
+            Named::Path(output.directory.join(PACKED_DIRECTORY))
         }
     }
 }
@@ -240,7 +240,7 @@ enum Published {
 pub(crate) struct PackClosing {
     pub(crate) output: Output,
     pub(crate) options_blake3: Digest,
-    pub(crate) found: Found,
+    pub(crate) found: FoundPack,
     pub(crate) filesystem: Option<Arc<Held>>,
     /// The staged directory.
     pub(crate) staged: PathBuf,
@@ -274,7 +274,7 @@ impl PackClosing {
             state.published_beside(bytes, files);
         }
         let mut workspace = Workspace::default();
-        for StagedItem { mut item, ticket } in packed {
+        for StagedItem { mut item, holding } in packed {
             let event = match &published {
                 Ok(Published::Ours { .. }) => ItemEvent::Packed,
                 Ok(Published::Theirs) => ItemEvent::PackOvertaken,
@@ -283,7 +283,7 @@ impl PackClosing {
             };
             let _ = item.on(event, &work.world, &mut workspace);
             let position = item.position();
-            work.settle(state, ticket, position, &item.into_report(), wall);
+            work.settle(state, holding, position, &item.into_report(), wall);
         }
     }
 
@@ -341,8 +341,8 @@ impl PackClosing {
 
     fn rename(&self, engine: &mut dyn Engine) -> Result<(), ItemError> {
         let replace = match self.found {
-            Found::Nothing => Replace::Never,
-            Found::Ours(_) => Replace::Exchange,
+            FoundPack::Nothing => Replace::Never,
+            FoundPack::Ours(_) => Replace::Exchange,
         };
         let target = self.output.directory.join(PACKED_DIRECTORY);
         let op = Op::Publish { staged: self.staged.clone(), target, replace };

@@ -28,7 +28,7 @@ use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Rooms, Stage};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicU64;
-use crate::watch::{Place, Subject};
+use crate::watch::{Named, Station};
 use crate::work::{JobObserver, Work};
 
 /// What is told at the end of a job, once.
@@ -64,8 +64,8 @@ pub(crate) fn prepare<'a>(
     let Request { job, renderer, cancel, observer, on_end } = request;
     let observer = Arc::new(Mutex::new(JobObserver::new(observer)));
     let note = |path: &Path, activity| {
-        let subject = Subject::Path(path.to_owned());
-        session.note(worker, Place::Desk, &observer, subject, activity);
+        let named = Named::Path(path.to_owned());
+        session.note(worker, Station::Desk, &observer, named, activity);
     };
     let num_workers = session.limits.workers.get();
     let staffed: BTreeSet<usize> = session.nodes_of_workers().collect();
@@ -91,7 +91,7 @@ pub(crate) fn prepare<'a>(
         let ground = lay_ground(engine, &job, &items, num_workers)?;
         Ok((target(&ground), ground, items, notice))
     });
-    session.note_left(worker, Place::Desk);
+    session.note_left(worker, Station::Desk);
     let (target, ground, items, notice) =
         match laid.unwrap_or_else(|bug| Err(JobError::Panicked(bug))) {
             Ok(laid) => laid,
@@ -281,8 +281,8 @@ impl<'a> Closing<'a> {
         let work = Arc::clone(&state.work);
         let wall = session.now() - work.begun;
         if let Some(output) = &work.world.job.output {
-            let subject = Subject::Path(output.directory.clone());
-            session.note(worker, Place::Desk, &work.observer, subject, activity::CLOSE_OUTPUT);
+            let named = Named::Path(output.directory.clone());
+            session.note(worker, Station::Desk, &work.observer, named, activity::CLOSE_OUTPUT);
         }
         let closed = guarded(|| {
             if let Some(pack) = pack {
@@ -292,7 +292,7 @@ impl<'a> Closing<'a> {
         if let Some(notice) = stage.and_then(|stage| leave(engine, stage, state.is_displaced())) {
             work.observer.lock().observe(&Event::Notice(&notice));
         }
-        session.note_left(worker, Place::Desk);
+        session.note_left(worker, Station::Desk);
         // Who settled the last item tells of it before the job ends.
         let mut observer = work.observer.lock();
         state.remarks().for_each(|remark| observer.observe(&Event::Notice(&remark)));

@@ -23,13 +23,13 @@ use crate::dispatch::{Assignment, Dispatcher};
 use crate::error::{ItemError, JobError};
 use crate::event::{Event, ItemReport, Observer, Summary};
 use crate::item::Item;
-use crate::job::{JobState, Ticket};
+use crate::job::{Holding, JobState};
 use crate::render::Renderer;
 use crate::runtime::{CancelFlag, EngineSource};
 use crate::sleepers::Sleeper;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::watch::{Doing, Place, Subject, Tracer, Watch};
+use crate::watch::{Doing, Named, Station, Tracer, Watch};
 use crate::work::{JobId, SharedObserver, Work};
 
 /// What a session runs with.
@@ -209,19 +209,19 @@ impl<'a> Session<'a> {
     pub(crate) fn note(
         &self,
         worker: usize,
-        place: Place,
+        station: Station,
         observer: &SharedObserver<'a>,
-        subject: Subject,
+        named: Named,
         activity: &'static str,
     ) {
         let (observer, since) = (Arc::clone(observer), self.now());
-        let doing = Doing { place, observer, subject, activity, since, is_told: false };
+        let doing = Doing { station, observer, named, activity, since, is_told: false };
         self.watch.note(worker, doing, self.runtime.tracer);
     }
 
     /// What a worker had there is done, or in other hands.
-    pub(crate) fn note_left(&self, worker: usize, place: Place) {
-        self.watch.note_left(worker, place, self.now(), self.runtime.tracer);
+    pub(crate) fn note_left(&self, worker: usize, station: Station) {
+        self.watch.note_left(worker, station, self.now(), self.runtime.tracer);
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -334,9 +334,9 @@ impl<'a> Session<'a> {
     }
 
     /// Settles an item and tells of it.
-    pub(crate) fn settle(&self, work: &Work<'a>, item: Item, ticket: Ticket) {
+    pub(crate) fn settle(&self, work: &Work<'a>, item: Item, holding: Holding) {
         let position = item.position();
-        self.settle_as(work, ticket, position, &item.into_report());
+        self.settle_as(work, holding, position, &item.into_report());
     }
 
     /// Settles an item whose worker panicked.
@@ -344,19 +344,19 @@ impl<'a> Session<'a> {
         &self,
         work: &Work<'a>,
         item: Item,
-        ticket: Ticket,
+        holding: Holding,
         message: String,
     ) {
         let position = item.position();
-        self.settle_as(work, ticket, position, &item.into_panicked_report(message));
+        self.settle_as(work, holding, position, &item.into_panicked_report(message));
     }
 
-    fn settle_as(&self, work: &Work<'a>, ticket: Ticket, position: u32, report: &ItemReport) {
+    fn settle_as(&self, work: &Work<'a>, holding: Holding, position: u32, report: &ItemReport) {
         let wall = self.now() - work.begun;
         let mut observer = work.observer.lock();
         let (progress, filled) = self.change(work, |state| {
             let was_full = state.is_disk_full();
-            state.settle(ticket, position, &work.items[position as usize], report);
+            state.settle(holding, position, &work.items[position as usize], report);
             (state.progress(wall), state.is_disk_full() && !was_full)
         });
         observer.observe(&Event::Settled { report, progress: &progress });
@@ -446,10 +446,10 @@ impl<'a> Session<'a> {
     pub(crate) fn reserve_output(
         &self,
         work: &Work<'a>,
-        ticket: &mut Ticket,
+        holding: &mut Holding,
         bytes: u64,
     ) -> Result<(), ItemError> {
-        self.dispatcher.lock().job(work).reserve_output(ticket, bytes)
+        self.dispatcher.lock().job(work).reserve_output(holding, bytes)
     }
 }
 

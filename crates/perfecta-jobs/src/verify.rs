@@ -18,7 +18,7 @@ use perfecta_emit::ContentHash;
 use perfecta_io::{Buffer, Engine, FileContent, IoError, IoErrorKind, Op, Symlinks};
 
 use self::admission::{Admission, Turn};
-use self::pack::{PackedTable, damaged, read_part, unreadable};
+use self::pack::{TableOfPack, damaged, read_part, unreadable};
 use self::plan::{Check, KeyFile, Plan, Subject, plan};
 use crate::call::{call, read_file};
 use crate::config::{Inputs, KeyOptions, Limits};
@@ -198,11 +198,11 @@ impl Shared<'_> {
     fn check_packed(
         &self,
         check: &Check,
-        table: &PackedTable,
+        table: &TableOfPack,
         engine: &mut dyn Engine,
         report: &mut ItemReport,
     ) -> Result<(), Stop> {
-        let PackedTable { place, keys_blake3, num_keys, .. } = table;
+        let TableOfPack { place, keys_blake3, num_keys, .. } = table;
         report.keys = *num_keys;
         report.bytes = place.bytes;
         let keys = self.read_keys(check, keys_blake3, engine)?;

@@ -34,7 +34,7 @@ pub struct Span<'s> {
 
 /// Where a worker has something in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Station {
     /// Beside other things, in this slot.
     Slot(usize),
     /// Where it does for a job what is done in one go, before and after the items. A disk that hangs
@@ -42,8 +42,8 @@ pub(crate) enum Place {
     Desk,
 }
 
-/// What goes on, or does not.
-pub(crate) enum Subject {
+/// What is named if nothing goes on.
+pub(crate) enum Named {
     /// An item.
     Item(Arc<Planned>),
     /// What a job has at this path.
@@ -52,10 +52,10 @@ pub(crate) enum Subject {
 
 /// What a worker is at.
 pub(crate) struct Doing<'a> {
-    pub(crate) place: Place,
+    pub(crate) station: Station,
     /// Who is told if it is stuck.
     pub(crate) observer: SharedObserver<'a>,
-    pub(crate) subject: Subject,
+    pub(crate) named: Named,
     pub(crate) activity: &'static str,
     pub(crate) since: Duration,
     pub(crate) is_told: bool,
@@ -69,35 +69,35 @@ impl<'a> Watch<'a> {
         Self((0..num_workers).map(|_| Mutex::default()).collect())
     }
 
-    /// A worker is at this now, and no more at what it was at in the same place: items that are
+    /// A worker is at this now, and at what it was at this station no more: items that are
     /// published together follow each other in one slot.
     pub(crate) fn note(&self, worker: usize, doing: Doing<'a>, tracer: Option<&dyn Tracer>) {
-        let (place, now) = (doing.place, doing.since);
-        self.replace(worker, place, Some(doing), now, tracer);
+        let (station, now) = (doing.station, doing.since);
+        self.replace(worker, station, Some(doing), now, tracer);
     }
 
-    /// A worker is at nothing more in a place.
+    /// A worker is at nothing more at a station.
     pub(crate) fn note_left(
         &self,
         worker: usize,
-        place: Place,
+        station: Station,
         now: Duration,
         tracer: Option<&dyn Tracer>,
     ) {
-        self.replace(worker, place, None, now, tracer);
+        self.replace(worker, station, None, now, tracer);
     }
 
     fn replace(
         &self,
         worker: usize,
-        place: Place,
+        station: Station,
         doing: Option<Doing<'a>>,
         now: Duration,
         tracer: Option<&dyn Tracer>,
     ) {
         let before = {
             let mut in_hand = self.0[worker].lock();
-            let before = in_hand.iter().position(|doing| doing.place == place);
+            let before = in_hand.iter().position(|doing| doing.station == station);
             let before = before.map(|before| in_hand.swap_remove(before));
             in_hand.extend(doing);
             before
@@ -136,9 +136,9 @@ impl Doing<'_> {
     /// What is said of it when it is stuck. A search that goes on and on is as long at one thing as a
     /// disk that does not answer.
     fn notice(&self, worker: usize, now: Duration) -> String {
-        let path = match &self.subject {
-            Subject::Item(planned) => &planned.keys_file,
-            Subject::Path(path) => path,
+        let path = match &self.named {
+            Named::Item(planned) => &planned.keys_file,
+            Named::Path(path) => path,
         };
         let (path, activity) = (path.display(), self.activity);
         let seconds = now.saturating_sub(self.since).as_secs();
@@ -147,8 +147,8 @@ impl Doing<'_> {
 
     /// Tells what an item was at. What a job is at beside is in no trace.
     fn trace(&self, worker: usize, now: Duration, tracer: Option<&dyn Tracer>) {
-        if let (Some(tracer), Subject::Item(planned), Place::Slot(slot)) =
-            (tracer, &self.subject, self.place)
+        if let (Some(tracer), Named::Item(planned), Station::Slot(slot)) =
+            (tracer, &self.named, self.station)
         {
             let (name, keys_file) = (self.activity, &*planned.keys_file);
             tracer.span(&Span { worker, slot, name, keys_file, begun: self.since, ended: now });
@@ -181,14 +181,14 @@ mod tests {
     }
 
     fn doing(
-        place: Place,
+        station: Station,
         observer: &SharedObserver<'static>,
-        subject: Subject,
+        named: Named,
         activity: &'static str,
         since: u64,
     ) -> Doing<'static> {
         let (observer, since) = (Arc::clone(observer), Duration::from_secs(since));
-        Doing { place, observer, subject, activity, since, is_told: false }
+        Doing { station, observer, named, activity, since, is_told: false }
     }
 
     #[test]
@@ -203,10 +203,10 @@ mod tests {
             watch.tell_stuck(at(now), PATIENCE);
             std::mem::take(&mut *told.lock())
         };
-        let slot = Place::Slot(7);
+        let slot = Station::Slot(7);
         let note = |activity, since| {
-            let subject = Subject::Item(Arc::clone(&planned));
-            watch.note(1, doing(slot, &observer, subject, activity, since), None);
+            let named = Named::Item(Arc::clone(&planned));
+            watch.note(1, doing(slot, &observer, named, activity, since), None);
         };
         note(activity::READ_KEYS, 5);
         assert!(told_by(34).is_empty());
@@ -222,11 +222,11 @@ mod tests {
     fn a_job_is_told_of_its_own_until_its_end_is_told() {
         let watch = Watch::new(1);
         let [(told, observer), (other_told, other)] = [observer(), observer()];
-        let note = |place, observer, path: &str, activity| {
-            watch.note(0, doing(place, observer, Subject::Path(path.into()), activity, 0), None);
+        let note = |station, observer, path: &str, activity| {
+            watch.note(0, doing(station, observer, Named::Path(path.into()), activity, 0), None);
         };
-        note(Place::Desk, &observer, "out", activity::PREPARE_OUTPUT);
-        note(Place::Slot(0), &other, "pack", activity::APPEND);
+        note(Station::Desk, &observer, "out", activity::PREPARE_OUTPUT);
+        note(Station::Slot(0), &other, "pack", activity::APPEND);
         other.lock().dismiss();
         watch.tell_stuck(PATIENCE, PATIENCE);
         let expected = r#"out: worker 0 is still at "prepare output" after 30 s"#;

@@ -9,7 +9,7 @@ use perfecta_io::Held;
 
 use crate::event::{Event, ItemReport, Observer};
 use crate::item::World;
-use crate::job::{JobState, Ticket};
+use crate::job::{Holding, JobState};
 use crate::manifest::PackManifest;
 use crate::planned::Planned;
 use crate::runtime::CancelFlag;
@@ -82,13 +82,13 @@ impl<'a> Work<'a> {
     pub(crate) fn settle(
         &self,
         state: &mut JobState<'a>,
-        ticket: Ticket,
+        holding: Holding,
         position: u32,
         report: &ItemReport,
         wall: Duration,
     ) {
         let planned = &self.items[position as usize];
-        state.settle(ticket, position, planned, report);
+        state.settle(holding, position, planned, report);
         let progress = state.progress(wall);
         self.observer.lock().observe(&Event::Settled { report, progress: &progress });
     }

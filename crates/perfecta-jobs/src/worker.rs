@@ -39,13 +39,13 @@ use crate::error::ItemError;
 use crate::event::Event;
 use crate::guard::guarded;
 use crate::item::{Effect, Item, ItemEvent, Workspace};
-use crate::job::{Taken, Ticket};
+use crate::job::{Holding, Taken};
 use crate::pack::PackedTable;
 use crate::packed;
 use crate::prepare;
 use crate::session::Session;
 use crate::sleepers::Sleeper;
-use crate::watch::{Place, Subject};
+use crate::watch::{Named, Station};
 use crate::work::Work;
 
 /// One worker of a session, with an engine of its own.
@@ -111,7 +111,7 @@ enum Slot<'a> {
 struct ItemInHand<'a> {
     work: Arc<Work<'a>>,
     item: Item,
-    ticket: Ticket,
+    holding: Holding,
 }
 
 /// Where an item stopped.
@@ -346,12 +346,12 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn compare(&mut self, work: &Work<'a>, part: &Part) {
-        let (subject, activity) = (packed::compared(work, part), activity::COMPARE_PACK);
-        self.session.note(self.number, Place::Desk, &work.observer, subject, activity);
+        let (named, activity) = (packed::compared(work, part), activity::COMPARE_PACK);
+        self.session.note(self.number, Station::Desk, &work.observer, named, activity);
         let desk = self.desk.as_mut();
         let outcome = guarded(|| packed::compare(desk, work, part));
         let outcome = outcome.unwrap_or_else(|message| Err(ItemError::Panicked(message)));
-        self.session.note_left(self.number, Place::Desk);
+        self.session.note_left(self.number, Station::Desk);
         self.session.change(work, |state| state.compared(outcome));
         self.session.tick(work);
     }
@@ -377,14 +377,14 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn begin(&mut self, work: Arc<Work<'a>>, taken: Taken) {
-        let Taken { item, ticket } = taken;
+        let Taken { item, holding } = taken;
         let planned = item.planned();
         let keys = planned.num_keys(&work.world.job);
         let started = Event::Started { keys_file: &planned.keys_file, keys };
         work.observer.lock().observe(&started);
         let file_bytes = planned.file_bytes;
         let slot = self.slots.open();
-        let in_hand = ItemInHand { work, item, ticket };
+        let in_hand = ItemInHand { work, item, holding };
         match self.session.buffer_for(self.node, file_bytes, &self.waker) {
             Ok(buffer) => self.read(slot, in_hand, buffer),
             Err(ticket) => {
@@ -455,13 +455,13 @@ impl<'s, 'a> Worker<'s, 'a> {
             }
             Ok(Pause::ForStageSync) => {
                 self.leave(slot);
-                let ItemInHand { work, item, ticket } = in_hand;
-                self.session.change(&work, |state| state.await_sync(item, ticket));
+                let ItemInHand { work, item, holding } = in_hand;
+                self.session.change(&work, |state| state.await_sync(item, holding));
             }
             Ok(Pause::ForPack(table)) => self.deliver(slot, in_hand, *table),
             Ok(Pause::Settled) => {
                 self.leave(slot);
-                self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
+                self.session.settle(&in_hand.work, in_hand.item, in_hand.holding);
             }
             Ok(Pause::ForNameSync) => unreachable!("names are synced after stages"),
             Err(message) => self.settle_panicked(slot, in_hand, message),
@@ -470,8 +470,8 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     fn settle_panicked(&mut self, slot: usize, in_hand: ItemInHand<'a>, message: String) {
         self.leave(slot);
-        let ItemInHand { work, item, ticket } = in_hand;
-        self.session.settle_panicked(&work, item, ticket, message);
+        let ItemInHand { work, item, holding } = in_hand;
+        self.session.settle_panicked(&work, item, holding, message);
     }
 
     fn carry_on(
@@ -492,7 +492,7 @@ impl<'s, 'a> Worker<'s, 'a> {
         in_hand: &mut ItemInHand<'a>,
         event: ItemEvent,
     ) -> Pause {
-        let ItemInHand { work, item, ticket } = in_hand;
+        let ItemInHand { work, item, holding } = in_hand;
         let mut effect = item.on(event, &work.world, &mut self.workspace);
         loop {
             let event = if work.cancel.is_cancelled() && item.may_be_abandoned() {
@@ -509,7 +509,7 @@ impl<'s, 'a> Worker<'s, 'a> {
                     }
                     Effect::Search(keys) => return Pause::ForSearch(keys),
                     Effect::Reserve(bytes) => {
-                        match self.session.reserve_output(work, ticket, bytes) {
+                        match self.session.reserve_output(work, holding, bytes) {
                             Ok(()) => ItemEvent::Allowed,
                             Err(error) => ItemEvent::Failed(error),
                         }
@@ -535,16 +535,16 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn deliver(&mut self, slot: usize, mut in_hand: ItemInHand<'a>, table: PackedTable) {
-        let ItemInHand { work, item, ticket } = &mut in_hand;
-        let reserved = self.session.reserve_output(work, ticket, table.output_bytes());
+        let ItemInHand { work, item, holding } = &mut in_hand;
+        let reserved = self.session.reserve_output(work, holding, table.output_bytes());
         if let Err(error) = reserved {
             let _ = item.on(ItemEvent::Failed(error), &work.world, &mut self.workspace);
             self.leave(slot);
-            return self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
+            return self.session.settle(&in_hand.work, in_hand.item, in_hand.holding);
         }
         self.leave(slot);
-        let ItemInHand { work, item, ticket } = in_hand;
-        self.session.change(&work, |state| state.deliver(item, ticket, table));
+        let ItemInHand { work, item, holding } = in_hand;
+        self.session.change(&work, |state| state.deliver(item, holding, table));
         self.session.tick(&work);
     }
 
@@ -553,8 +553,8 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn watch_as(&self, slot: usize, work: &Work<'a>, item: &Item, activity: &'static str) {
-        let subject = Subject::Item(Arc::clone(item.planned_shared()));
-        self.session.note(self.number, Place::Slot(slot), &work.observer, subject, activity);
+        let named = Named::Item(Arc::clone(item.planned_shared()));
+        self.session.note(self.number, Station::Slot(slot), &work.observer, named, activity);
     }
 
     /// What was in a slot is in other hands now.
@@ -565,7 +565,7 @@ impl<'s, 'a> Worker<'s, 'a> {
 
     /// The item of a slot is in other hands now; another may come to its slot.
     fn watch_no_more(&self, slot: usize) {
-        self.session.note_left(self.number, Place::Slot(slot));
+        self.session.note_left(self.number, Station::Slot(slot));
     }
 }
 

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub(crate) use self::entry::{Accepted, Entry};
-pub(crate) use self::file::{Bounds, Earlier, JournalFile, Left};
+pub(crate) use self::entry::{AcceptedRequest, Entry};
+pub(crate) use self::file::{Earlier, JournalFile, KeepBounds, Left};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::hostile::{check, with_checksums};
 
@@ -74,9 +74,9 @@ pub(crate) enum Survives {
 }
 
 /// Is told, on the journal's thread, what came of a line; also where a bug ends that thread.
-struct Then(Option<Told>);
+struct Then(Option<OnWritten>);
 
-type Told = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
+type OnWritten = Box<dyn FnOnce(Result<(), io::Error>) + Send>;
 
 impl Then {
     fn tell(mut self, written: Result<(), io::Error>) {
@@ -94,7 +94,7 @@ impl Drop for Then {
     }
 }
 
-struct Line {
+struct JournalLine {
     text: String,
     effect: Effect,
     survives: Survives,
@@ -113,7 +113,7 @@ enum Effect {
 }
 
 /// Where lines are handed in. Without a file behind it, every line counts as written.
-pub(crate) struct Journal(Mutex<Option<Sender<Line>>>);
+pub(crate) struct Journal(Mutex<Option<Sender<JournalLine>>>);
 
 impl Journal {
     /// A journal that keeps nothing.
@@ -135,7 +135,7 @@ impl Journal {
         then: impl FnOnce(Result<(), io::Error>) + Send + 'static,
     ) {
         let effect = match entry {
-            Entry::Accepted(Accepted { id, .. }) => Effect::Begins(id.clone()),
+            Entry::Accepted(AcceptedRequest { id, .. }) => Effect::Begins(id.clone()),
             Entry::Cancelled { id } => Effect::Joins(id.clone()),
             Entry::Ended { status, .. } => Effect::Joins(status.id.clone()),
             Entry::Forgotten { id } => Effect::Forgets(id.clone()),
@@ -149,7 +149,7 @@ impl Journal {
             drop(sender);
             return then(Ok(()));
         };
-        let line = Line { text, effect, survives, then: Then(Some(Box::new(then))) };
+        let line = JournalLine { text, effect, survives, then: Then(Some(Box::new(then))) };
         let unsent = lines.send(line);
         drop(sender);
         // The thread is gone only where the daemon is lost by a bug, and who waits is told so.
@@ -170,7 +170,7 @@ impl Journal {
 /// Writes lines to a file.
 pub(crate) struct Writer {
     file: JournalFile,
-    lines: Receiver<Line>,
+    lines: Receiver<JournalLine>,
     /// Lines of requests that are kept, which found no room: they are written before any other. Of a
     /// request there are three at most.
     owed: Vec<(Effect, String)>,
@@ -185,7 +185,7 @@ impl Writer {
             match self.next() {
                 Ok(first) => {
                     let further = self.lines.try_iter().take(BATCH_MAX - 1);
-                    let batch: Vec<Line> = std::iter::once(first).chain(further).collect();
+                    let batch: Vec<JournalLine> = std::iter::once(first).chain(further).collect();
                     self.write(batch, notice);
                 }
                 // It was told that there is no room, and is tried again.
@@ -202,7 +202,7 @@ impl Writer {
     }
 
     /// The next line, or nothing for a while if others are owed.
-    fn next(&self) -> Result<Line, RecvTimeoutError> {
+    fn next(&self) -> Result<JournalLine, RecvTimeoutError> {
         if self.owed.is_empty() {
             return self.lines.recv().map_err(RecvTimeoutError::from);
         }
@@ -214,7 +214,7 @@ impl Writer {
         self.lines.try_iter().for_each(drop);
     }
 
-    fn write(&mut self, batch: Vec<Line>, notice: &(dyn Fn(&str) + Sync)) {
+    fn write(&mut self, batch: Vec<JournalLine>, notice: &(dyn Fn(&str) + Sync)) {
         let mut written = Vec::with_capacity(batch.len());
         for line in batch {
             let is_of_kept = self.take_in(&line.effect);
@@ -232,7 +232,7 @@ impl Writer {
                 }
             }
         }
-        let is_durable = |line: &Line| line.survives == Survives::PowerCut;
+        let is_durable = |line: &JournalLine| line.survives == Survives::PowerCut;
         let synced = written.iter().any(is_durable).then(|| self.file.sync());
         for line in written {
             match &synced {

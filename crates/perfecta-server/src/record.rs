@@ -125,7 +125,7 @@ pub(crate) struct Cursor {
 }
 
 /// What a reader has not read yet.
-pub(crate) struct News {
+pub(crate) struct Unread {
     pub(crate) tables: Vec<TableLine>,
     pub(crate) notices: Vec<String>,
     pub(crate) status: RequestStatus,
@@ -341,13 +341,13 @@ impl Record {
     }
 
     /// What is new since `cursor`, at most so many tables of it, and puts the cursor behind it.
-    pub(crate) fn news(&self, cursor: &mut Cursor, wanted: TablesWanted, limit: usize) -> News {
+    pub(crate) fn news(&self, cursor: &mut Cursor, wanted: TablesWanted, limit: usize) -> Unread {
         let told = self.told.lock();
         let (tables, end) = self.page_of(&told, wanted, cursor.tables, limit);
         let notices = told.notices[cursor.notices..].to_vec();
         cursor.tables += tables.len();
         cursor.notices += notices.len();
-        News { tables, notices, status: self.status_of(&told), is_cut: cursor.tables < end }
+        Unread { tables, notices, status: self.status_of(&told), is_cut: cursor.tables < end }
     }
 
     /// Some of the tables that are wanted, and how many of these there are.

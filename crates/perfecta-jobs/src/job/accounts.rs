@@ -12,7 +12,7 @@ use crate::remarks::Remarks;
 pub(super) struct Accounts {
     pub(super) keys_done: u64,
     pub(super) keys_total: u64,
-    /// Bytes that were written, or may be: what tickets hold, what tables hold that were published, and what
+    /// Bytes that were written, or may be: what items at work hold, what tables hold that were published, and what
     /// of a pack is no table's.
     pub(super) output_bytes: u64,
     /// Whether something that was to be replaced lies in the stage, and nowhere else.

@@ -8,7 +8,7 @@
 
 use perfecta_io::IoError;
 
-use super::{StagedItem, Ticket};
+use super::{Holding, StagedItem};
 
 /// Items that wait for a common sync, and whether one is made.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Syncs {
     ) {
         self.in_publication -= published.len() + overtaken.len();
         let items = published.iter_mut().chain(&mut overtaken);
-        items.for_each(|item| item.ticket.is_in_publication = false);
+        items.for_each(|item| item.holding.is_in_publication = false);
         self.waiting.names.append(&mut published);
         self.waiting.stages.append(&mut overtaken);
     }
@@ -89,7 +89,7 @@ impl Syncs {
         self.is_syncing = true;
         self.in_publication += taken.len();
         let items = taken.stages.iter_mut().chain(&mut taken.names);
-        items.for_each(|item| item.ticket.is_in_publication = true);
+        items.for_each(|item| item.holding.is_in_publication = true);
         taken
     }
 
@@ -102,8 +102,8 @@ impl Syncs {
     }
 
     /// An item settles.
-    pub(super) fn settle(&mut self, ticket: &Ticket) {
-        self.in_publication -= usize::from(ticket.is_in_publication);
+    pub(super) fn settle(&mut self, holding: &Holding) {
+        self.in_publication -= usize::from(holding.is_in_publication);
     }
 
     /// Items that wait, or are being synced and published.

@@ -25,7 +25,7 @@ use crate::runtime::CancelFlag;
 /// A pack that was looked at.
 pub(super) struct Pack {
     /// Its tables, or the first fault of all of it.
-    pub(super) tables: Result<Vec<PackedTable>, Fault>,
+    pub(super) tables: Result<Vec<TableOfPack>, Fault>,
     /// Bytes of its files, as far as they are there.
     pub(super) bytes: u64,
     /// How many of its files are there.
@@ -34,7 +34,7 @@ pub(super) struct Pack {
 
 /// A table of a pack that is, as a whole, what index and manifest say.
 #[derive(Clone)]
-pub(super) struct PackedTable {
+pub(super) struct TableOfPack {
     pub(super) name: Vec<u8>,
     pub(super) place: ImagePlace,
     pub(super) keys_blake3: ContentHash,
@@ -171,7 +171,7 @@ impl Reader<'_> {
         &self,
         manifest: &PackManifest,
         index: Vec<Indexed>,
-    ) -> Result<Vec<PackedTable>, ItemError> {
+    ) -> Result<Vec<TableOfPack>, ItemError> {
         if manifest.tables.len() != index.len() {
             return Err(self.differs("the number of tables", manifest.tables.len(), index.len()));
         }
@@ -184,7 +184,7 @@ impl Reader<'_> {
         position: usize,
         entry: &PackedEntry,
         indexed: Indexed,
-    ) -> Result<PackedTable, ItemError> {
+    ) -> Result<TableOfPack, ItemError> {
         let Indexed { name, place, keys_blake3 } = indexed;
         let field = |field| format!("tables[{position}].{field}");
         let says = entry.name_bytes().ok_or_else(|| {
@@ -204,7 +204,7 @@ impl Reader<'_> {
         if entry.keys_blake3 != keys_blake3 {
             return Err(self.differs(&field("keys_blake3"), entry.keys_blake3, keys_blake3));
         }
-        Ok(PackedTable { name, place, keys_blake3, position, num_keys: entry.num_keys })
+        Ok(TableOfPack { name, place, keys_blake3, position, num_keys: entry.num_keys })
     }
 
     fn differs(
@@ -221,7 +221,7 @@ impl Reader<'_> {
     }
 }
 
-impl PackedTable {
+impl TableOfPack {
     /// Whether the table at its place, of `num_keys`, is the one that the manifest lists.
     ///
     /// # Errors

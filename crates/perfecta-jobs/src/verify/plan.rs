@@ -8,7 +8,7 @@ use perfecta_emit::source;
 use perfecta_io::{Buffer, Engine, Entry, EntryKind, Lengths, Op, Payload, Symlinks};
 
 use super::Verification;
-use super::pack::{self, Fault, PackedTable};
+use super::pack::{self, Fault, TableOfPack};
 use crate::call::call;
 use crate::config::Job;
 use crate::error::{ItemError, JobError};
@@ -56,7 +56,7 @@ pub(super) enum Subject {
     /// A directory of a table, which it reads itself.
     Directory,
     /// A table of the packed file at its path.
-    Packed(PackedTable),
+    Packed(TableOfPack),
     /// A table of a pack that cannot be relied on, or all of that.
     Failed(ItemError),
 }

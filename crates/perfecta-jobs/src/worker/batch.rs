@@ -96,24 +96,24 @@ impl<'a> Worker<'_, 'a> {
                     return self.slots.put(slot, Slot::Batch(batch));
                 }
                 Ok(Pause::ForNameSync) => {
-                    let ItemInHand { item, ticket, .. } = in_hand;
-                    batch.published.push(StagedItem { item, ticket });
+                    let ItemInHand { item, holding, .. } = in_hand;
+                    batch.published.push(StagedItem { item, holding });
                 }
                 Ok(Pause::Settled) => {
                     self.watch_no_more(slot);
-                    self.session.settle(&in_hand.work, in_hand.item, in_hand.ticket);
+                    self.session.settle(&in_hand.work, in_hand.item, in_hand.holding);
                 }
                 Ok(Pause::ForStageSync) => {
-                    let ItemInHand { item, ticket, .. } = in_hand;
-                    batch.overtaken.push(StagedItem { item, ticket });
+                    let ItemInHand { item, holding, .. } = in_hand;
+                    batch.overtaken.push(StagedItem { item, holding });
                 }
                 Ok(Pause::ForSearch(_) | Pause::ForPack(_)) => {
                     unreachable!("what is staged is searched and packed no more")
                 }
                 Err(message) => {
                     self.watch_no_more(slot);
-                    let ItemInHand { work, item, ticket } = in_hand;
-                    self.session.settle_panicked(&work, item, ticket, message);
+                    let ItemInHand { work, item, holding } = in_hand;
+                    self.session.settle_panicked(&work, item, holding, message);
                 }
             }
         }
@@ -132,8 +132,8 @@ impl<'a> Batch<'a> {
     }
 
     fn next_item(&mut self) -> Option<(ItemInHand<'a>, ItemEvent)> {
-        let (StagedItem { item, ticket }, event) = self.todo.next()?;
-        Some((ItemInHand { work: Arc::clone(&self.work), item, ticket }, event))
+        let (StagedItem { item, holding }, event) = self.todo.next()?;
+        Some((ItemInHand { work: Arc::clone(&self.work), item, holding }, event))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::guard::guarded;
 use crate::manifest::PackedEntry;
 use crate::pack::Chunk;
 use crate::render::check_image;
-use crate::watch::{Place, Subject};
+use crate::watch::{Named, Station};
 use crate::work::Work;
 
 /// A chunk on its way into the pack.
@@ -36,8 +36,8 @@ impl<'a> Worker<'_, 'a> {
         let Chunk { offset, bytes, tables } = chunk;
         let path = work.pack.clone().expect("only a pack has chunks");
         let slot = self.slots.open();
-        let (place, subject) = (Place::Slot(slot), Subject::Path(path.clone()));
-        self.session.note(self.number, place, &work.observer, subject, activity::APPEND);
+        let (station, named) = (Station::Slot(slot), Named::Path(path.clone()));
+        self.session.note(self.number, station, &work.observer, named, activity::APPEND);
         let in_hand = ChunkInHand { work, offset, tables, phase: Phase::Appending };
         self.slots.put(slot, Slot::Chunk(Box::new(in_hand)));
         self.engine.submit(token(slot), Op::Append { path, offset, bytes });

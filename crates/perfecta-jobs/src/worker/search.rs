@@ -163,10 +163,10 @@ impl<'a> Worker<'_, 'a> {
 
     /// Counts the memory of an item whose table may have been doubled to these sizes.
     fn account_for(&self, leading: &mut Leading<'a>, geometry: Geometry) {
-        let ItemInHand { work, item, ticket } = &mut leading.in_hand;
+        let ItemInHand { work, item, holding } = &mut leading.in_hand;
         let bytes = item.planned().memory_bytes_with(&work.world.job, geometry);
-        if bytes > ticket.memory_bytes() {
-            self.session.change(work, |state| state.extend_memory(ticket, bytes));
+        if bytes > holding.memory_bytes() {
+            self.session.change(work, |state| state.extend_memory(holding, bytes));
         }
     }
 

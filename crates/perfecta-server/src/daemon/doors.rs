@@ -245,7 +245,7 @@ where
         };
         async move {
             let answer = answer.await;
-            Ok::<_, Infallible>(answer.map(|body| Told { body, _answering: answering }))
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _answering: answering }))
         }
     });
     let connection = http1::Builder::new()
@@ -282,12 +282,12 @@ async fn ask(api: Arc<Api>, from: (Caller, Transport), mut request: Request<Inco
 }
 
 /// An answer's body, which is told of as long as it is there.
-struct Told {
+struct AnswerBody {
     body: Body,
     _answering: Answering,
 }
 
-impl hyper::body::Body for Told {
+impl hyper::body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -14,7 +14,7 @@ use super::{Control, ENDED_MAX, Order, Phase, ServeError};
 use crate::access::Placed;
 use crate::crash;
 use crate::journal::{
-    Accepted, Bounds, Earlier, Entry, Journal, JournalFile, Left, Survives, Writer,
+    AcceptedRequest, Earlier, Entry, Journal, JournalFile, KeepBounds, Left, Survives, Writer,
 };
 use crate::problem::{Problem, ProblemKind};
 use crate::record::Record;
@@ -44,7 +44,7 @@ impl Keeping {
             return Ok(Self { journal, writer: None, left });
         };
         let ended_since = since_1970.as_secs().saturating_sub(keep.as_secs());
-        let bounds = Bounds { ended_since, ended_max: ENDED_MAX };
+        let bounds = KeepBounds { ended_since, ended_max: ENDED_MAX };
         let (file, left) = JournalFile::open(state.path(), bounds)?;
         let (journal, writer) = Journal::of(file);
         Ok(Self { journal, writer: Some(writer), left })
@@ -63,7 +63,7 @@ impl Control {
         self.note_forgotten(forgotten);
         let is_durable = record.spec.output.as_ref().is_some_and(|output| output.durable);
         let survives = if is_durable { Survives::PowerCut } else { Survives::Death };
-        let entry = Entry::Accepted(Accepted {
+        let entry = Entry::Accepted(AcceptedRequest {
             id: record.id.clone(),
             at_unix_ms: record.accepted_unix_ms(),
             owner: record.owner,
@@ -224,7 +224,7 @@ impl Control {
     }
 
     fn take_over(self: &Arc<Self>, earlier: Earlier) {
-        let Accepted { id, at_unix_ms, owner, key, deaths, spec } = earlier.accepted;
+        let AcceptedRequest { id, at_unix_ms, owner, key, deaths, spec } = earlier.accepted;
         let (spec, now) = (spec.into_owned(), self.clock.now());
         let clock = Arc::clone(&self.clock);
         let record = match earlier.ended {
@@ -335,8 +335,8 @@ mod tests {
     use crate::wire::RequestState;
 
     /// Of an hour after 1970.
-    fn accepted(spec: &str) -> Accepted<'static> {
-        Accepted {
+    fn accepted(spec: &str) -> AcceptedRequest<'static> {
+        AcceptedRequest {
             id: "5eb1-1".to_owned(),
             at_unix_ms: 3_600_000,
             owner: Caller::Owner,
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn in_the_journal_too_a_request_ends_before_it_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
-        let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+        let bounds = KeepBounds { ended_since: 0, ended_max: 1_000 };
         let (file, _) = JournalFile::open(directory.path(), bounds).unwrap();
         let (journal, mut writer) = Journal::of(file);
         let control = control_with(journal);
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn what_is_too_much_is_forgotten_in_the_journal_too_when_another_request_ends() {
         let directory = tempfile::tempdir().unwrap();
-        let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+        let bounds = KeepBounds { ended_since: 0, ended_max: 1_000 };
         let (file, _) = JournalFile::open(directory.path(), bounds).unwrap();
         let (journal, mut writer) = Journal::of(file);
         let control = control_with(journal);
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn whoever_waits_for_the_journal_is_told_that_its_thread_is_gone() {
         let directory = tempfile::tempdir().unwrap();
-        let bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+        let bounds = KeepBounds { ended_since: 0, ended_max: 1_000 };
         let (mut file, _) = JournalFile::open(directory.path(), bounds).unwrap();
         file.redirect(OpenOptions::new().write(true).open("/dev/full").unwrap());
         let (journal, mut writer) = Journal::of(file);

@@ -22,7 +22,7 @@ pub(crate) enum Entry<'e> {
     /// The first line, and that of a later daemon that goes on with the file as it is.
     Journal { version: u32 },
     /// A request is to be run, whatever becomes of the daemon.
-    Accepted(Accepted<'e>),
+    Accepted(AcceptedRequest<'e>),
     /// Its client does not want it any more.
     Cancelled { id: String },
     /// It has ended, at so many seconds since 1970.
@@ -35,7 +35,7 @@ pub(crate) enum Entry<'e> {
 
 /// A request as it was accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Accepted<'e> {
+pub(crate) struct AcceptedRequest<'e> {
     pub(crate) id: String,
     /// When, in milliseconds since 1970.
     pub(crate) at_unix_ms: u64,
@@ -93,7 +93,7 @@ mod tests {
     fn entry() -> Entry<'static> {
         let json = r#"{"inputs": {"files": ["/a"]}, "output": null}"#;
         let spec = serde_json::from_str(json).unwrap();
-        Entry::Accepted(Accepted {
+        Entry::Accepted(AcceptedRequest {
             id: "1-1".to_owned(),
             at_unix_ms: 3,
             owner: Caller::User(7),

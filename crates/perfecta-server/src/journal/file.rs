@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::JournalError;
-use super::entry::{Accepted, Entry, VERSION, version_of};
+use super::entry::{AcceptedRequest, Entry, VERSION, version_of};
 use crate::access::BODY_BYTES_MAX;
 use crate::wire::RequestStatus;
 
@@ -22,7 +22,7 @@ pub(super) const LINE_BYTES_MAX: u64 = 4 * BODY_BYTES_MAX as u64;
 
 /// What is not kept is not read either.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct KeepBounds {
     /// Requests that have ended before this, in seconds since 1970, are not kept.
     pub(crate) ended_since: u64,
     /// Requests that have ended.
@@ -32,7 +32,7 @@ pub(crate) struct Bounds {
 /// A request of an earlier daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Earlier {
-    pub(crate) accepted: Accepted<'static>,
+    pub(crate) accepted: AcceptedRequest<'static>,
     pub(crate) is_cancelled: bool,
     /// When it ended, in seconds since 1970, and how.
     pub(crate) ended: Option<(u64, RequestStatus)>,
@@ -82,7 +82,7 @@ impl JournalFile {
     ///
     /// # Errors
     /// [`JournalError`] if it is another version's, or cannot be read or written.
-    pub(crate) fn open(directory: &Path, bounds: Bounds) -> Result<(Self, Left), JournalError> {
+    pub(crate) fn open(directory: &Path, bounds: KeepBounds) -> Result<(Self, Left), JournalError> {
         let path = directory.join("journal");
         let failed = |error| JournalError::Io { path: path.clone(), error };
         let found = match File::open(&path) {
@@ -421,7 +421,7 @@ impl Fold {
 }
 
 impl Left {
-    fn drop_over(&mut self, bounds: Bounds) {
+    fn drop_over(&mut self, bounds: KeepBounds) {
         let has_ended = |earlier: &Earlier| earlier.ended.is_some();
         let is_kept = |earlier: &Earlier| {
             earlier.ended.as_ref().is_none_or(|(at, _)| *at >= bounds.ended_since)

@@ -10,13 +10,13 @@ use std::sync::mpsc;
 use tempfile::TempDir;
 
 use super::entry::before;
-use super::file::{Bounds, JournalFile, LINE_BYTES_MAX, Left, read};
+use super::file::{JournalFile, KeepBounds, LINE_BYTES_MAX, Left, read};
 use super::*;
 use crate::access::Caller;
 use crate::spec::JobSpec;
 use crate::wire::{RequestState, RequestStatus};
 
-const ALL: Bounds = Bounds { ended_since: 0, ended_max: 1_000 };
+const ALL: KeepBounds = KeepBounds { ended_since: 0, ended_max: 1_000 };
 
 fn spec(file: &str) -> JobSpec {
     let json = format!(r#"{{"inputs": {{"files": ["{file}"]}}, "output": null}}"#);
@@ -25,7 +25,7 @@ fn spec(file: &str) -> JobSpec {
 
 fn accepted(id: &str) -> Entry<'static> {
     let spec = Cow::Owned(spec("/a"));
-    Entry::Accepted(Accepted {
+    Entry::Accepted(AcceptedRequest {
         id: id.to_owned(),
         at_unix_ms: 1,
         owner: Caller::Owner,
@@ -153,7 +153,7 @@ fn what_has_ended_is_kept_for_its_time_and_up_to_its_number() {
         .collect();
     let check = |ended_since: u64, ended_max: usize, expected: &[&str]| {
         let directory = written(&entries);
-        let bounds = Bounds { ended_since, ended_max };
+        let bounds = KeepBounds { ended_since, ended_max };
         let (_, left) = JournalFile::open(directory.path(), bounds).unwrap();
         assert_eq!(ids(&left), expected);
     };
@@ -174,7 +174,7 @@ fn a_journal_does_not_grow_with_what_is_over() {
     for number in 0..4_000 {
         let id = number.to_string();
         let spec = Cow::Owned(spec(&format!("/{long}")));
-        journal.note(&Entry::Accepted(Accepted {
+        journal.note(&Entry::Accepted(AcceptedRequest {
             id: id.clone(),
             at_unix_ms: 1,
             owner: Caller::Owner,
