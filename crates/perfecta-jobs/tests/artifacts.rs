@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Fault, Faulty, Planned, flip_last, job, run_all, three_good, tree};
+use common::{Fault, Faulty, flip_last, job, planned, run_all, three_good, tree};
 use perfecta_core::format::pack::PackView;
 use perfecta_io::{Call, FaultPlan};
 use perfecta_jobs::{Artifacts, CancelFlag, Event, Inputs, Layout, Runtime, SelfTest};
@@ -89,7 +89,7 @@ fn a_byte_of_a_staged_file_that_is_another_on_the_disk_is_never_published() {
     let run_with = |plan: &Arc<FaultPlan>, out: &Path| {
         let mut job = job(input.path(), out);
         job.limits.threads = 1.try_into().unwrap();
-        let engines = Planned(Arc::clone(plan));
+        let engines = planned(plan);
         let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
         run_all(&job, &Runtime { engines: &engines, ..runtime })
     };

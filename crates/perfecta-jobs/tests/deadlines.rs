@@ -2,19 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use common::BLOCKING;
 use parking_lot::Mutex;
 use perfecta_core::family::Family;
 use perfecta_core::search::{FamilyChoice, Plan};
-use perfecta_io::{BlockingEngine, Clock, Engine};
+use perfecta_io::Clock;
 use perfecta_jobs::{
-    CancelFlag, EngineSource, Event, ExitClass, Inputs, Job, JobError, Limits, Request, Session,
-    SessionLimits, SessionRuntime, Summary, Worker,
+    CancelFlag, Event, ExitClass, Inputs, Job, JobError, Limits, Request, Session, SessionLimits,
+    SessionRuntime, Summary, Worker,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,14 +55,6 @@ impl Clock for TickingClock {
     }
 }
 
-struct Plain;
-
-impl EngineSource for Plain {
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(BlockingEngine::default())
-    }
-}
-
 fn session(clock: &dyn Clock) -> Session<'_> {
     let one = NonZeroUsize::MIN;
     let limits = SessionLimits {
@@ -69,7 +64,7 @@ fn session(clock: &dyn Clock) -> Session<'_> {
         memory_bytes_max: 1 << 30,
         jobs_active_max: one,
     };
-    Session::new(SessionRuntime { engines: &Plain, clock, tracer: None }, limits)
+    Session::new(SessionRuntime { engines: &BLOCKING, clock, tracer: None }, limits)
 }
 
 /// How a job ended, once it has.

@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Fault, Faulty, PlainRenderer, Planned, job, keys, run_all, three_good, tree};
+use common::{
+    Fault, Faulty, Made, Overheard, PlainRenderer, job, keys, planned, run_all, three_good, tree,
+};
 use perfecta_io::FaultPlan;
 use perfecta_jobs::{
     CancelFlag, Conflicts, Durability, Inputs, ItemError, Job, JobError, Layout, NameFilter,
@@ -164,7 +166,7 @@ fn a_dry_run_hears_of_a_cancel_after_its_listing() {
     let job = job(input.path(), out.path());
     for call in 0.. {
         let plan = Arc::new(FaultPlan::default());
-        let engines = common::Planned(Arc::clone(&plan));
+        let engines = planned(&plan);
         let cancel = CancelFlag::default();
         let runtime = Runtime { engines: &engines, ..Runtime::new(Some(&PLAIN), cancel.clone()) };
         plan.meanwhile(call, move || cancel.cancel());
@@ -340,7 +342,7 @@ fn a_table_that_fails_gives_back_the_bytes_that_it_was_allowed_to_write() {
     std::fs::remove_dir_all(out.path()).unwrap();
 
     let undisturbed = Arc::<FaultPlan>::default();
-    let engines = Planned(Arc::clone(&undisturbed));
+    let engines = planned(&undisturbed);
     let (_, reports) = run_all(&job, &Runtime { engines: &engines, ..runtime() });
     assert_eq!(reports["large.keys"].status, Status::Ok);
     let error = reports["small.keys"].error.as_ref().unwrap();
@@ -353,7 +355,7 @@ fn a_table_that_fails_gives_back_the_bytes_that_it_was_allowed_to_write() {
 
     let plan = Arc::<FaultPlan>::default();
     plan.inject(number..=number, perfecta_io::Fault::Errno(5));
-    let engines = Planned(plan);
+    let engines = planned(&plan);
     let (summary, reports) = run_all(&job, &Runtime { engines: &engines, ..runtime() });
     assert_eq!(reports["large.keys"].error.as_ref().unwrap().exit_class().code(), 8);
     assert_eq!((summary.ok, summary.failed), (2, 1), "{reports:?}");
@@ -499,13 +501,7 @@ fn a_full_disk_ends_admissions_after_some_failures() {
     for number in 0..20 {
         std::fs::write(input.path().join(format!("s{number}.keys")), keys(9, 5)).unwrap();
     }
-    struct Full;
-    impl perfecta_jobs::EngineSource for Full {
-        fn engine(&self) -> Box<dyn perfecta_io::Engine> {
-            Box::new(FullDisk(Faulty::new(0, Fault::Death).engine(), Default::default()))
-        }
-    }
-    struct FullDisk(Box<dyn perfecta_io::Engine>, perfecta_io::BlockingEngine);
+    struct FullDisk(perfecta_io::BlockingEngine);
     impl perfecta_io::Engine for FullDisk {
         fn submit(&mut self, token: perfecta_io::Token, op: perfecta_io::Op) {
             let op = match op {
@@ -520,10 +516,10 @@ fn a_full_disk_ends_admissions_after_some_failures() {
                 }
                 op => op,
             };
-            self.1.submit(token, op);
+            self.0.submit(token, op);
         }
         fn poll(&mut self) -> Option<perfecta_io::Completion> {
-            let mut completion = self.1.poll()?;
+            let mut completion = self.0.poll()?;
             if let Err(failure) = &mut completion.outcome
                 && failure.error.path == Path::new("/dev/full")
             {
@@ -541,13 +537,14 @@ fn a_full_disk_ends_admissions_after_some_failures() {
             self.0.cancel(token);
         }
         fn num_in_flight(&self) -> usize {
-            self.1.num_in_flight()
+            self.0.num_in_flight()
         }
         fn capacity(&self) -> usize {
             self.0.capacity()
         }
     }
-    let runtime = Runtime { engines: &Full, ..runtime() };
+    let engines = Made::by(|| Box::new(FullDisk(Default::default())));
+    let runtime = Runtime { engines: &engines, ..runtime() };
     let (summary, reports) = run_all(&job(input.path(), out.path()), &runtime);
     assert_eq!((summary.failed, summary.exit_class().code()), (20, 3));
     let message = |report: &perfecta_jobs::ItemReport| report.error.as_ref().unwrap().to_string();
@@ -585,51 +582,22 @@ fn what_is_not_built_in_says_so() {
     let _ = Layout::Packed;
 }
 
-/// Another run is always a moment faster: it publishes whatever is about to be published.
-struct Rival(perfecta_io::BlockingEngine);
-
-impl perfecta_io::Engine for Rival {
-    fn submit(&mut self, token: perfecta_io::Token, op: perfecta_io::Op) {
-        if let perfecta_io::Op::Publish { target, .. } = &op {
+#[test]
+fn a_table_that_another_run_published_first_is_left_alone_and_said_to_be_so() {
+    // Another run is always a moment faster: it publishes whatever is about to be published.
+    let publish_theirs = |op: &perfecta_io::Op| {
+        if let perfecta_io::Op::Publish { target, .. } = op {
             std::fs::create_dir(target).unwrap();
             std::fs::write(target.join("theirs"), b"").unwrap();
         }
-        self.0.submit(token, op);
-    }
-    fn poll(&mut self) -> Option<perfecta_io::Completion> {
-        self.0.poll()
-    }
-    fn wait(&mut self, timeout: Option<std::time::Duration>) {
-        self.0.wait(timeout);
-    }
-    fn waker(&self) -> std::task::Waker {
-        self.0.waker()
-    }
-    fn cancel(&mut self, token: perfecta_io::Token) {
-        self.0.cancel(token);
-    }
-    fn num_in_flight(&self) -> usize {
-        self.0.num_in_flight()
-    }
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-}
-
-#[test]
-fn a_table_that_another_run_published_first_is_left_alone_and_said_to_be_so() {
-    struct Rivals;
-    impl perfecta_jobs::EngineSource for Rivals {
-        fn engine(&self) -> Box<dyn perfecta_io::Engine> {
-            Box::new(Rival(perfecta_io::BlockingEngine::default()))
-        }
-    }
+    };
+    let rivals = Made::by(|| Box::new(Overheard::by(publish_theirs)));
     for (layout, place) in [(Layout::Dirs, "a"), (Layout::Packed, "tables.packed")] {
         let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(input.path().join("a.keys"), keys(9, 5)).unwrap();
         let mut job = job(input.path(), out.path());
         output(&mut job).layout = layout;
-        let (summary, reports) = run_all(&job, &Runtime { engines: &Rivals, ..runtime() });
+        let (summary, reports) = run_all(&job, &Runtime { engines: &rivals, ..runtime() });
         assert_eq!(summary.exit_class().code(), 7);
         let report = reports.values().next().unwrap();
         let message = report.error.as_ref().unwrap().to_string();

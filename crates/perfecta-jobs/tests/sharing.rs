@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::keys;
+use common::{BLOCKING, keys};
 use perfecta_core::family::Family;
 use perfecta_core::search::FamilyChoice;
-use perfecta_io::{BlockingEngine, Clock, Engine, Random, SystemClock};
+use perfecta_io::{Clock, Random, SystemClock};
 use perfecta_jobs::{
-    CancelFlag, EngineSource, Event, Inputs, ItemError, Job, Request, Runtime, Session,
-    SessionLimits, SessionRuntime, Status, Stepped, Worker, dry_run, run,
+    CancelFlag, Event, Inputs, ItemError, Job, Request, Runtime, Session, SessionLimits,
+    SessionRuntime, Status, Stepped, Worker, dry_run, run,
 };
 
 /// Keys that differ in their high bits only have one vertex under a plain product: every attempt is
@@ -54,14 +54,6 @@ fn searches_in_vain_on_every_worker_stop_nothing_else() {
     }
 }
 
-struct Plain;
-
-impl EngineSource for Plain {
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(BlockingEngine::default())
-    }
-}
-
 #[test]
 fn two_searches_of_one_worker_take_turns() {
     let input = tempfile::tempdir().unwrap();
@@ -73,7 +65,7 @@ fn two_searches_of_one_worker_take_turns() {
         memory_bytes_max: 1 << 30,
         jobs_active_max: 2.try_into().unwrap(),
     };
-    let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &SystemClock, tracer: None };
     let session = Session::new(runtime, limits);
     let ended = Arc::new(Mutex::new(Vec::new()));
     let submit = |name, attempts_max, gives_up: bool| {
@@ -124,7 +116,7 @@ fn searches_without_end_leave_files_and_memory_to_jobs_that_come_later() {
             memory_bytes_max,
             jobs_active_max: 8.try_into().unwrap(),
         };
-        let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
+        let runtime = SessionRuntime { engines: &BLOCKING, clock: &SystemClock, tracer: None };
         let session = Session::new(runtime, limits);
         let ended = Arc::new(Mutex::new(Vec::new()));
         let submit = |name, inputs, attempts_max| {
@@ -182,7 +174,7 @@ fn a_large_item_is_not_kept_waiting_by_small_ones_that_come_and_go() {
         memory_bytes_max: memory_of(large),
         jobs_active_max: 2.try_into().unwrap(),
     };
-    let runtime = SessionRuntime { engines: &Plain, clock: &SystemClock, tracer: None };
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &SystemClock, tracer: None };
     let session = Session::new(runtime, limits);
     let settled = Arc::new(Mutex::new(Vec::new()));
     for inputs in [input.path(), others.path()] {
@@ -333,7 +325,7 @@ fn a_search_without_end_is_not_waited_for() {
     let (large, small) = (files(input.path(), 0..1, 100_000), files(input.path(), 1..60, 5000));
     in_vain(input.path(), "endless.keys");
     let clock = LeapingClock::default();
-    let runtime = SessionRuntime { engines: &Plain, clock: &clock, tracer: None };
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &clock, tracer: None };
     let session = Session::new(runtime, limits(1, memory_of(large[0].clone())));
     let mut stage = Stage::new(&session, 1);
     let endless = Inputs::Files(vec![input.path().join("endless.keys")]);
@@ -359,7 +351,7 @@ fn helpers_of_a_search_without_end_make_room_for_a_large_item() {
     let endless = input.path().join("endless.keys");
     let searched = memory_of(endless.clone());
     let clock = LeapingClock::default();
-    let runtime = SessionRuntime { engines: &Plain, clock: &clock, tracer: None };
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &clock, tracer: None };
     // There is room for it beside the search, and none beside who helps with it.
     let memory_bytes_max = memory_of(large[0].clone()) + searched;
     let session = Session::new(runtime, limits(WORKERS, memory_bytes_max));
@@ -398,7 +390,7 @@ fn a_file_on_a_disk_that_hangs_is_not_waited_for() {
     let [hung, small] = [0..1, 1..60].map(|range| files(input.path(), range, 5000));
     let large = files(input.path(), 60..61, 100_000);
     let clock = LeapingClock::default();
-    let runtime = SessionRuntime { engines: &Plain, clock: &clock, tracer: None };
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &clock, tracer: None };
     let session = Session::new(runtime, limits(2, memory_of(large[0].clone())));
     let mut stage = Stage::new(&session, 2);
     stage.submit("hung", Job::new(Inputs::Files(hung)));

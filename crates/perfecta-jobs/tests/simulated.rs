@@ -5,30 +5,21 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{PlainRenderer, job, keys};
+use common::{Made, PlainRenderer, job, keys};
 use perfecta_io::{Engine, Fault, FaultPlan, PowerCut, SimulatedMachine};
 use perfecta_jobs::{
-    CancelFlag, Durability, EngineSource, Event, JobError, Layout, NodePolicy, Runtime, Status,
-    Summary, run,
+    CancelFlag, Durability, Event, JobError, Layout, NodePolicy, Runtime, Status, Summary, run,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
 const EIO: i32 = 5;
 
-/// Makes the engines of one process.
-struct Process {
-    machine: SimulatedMachine,
-    plan: Arc<FaultPlan>,
-}
-
-impl EngineSource for Process {
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(self.machine.engine(&self.plan))
-    }
+/// Makes an engine of one process.
+fn engine(machine: &SimulatedMachine, plan: &Arc<FaultPlan>) -> Box<dyn Engine> {
+    Box::new(machine.engine(plan))
 }
 
 fn machine(seed: u64) -> SimulatedMachine {
@@ -50,7 +41,7 @@ fn run_process(
     job.limits.threads = 1.try_into().unwrap();
     let output = job.output.as_mut().unwrap();
     (output.durability, output.layout) = (durability, layout);
-    let process = Process { machine: machine.clone(), plan: Arc::clone(plan) };
+    let process = Made::by(|| engine(machine, plan));
     let runtime = Runtime {
         engines: &process,
         clock: machine,
@@ -184,7 +175,7 @@ fn a_worker_has_no_more_in_flight_than_its_engine_takes() {
     let mut job = job(Path::new("/in"), Path::new("/out"));
     job.limits.io_depth = 200.try_into().unwrap();
     job.limits.files_in_flight_max = 200.try_into().unwrap();
-    let process = Process { machine: machine.clone(), plan: Arc::default() };
+    let process = Made::by(|| engine(&machine, &Arc::default()));
     let runtime = Runtime {
         engines: &process,
         clock: &machine,
@@ -198,7 +189,7 @@ fn a_job_for_a_node_without_workers_is_an_error() {
     let machine = machine(1);
     let mut job = job(Path::new("/in"), Path::new("/out"));
     job.nodes = NodePolicy::Fixed(1);
-    let process = TwoNodes(Process { machine: machine.clone(), plan: Arc::default() });
+    let process = Made::on_two_nodes(|| engine(&machine, &Arc::default()));
     let runtime = Runtime {
         engines: &process,
         clock: &machine,
@@ -208,21 +199,4 @@ fn a_job_for_a_node_without_workers_is_an_error() {
     assert!(matches!(error, JobError::NoSuchNode { node: 1, .. }), "{error}");
     job.nodes = NodePolicy::Fixed(0);
     assert_eq!(run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().ok, 2);
-}
-
-/// A process whose workers are on two nodes by turns.
-struct TwoNodes(Process);
-
-impl EngineSource for TwoNodes {
-    fn engine(&self) -> Box<dyn Engine> {
-        self.0.engine()
-    }
-
-    fn num_nodes(&self) -> NonZeroUsize {
-        NonZeroUsize::new(2).unwrap()
-    }
-
-    fn node_of(&self, worker: usize) -> usize {
-        worker % 2
-    }
 }

@@ -9,17 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::task::Waker;
 use std::time::Duration;
 
-use common::keys;
+use common::{Made, Overheard, keys};
 use parking_lot::Mutex;
 use perfecta_core::family::Family;
 use perfecta_core::search::{FamilyChoice, Plan};
-use perfecta_io::{BlockingEngine, Clock, Completion, Engine, Op, Token};
+use perfecta_io::{Clock, Op};
 use perfecta_jobs::{
-    CancelFlag, EngineSource, Event, Inputs, Job, Layout, Output, Request, Runtime, Session,
-    SessionLimits, SessionRuntime, Worker, run,
+    CancelFlag, Event, Inputs, Job, Layout, Output, Request, Runtime, Session, SessionLimits,
+    SessionRuntime, Worker, run,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,55 +33,6 @@ impl Clock for MovedClock {
 
     fn cpu(&self) -> Duration {
         Duration::ZERO
-    }
-}
-
-/// A disk that does not answer what it hangs at as long as its gate is locked.
-struct Disk {
-    hangs_at: fn(&Op) -> bool,
-    gate: Mutex<()>,
-}
-
-struct Hanging(BlockingEngine, Arc<Disk>);
-
-impl Engine for Hanging {
-    fn submit(&mut self, token: Token, op: Op) {
-        if (self.1.hangs_at)(&op) {
-            drop(self.1.gate.lock());
-        }
-        self.0.submit(token, op);
-    }
-
-    fn poll(&mut self) -> Option<Completion> {
-        self.0.poll()
-    }
-
-    fn wait(&mut self, timeout: Option<Duration>) {
-        self.0.wait(timeout);
-    }
-
-    fn waker(&self) -> Waker {
-        self.0.waker()
-    }
-
-    fn cancel(&mut self, token: Token) {
-        self.0.cancel(token);
-    }
-
-    fn num_in_flight(&self) -> usize {
-        self.0.num_in_flight()
-    }
-
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-}
-
-struct Engines(Arc<Disk>);
-
-impl EngineSource for Engines {
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(Hanging(BlockingEngine::default(), Arc::clone(&self.0)))
     }
 }
 
@@ -115,9 +65,17 @@ fn told_of(hangs_at: fn(&Op) -> bool, job: Job, other: Job, activity: &str) -> S
         memory_bytes_max: 1 << 30,
         jobs_active_max: one,
     };
-    let disk = Arc::new(Disk { hangs_at, gate: Mutex::default() });
-    let hangs = disk.gate.lock();
-    let (clock, engines) = (MovedClock::default(), Engines(Arc::clone(&disk)));
+    let gate = Arc::new(Mutex::new(()));
+    let hangs = gate.lock();
+    let engines = Made::by(|| {
+        let gate = Arc::clone(&gate);
+        Box::new(Overheard::by(move |op| {
+            if hangs_at(op) {
+                drop(gate.lock());
+            }
+        }))
+    });
+    let clock = MovedClock::default();
     let runtime = SessionRuntime { engines: &engines, clock: &clock, tracer: None };
     let session = Session::new(runtime, limits);
     let (held, waiting) = (submit(&session, job), submit(&session, other));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{
-    Asked, Fault as EngineFault, Faulty, Meddled, PlainRenderer, Planned, job, keys, run_all,
+    Asked, Fault as EngineFault, Faulty, Meddled, PlainRenderer, job, keys, planned, run_all,
     three_good,
 };
 use perfecta_io::{Fault, FaultPlan};
@@ -483,7 +483,7 @@ fn a_directory_that_cannot_be_listed_is_no_success() {
     three_good(input.path());
     run_all(&job(input.path(), out.path()), &runtime());
     let check = |plan: &Arc<FaultPlan>| {
-        let engines = Planned(Arc::clone(plan));
+        let engines = planned(plan);
         let runtime = Runtime { engines: &engines, ..runtime() };
         let mut errors = Vec::new();
         let summary = verify(&Verification::new(out.path()), &runtime, &mut |event: &Event<'_>| {
@@ -644,7 +644,7 @@ fn a_table_that_is_published_while_others_are_verified_did_not_change() {
     let keys = Some(Inputs::tree(input.path()));
     let verification = Verification { keys, ..Verification::new(out.path()) };
     let check = |plan: &Arc<FaultPlan>| {
-        let engines = Planned(Arc::clone(plan));
+        let engines = planned(plan);
         let mut errors = Vec::new();
         let runtime = Runtime { engines: &engines, ..runtime() };
         let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {

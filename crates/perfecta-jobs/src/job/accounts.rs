@@ -12,8 +12,8 @@ use crate::remarks::Remarks;
 pub(super) struct Accounts {
     pub(super) keys_done: u64,
     pub(super) keys_total: u64,
-    /// Bytes that were written, or may be: what items at work hold, what tables hold that were published, and what
-    /// of a pack is no table's.
+    /// Bytes that were written, or may be: what items at work hold, what tables hold that were published,
+    /// and what of a pack is no table's.
     pub(super) output_bytes: u64,
     /// Whether something that was to be replaced lies in the stage, and nowhere else.
     pub(super) is_displaced: bool,

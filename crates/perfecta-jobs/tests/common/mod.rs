@@ -1,9 +1,10 @@
-//! What the tests of jobs share: a renderer, key files, an engine that fails on request.
+//! What the tests of jobs share: a renderer, key files, engines, some of which fail on request.
 
 #![allow(dead_code, reason = "every test file takes a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -238,6 +239,83 @@ pub(crate) fn run_all(job: &Job, runtime: &Runtime<'_>) -> (Summary, BTreeMap<St
     (summary, reports)
 }
 
+/// Engines that a function makes, for workers that are on so many nodes by turns.
+pub(crate) struct Made<F> {
+    make: F,
+    num_nodes: usize,
+}
+
+/// The blocking engine, on one node.
+pub(crate) static BLOCKING: Made<fn() -> Box<dyn Engine>> =
+    Made { make: || Box::new(BlockingEngine::default()), num_nodes: 1 };
+
+impl<F: Fn() -> Box<dyn Engine> + Sync> Made<F> {
+    pub(crate) fn by(make: F) -> Self {
+        Self { make, num_nodes: 1 }
+    }
+
+    pub(crate) fn on_two_nodes(make: F) -> Self {
+        Self { make, num_nodes: 2 }
+    }
+}
+
+impl<F: Fn() -> Box<dyn Engine> + Sync> EngineSource for Made<F> {
+    fn engine(&self) -> Box<dyn Engine> {
+        (self.make)()
+    }
+
+    fn num_nodes(&self) -> NonZeroUsize {
+        self.num_nodes.try_into().unwrap()
+    }
+
+    fn node_of(&self, worker: usize) -> usize {
+        worker % self.num_nodes
+    }
+}
+
+/// A blocking engine of which somebody hears before every operation.
+pub(crate) struct Overheard<F> {
+    engine: BlockingEngine,
+    hear: F,
+}
+
+impl<F: Fn(&Op)> Overheard<F> {
+    pub(crate) fn by(hear: F) -> Self {
+        Self { engine: BlockingEngine::default(), hear }
+    }
+}
+
+impl<F: Fn(&Op)> Engine for Overheard<F> {
+    fn submit(&mut self, token: Token, op: Op) {
+        (self.hear)(&op);
+        self.engine.submit(token, op);
+    }
+
+    fn poll(&mut self) -> Option<Completion> {
+        self.engine.poll()
+    }
+
+    fn wait(&mut self, timeout: Option<std::time::Duration>) {
+        self.engine.wait(timeout);
+    }
+
+    fn waker(&self) -> std::task::Waker {
+        self.engine.waker()
+    }
+
+    fn cancel(&mut self, token: Token) {
+        self.engine.cancel(token);
+    }
+
+    fn num_in_flight(&self) -> usize {
+        self.engine.num_in_flight()
+    }
+
+    fn capacity(&self) -> usize {
+        self.engine.capacity()
+    }
+}
+
 /// What the engines of a [`Faulty`] do to the operation that the test points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -283,13 +361,10 @@ impl EngineSource for Faulty {
     }
 }
 
-/// Makes engines whose calls go wrong by a plan.
-pub(crate) struct Planned(pub(crate) Arc<FaultPlan>);
-
-impl EngineSource for Planned {
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(BlockingEngine::with_faults(None, Arc::clone(&self.0)))
-    }
+/// Engines whose calls go wrong by a plan.
+pub(crate) fn planned(plan: &Arc<FaultPlan>) -> Made<impl Fn() -> Box<dyn Engine> + Sync + use<>> {
+    let plan = Arc::clone(plan);
+    Made::by(move || Box::new(BlockingEngine::with_faults(None, Arc::clone(&plan))))
 }
 
 /// Changes the last byte of a file.

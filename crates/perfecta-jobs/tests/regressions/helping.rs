@@ -8,13 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use perfecta_io::{BlockingEngine, Clock, Engine};
+use perfecta_io::Clock;
 use perfecta_jobs::{
-    EngineSource, Inputs, Job, Ramp, Session, SessionLimits, SessionRuntime, Status, Stepped,
-    Worker,
+    Inputs, Job, Ramp, Session, SessionLimits, SessionRuntime, Status, Stepped, Worker,
 };
 
-use crate::common::keys;
+use crate::common::{BLOCKING, keys};
 use crate::stepped::limits;
 use crate::told::{Telling, to_its_end};
 
@@ -69,14 +68,6 @@ impl Clock for Gate {
     }
 }
 
-struct Engines;
-
-impl EngineSource for Engines {
-    fn engine(&self) -> Box<dyn Engine> {
-        Box::new(BlockingEngine::default())
-    }
-}
-
 /// Large enough that others are asked at once, with a range of few attempts.
 fn job(input: &std::path::Path, fixed_attempts: Option<u64>) -> Job {
     // The first attempt succeeds.
@@ -116,7 +107,7 @@ fn both_in_a_range(
     let input = tempfile::tempdir().unwrap();
     let (gate, telling) = (Gate::default(), Telling::default());
     let limits: SessionLimits = limits(2);
-    let runtime = SessionRuntime { engines: &Engines, clock: &gate, tracer: None };
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &gate, tracer: None };
     let session = Session::new(runtime, limits);
     session.submit(telling.request(job(input.path(), fixed_attempts), None));
     session.close();

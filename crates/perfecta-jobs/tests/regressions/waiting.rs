@@ -9,13 +9,13 @@ use std::time::Duration;
 use perfecta_core::family::Family;
 use perfecta_core::search::FamilyChoice;
 use perfecta_io::pool::{Acquisition, BufferPool, PoolOptions};
-use perfecta_io::{Clock, Engine, Fault};
+use perfecta_io::{BlockingEngine, Clock, Fault};
 use perfecta_jobs::{
-    CancelFlag, Durability, EngineSource, Event, Inputs, Job, JobError, Layout, NodePolicy, Ramp,
-    Renderer, Runtime, SessionLimits, Stepped, Worker, run,
+    CancelFlag, Durability, Event, Inputs, Job, JobError, Layout, NodePolicy, Ramp, Renderer,
+    Runtime, SessionLimits, Stepped, Worker, run,
 };
 
-use crate::common::{self, Faulty, PlainRenderer, job, keys};
+use crate::common::{Made, PlainRenderer, job, keys};
 use crate::stepped::{Process, Turns, limits};
 use crate::told::{Telling, to_its_end};
 
@@ -255,23 +255,6 @@ fn durable_tables_do_not_wait_for_a_search_without_end() {
     }
 }
 
-/// A machine whose workers are on two nodes by turns.
-struct TwoNodes(Faulty);
-
-impl EngineSource for TwoNodes {
-    fn engine(&self) -> Box<dyn Engine> {
-        self.0.engine()
-    }
-
-    fn num_nodes(&self) -> NonZeroUsize {
-        2.try_into().unwrap()
-    }
-
-    fn node_of(&self, worker: usize) -> usize {
-        worker % 2
-    }
-}
-
 #[test]
 fn on_one_node_of_two_a_search_without_end_leaves_others_their_turns() {
     const FILES: u32 = 10;
@@ -287,7 +270,7 @@ fn on_one_node_of_two_a_search_without_end_leaves_others_their_turns() {
             job.limits.threads = 2.try_into().unwrap();
             job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
             job.search.attempts_max = u64::MAX;
-            let engines = TwoNodes(Faulty::new(usize::MAX, common::Fault::Death));
+            let engines = Made::on_two_nodes(|| Box::new(BlockingEngine::default()));
             let runtime =
                 Runtime { engines: &engines, ..Runtime::new(None, CancelFlag::default()) };
             let mut num_settled = 0;
