@@ -54,6 +54,7 @@ mod packed;
 mod prepare;
 mod runtime;
 mod session;
+mod spare;
 mod stage;
 mod sync;
 mod watch;

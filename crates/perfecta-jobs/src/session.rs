@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use perfecta_core::graph::Scratch;
 use perfecta_io::pool::{self, Acquisition};
 use perfecta_io::{Buffer, Clock, IoError};
 
@@ -27,6 +26,7 @@ use crate::job::{Holding, JobState};
 use crate::render::Renderer;
 use crate::runtime::{CancelFlag, EngineSource};
 use crate::sleepers::Sleeper;
+use crate::spare::SpareMemory;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::watch::{Doing, Named, Station, Tracer, Watch};
@@ -101,11 +101,7 @@ pub struct Session<'a> {
     pub(crate) runtime: SessionRuntime<'a>,
     pub(crate) limits: SessionLimits,
     dispatcher: Mutex<Dispatcher<'a>>,
-    /// Memory of items that are not at work, by node: there is as much as items were at work at
-    /// once, not as workers.
-    idle: Vec<Mutex<Vec<Scratch>>>,
-    /// Memory for key files, likewise.
-    buffers: Vec<Mutex<Vec<Buffer>>>,
+    pub(crate) spare: SpareMemory,
     watch: Watch<'a>,
     /// Every worker.
     pub(crate) workers: Arc<WakerSet>,
@@ -141,8 +137,7 @@ impl<'a> Session<'a> {
             runtime,
             limits,
             dispatcher: Mutex::new(Dispatcher::new(limits, num_nodes)),
-            idle: (0..num_nodes).map(|_| Mutex::default()).collect(),
-            buffers: (0..num_nodes).map(|_| Mutex::default()).collect(),
+            spare: SpareMemory::none(num_nodes),
             workers: Arc::default(),
             watch: Watch::new(limits.workers.get()),
             next_id: Mutex::new(0),
@@ -388,15 +383,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Memory for attempts that need so many bytes, that of an earlier item where there is any.
-    pub(crate) fn take_scratch(&self, node: usize, bytes: u64) -> Scratch {
-        take_kept(&mut self.idle[node].lock(), bytes, Scratch::memory_bytes)
-    }
-
-    pub(crate) fn give_scratch(&self, node: usize, scratch: Scratch) {
-        self.idle[node].lock().push(scratch);
-    }
-
     /// A buffer for a key file of so many bytes, or a place in the queue for one.
     pub(crate) fn buffer_for(
         &self,
@@ -405,25 +391,14 @@ impl<'a> Session<'a> {
         waker: &Waker,
     ) -> Result<Buffer, pool::Ticket> {
         let Some(pool) = self.runtime.engines.pool(node) else {
-            return Ok(self.take_buffer(node, file_bytes));
+            return Ok(self.spare.take_buffer(node, file_bytes));
         };
         // One byte more, so that a file that grew is seen.
         match pool.acquire_or_wait(file_bytes as usize + 1, self.now(), waker) {
             Ok(Acquisition::Ready(buffer)) => Ok(buffer.into()),
             Ok(Acquisition::Waiting(ticket)) => Err(ticket),
             // Larger than all of the pool: its memory was reserved with the item's.
-            Err(_) => Ok(self.take_buffer(node, file_bytes)),
-        }
-    }
-
-    /// A buffer of the heap for so many bytes, that of an earlier file where there is any.
-    pub(crate) fn take_buffer(&self, node: usize, bytes: u64) -> Buffer {
-        take_kept(&mut self.buffers[node].lock(), bytes, |buffer| buffer.heap_bytes() as u64)
-    }
-
-    pub(crate) fn give_buffer(&self, node: usize, buffer: Buffer) {
-        if buffer.heap_bytes() > 0 {
-            self.buffers[node].lock().push(buffer);
+            Err(_) => Ok(self.spare.take_buffer(node, file_bytes)),
         }
     }
 
@@ -450,30 +425,5 @@ impl<'a> Session<'a> {
         bytes: u64,
     ) -> Result<(), ItemError> {
         self.dispatcher.lock().job(work).reserve_output(holding, bytes)
-    }
-}
-
-/// Memory that an earlier item left, for what needs so many bytes. Nobody accounts for what is kept, so
-/// what is much larger is given back to the system: it would stay beside all that is.
-fn take_kept<T: Default>(kept: &mut Vec<T>, bytes: u64, held_bytes: impl Fn(&T) -> u64) -> T {
-    const SLACK_BYTES: u64 = 16 << 20;
-    kept.retain(|memory| held_bytes(memory) <= 2 * bytes + SLACK_BYTES);
-    kept.pop().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_large_item_left_is_not_kept_beside_small_ones() {
-        const LARGE: u64 = 400 << 20;
-        let held = |bytes: &u64| *bytes;
-        let mut kept = vec![LARGE, 1 << 10, LARGE / 2];
-        assert_eq!(take_kept(&mut kept, LARGE / 2, held), LARGE / 2);
-        assert_eq!(kept, [LARGE, 1 << 10]);
-        assert_eq!(take_kept(&mut kept, 1 << 10, held), 1 << 10);
-        assert!(kept.is_empty());
-        assert_eq!(take_kept(&mut kept, 1 << 10, held), 0);
     }
 }

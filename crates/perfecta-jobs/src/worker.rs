@@ -357,9 +357,9 @@ impl<'s, 'a> Worker<'s, 'a> {
     }
 
     fn help(&self, work: &Work<'a>, help: Help<'a>) {
-        let mut scratch = self.session.take_scratch(self.node, help.memory_bytes());
+        let mut scratch = self.session.spare.take_scratch(self.node, help.memory_bytes());
         help.search.help(&mut scratch, &help.range);
-        self.session.give_scratch(self.node, scratch);
+        self.session.spare.give_scratch(self.node, scratch);
         self.session.change(work, |state| state.helped(help));
         self.session.tick(work);
     }
@@ -482,7 +482,7 @@ impl<'s, 'a> Worker<'s, 'a> {
     ) -> Result<Pause, String> {
         let carried = guarded(|| self.carry_on_unguarded(slot, in_hand, event));
         let buffer = std::mem::take(&mut self.workspace.buffer);
-        self.session.give_buffer(self.node, buffer);
+        self.session.spare.give_buffer(self.node, buffer);
         carried
     }
 

@@ -59,7 +59,7 @@ impl<'a> Worker<'_, 'a> {
             Phase::Appending => {
                 let bytes = payload.into_written();
                 let path = chunk.work.pack.clone().expect("only a pack has chunks");
-                let buffer = self.session.take_buffer(self.node, bytes.len() as u64);
+                let buffer = self.session.spare.take_buffer(self.node, bytes.len() as u64);
                 let (offset, length) = (chunk.offset, bytes.len());
                 chunk.phase = Phase::ReadingBack(bytes);
                 self.slots.put(slot, Slot::Chunk(Box::new(chunk)));
@@ -71,7 +71,7 @@ impl<'a> Worker<'_, 'a> {
                 let read = payload.into_bytes();
                 let checked = guarded(|| chunk.check(&bytes, &read));
                 let checked = checked.unwrap_or_else(|message| Err(ItemError::Panicked(message)));
-                self.session.give_buffer(self.node, read);
+                self.session.spare.give_buffer(self.node, read);
                 let ChunkInHand { work, offset, tables, .. } = chunk;
                 let outcome = checked.map(|()| Chunk { offset, bytes, tables });
                 self.chunk_ends(slot, &work, outcome);

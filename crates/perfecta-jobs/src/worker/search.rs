@@ -45,10 +45,10 @@ impl<'a> Worker<'_, 'a> {
         self.watch(slot, &in_hand.work, &in_hand.item);
         let begun = self.session.now();
         let needed = in_hand.item.planned().memory_bytes(&in_hand.work.world.job);
-        let mut scratch = self.session.take_scratch(self.node, needed);
+        let mut scratch = self.session.spare.take_scratch(self.node, needed);
         let searching =
             guarded(|| self.begin_search(&in_hand, Arc::new(keys), &mut scratch, begun));
-        self.session.give_scratch(self.node, scratch);
+        self.session.spare.give_scratch(self.node, scratch);
         match searching {
             Ok(Searching::Over(searched)) => {
                 self.drive(slot, in_hand, ItemEvent::Searched(searched));
@@ -142,9 +142,9 @@ impl<'a> Worker<'_, 'a> {
     fn lead_on(&mut self, slot: usize, mut leading: Box<Leading<'a>>) {
         let geometry = leading.hard.geometry();
         self.account_for(&mut leading, geometry);
-        let mut scratch = self.session.take_scratch(self.node, leading.hard.memory_bytes());
+        let mut scratch = self.session.spare.take_scratch(self.node, leading.hard.memory_bytes());
         let led = guarded(|| self.try_ranges(&leading, geometry, &mut scratch));
-        self.session.give_scratch(self.node, scratch);
+        self.session.spare.give_scratch(self.node, scratch);
         match led {
             Ok(None) => {
                 self.slots.put(slot, Slot::Leading(leading));
