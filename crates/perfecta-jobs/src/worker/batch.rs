@@ -12,7 +12,8 @@ use std::vec;
 
 use perfecta_io::{IoError, Op, Outcome};
 
-use super::{ItemInHand, Pause, Slot, Worker, token};
+use super::carry::Pause;
+use super::{ItemInHand, Slot, Worker, token};
 use crate::activity;
 use crate::error::ItemError;
 use crate::item::ItemEvent;
