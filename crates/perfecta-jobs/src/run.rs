@@ -48,6 +48,8 @@ pub fn run(
         on_end: Box::new(|outcome| ending.told(outcome)),
     });
     session.close();
+    // Who has no time is told so, however quick the workers are.
+    session.end_overdue();
     let notice = |notice: &str| observer.lock().observe(&Event::Notice(notice));
     let lost = || ending.lost();
     // Ends what is overdue, tells of what is stuck; the answer is when to look again.

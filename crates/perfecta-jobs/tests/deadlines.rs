@@ -16,8 +16,8 @@ use perfecta_core::family::Family;
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_io::Clock;
 use perfecta_jobs::{
-    CancelFlag, Event, ExitClass, Inputs, Job, JobError, Limits, Request, Session, SessionLimits,
-    SessionRuntime, Summary, Worker,
+    CancelFlag, Event, ExitClass, Inputs, Job, JobError, Limits, Request, Runtime, Session,
+    SessionLimits, SessionRuntime, Summary, Worker, run,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -179,4 +179,18 @@ fn whoever_cancels_before_the_deadline_keeps_the_blame() {
     clock.move_to(6 * SECOND);
     session.end_overdue();
     assert_eq!(*end.lock(), Some(Err(JobError::Cancelled)));
+}
+
+#[test]
+fn a_job_without_time_is_not_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.keys");
+    std::fs::write(&file, [1, 0, 0, 0, 2, 0, 0, 0]).unwrap();
+    let limits = Limits { job_time_max: Some(Duration::ZERO), ..Limits::default() };
+    let job = Job { limits, ..Job::new(Inputs::Files(vec![file])) };
+    for _ in 0..20 {
+        let outcome =
+            run(&job, &Runtime::new(None, CancelFlag::default()), &mut |_: &Event<'_>| {});
+        assert!(matches!(outcome, Err(JobError::Expired)), "{outcome:?}");
+    }
 }
