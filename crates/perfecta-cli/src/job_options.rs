@@ -151,11 +151,11 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
-    /// How long there is from now on.
-    fn time_left(self) -> Duration {
+    /// How long there is from then on (since 1970), when it was asked for.
+    pub(crate) const fn time_left(self, asked: Duration) -> Duration {
         match self {
             Self::After(time) => time,
-            Self::At(time) => time.saturating_sub(since_1970()),
+            Self::At(time) => time.saturating_sub(asked),
         }
     }
 }
@@ -316,7 +316,7 @@ impl LimitOptions {
                 None => self.memory.given().unwrap_or(u64::MAX),
             },
             item_time_max: Some(self.max_seconds),
-            job_time_max: self.deadline.map(Deadline::time_left),
+            job_time_max: self.deadline.map(|deadline| deadline.time_left(since_1970())),
             output_bytes_max: self.max_output_bytes.unwrap_or(defaults.output_bytes_max),
             ..defaults
         };
@@ -402,9 +402,10 @@ mod tests {
     fn a_deadline_is_a_time_from_now_or_a_time_of_day() {
         assert_eq!(parse_deadline("1.5"), Ok(Deadline::After(Duration::from_millis(1_500))));
         assert_eq!(parse_deadline("@7"), Ok(Deadline::At(Duration::from_secs(7))));
-        assert_eq!(Deadline::At(Duration::from_secs(7)).time_left(), Duration::ZERO);
-        let far = Deadline::At(Duration::from_secs(1 << 40)).time_left();
-        assert!(far < Duration::from_secs(1 << 40) && far > Duration::from_secs(1 << 39));
+        let left = |deadline: Deadline| deadline.time_left(Duration::from_secs(5));
+        assert_eq!(left(Deadline::At(Duration::from_secs(7))), Duration::from_secs(2));
+        assert_eq!(left(Deadline::At(Duration::from_secs(4))), Duration::ZERO);
+        assert_eq!(left(Deadline::After(Duration::from_secs(4))), Duration::from_secs(4));
         assert!(parse_deadline("soon").is_err() && parse_deadline("@").is_err());
     }
 }

@@ -172,14 +172,15 @@ fn attempts_at_once_are_those_of_the_request() {
     let place = Place::new();
     endless(&place);
     let daemon = Daemon::start(place, &["--jobs", "3"]);
+    // More looks than any machine takes until its workers sleep.
+    const LOOKS_MAX: usize = 10_000;
     let idle = |share: Value, wanted: u64| {
         let id = id_of(submit(&daemon, "share", share));
-        loop {
+        let is_so = (0..LOOKS_MAX).any(|_| {
             let session = stats(&daemon)["machine"]["session"].clone();
-            if session["files_in_flight"] == 1 && session["workers_idle"] == wanted {
-                break;
-            }
-        }
+            session["files_in_flight"] == 1 && session["workers_idle"] == wanted
+        });
+        assert!(is_so, "{wanted} workers were to be idle");
         daemon.ok(&["cancel", &id]);
         end_of(&daemon, &id);
     };
@@ -187,6 +188,16 @@ fn attempts_at_once_are_those_of_the_request() {
     idle(json!({"per_file_initial": 1, "ramp_ms": 0}), 2);
     idle(json!({"per_file_initial": 2, "ramp_ms": 0}), 1);
     idle(json!({"per_file_initial": 1, "ramp_ms": 1, "per_file_max": 3}), 0);
+}
+
+#[test]
+fn a_deadline_bounds_what_a_client_waits_for_a_daemon() {
+    let place = Place::new();
+    place.write_keys("a.keys", &[1, 2]);
+    let waits = ["--deadline", "0.2", "--wait-for-server", "10", "--name", "nobody"];
+    let run = place.run(&[&["client", "create", "a.keys", "--no-output"], &waits[..]].concat());
+    assert_eq!(run.code, 15, "{}", run.err);
+    assert!(run.err.contains("its time was over"), "{}", run.err);
 }
 
 #[test]

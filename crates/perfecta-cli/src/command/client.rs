@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use perfecta_jobs::{ExitClass, Job};
+use perfecta_jobs::{ExitClass, Job, JobError};
 use perfecta_server::client::{AllTables, Client as Connection, ClientError, RequestTold};
 use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind, ProgressLine};
 use serde_json::Value;
@@ -142,21 +142,45 @@ impl Client {
                 .with_remedy("leave one of --ensure-server and --endpoint away"));
         }
         runtime.block_on(async {
-            if let Some(longest) = self.wait_for_server {
-                connection
-                    .wait_for_server(longest)
-                    .await
-                    .map_err(|error| client_failure(&error))?;
-            }
-            if self.ensure.is_wanted() {
-                self.ensure.ensure(&connection, &self.endpoint).await?;
-            }
+            let time_left = self.command.deadline().map(|deadline| deadline.time_left(asked));
+            let found = self.find_daemon(&connection);
+            tokio::time::timeout(time_left.unwrap_or(Duration::MAX), found)
+                .await
+                .unwrap_or_else(|_| Err(expired()))?;
             self.command.run(&connection, self, asked, terminal).await
         })
     }
+
+    /// Waits for a daemon, or starts one, if that is asked for.
+    async fn find_daemon(&self, connection: &Connection) -> Result<(), Failure> {
+        if let Some(longest) = self.wait_for_server {
+            let found = connection.wait_for_server(longest).await;
+            found.map_err(|error| client_failure(&error))?;
+        }
+        if self.ensure.is_wanted() {
+            self.ensure.ensure(connection, &self.endpoint).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The time was over before a daemon was there.
+fn expired() -> Failure {
+    let error = JobError::Expired;
+    let failure = Failure::new(error.exit_class(), error.to_string());
+    failure.with_remedy("give it more time, or start the daemon before")
 }
 
 impl ClientCommand {
+    /// When a request has to be done, if that is bounded.
+    fn deadline(&self) -> Option<Deadline> {
+        match self {
+            Self::Create { request, .. } => request.options.deadline(),
+            Self::BulkCreate { request, .. } => request.options.deadline(),
+            _ => None,
+        }
+    }
+
     /// Refuses what is none of a daemon's business, before one is looked for or started.
     fn check(&self) -> Result<(), Failure> {
         if let Self::BulkCreate { dry_run: true, .. } = self {
