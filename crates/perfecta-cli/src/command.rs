@@ -15,6 +15,7 @@ use clap::Subcommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
+use crate::until_signal::until_signal;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -39,9 +40,9 @@ impl Command {
             Self::Create(create) => create.run(terminal),
             Self::BulkCreate(bulk_create) => bulk_create.run(terminal),
             Self::Verify(verify) => verify.run(terminal),
-            Self::Inspect(inspect) => inspect.run(terminal),
-            Self::Bench(bench) => bench.run(terminal),
-            Self::Keygen(keygen) => keygen.run(terminal),
+            Self::Inspect(inspect) => until_signal(move |_| inspect.run(&Terminal)),
+            Self::Bench(bench) => until_signal(move |_| bench.run(&Terminal)),
+            Self::Keygen(keygen) => until_signal(move |acts| keygen.run(&Terminal, acts)),
             Self::Hashes(hashes) => hashes.run(terminal),
             Self::Serve(serve) => serve.run(terminal),
             Self::Client(client) => client.run(terminal),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use perfecta_jobs::{
-    Artifacts, CancelFlag, DryRun, ExitClass, Job, JobError, Machine, MachineError, MachineOptions,
-    Runtime, Tracer,
+    Artifacts, DryRun, ExitClass, Job, JobError, Machine, MachineError, MachineOptions, Runtime,
+    Tracer,
 };
 
 use crate::complaints::ErrorsTold;
@@ -107,10 +107,10 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// As [`Self::run`].
     pub(crate) fn dry_run(&self) -> Result<DryRun, Failure> {
+        let signals = Signals::catch()?;
         let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
-        let runtime = Runtime::new(Some(&self.artifacts), CancelFlag::default());
-        let runtime = Runtime { engines: &machine, ..runtime };
-        perfecta_jobs::dry_run(self.job, &runtime).map_err(|error| job_failure(&error))
+        let runtime = Runtime { engines: &machine, ..runtime(&self.artifacts, &signals) };
+        perfecta_jobs::dry_run(self.job, &runtime).map_err(|error| job_failure(&error, &signals))
     }
 }
 
@@ -133,11 +133,11 @@ pub(crate) fn machine_failure(error: &MachineError) -> Failure {
     Failure::new(exit, error.to_string()).with_remedy(error.remedy())
 }
 
-pub(crate) fn job_failure(error: &JobError) -> Failure {
+pub(crate) fn job_failure(error: &JobError, signals: &Signals) -> Failure {
     let exit = match error {
         // As for a node of --numa that is not there.
         JobError::NoSuchNode { .. } => Exit::Usage,
-        error => error.exit_class().into(),
+        error => signals.exit(error.exit_class()),
     };
     let failure = Failure::new(exit, error.to_string());
     match error.remedy() {

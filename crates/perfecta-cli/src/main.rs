@@ -26,6 +26,7 @@ mod supervisor;
 mod terminal;
 mod text;
 mod trace;
+mod until_signal;
 mod work_options;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -169,10 +169,7 @@ impl<'a> Reporter<'a> {
         signals: &Signals,
     ) -> Result<Finished, Failure> {
         self.clear();
-        let summary = outcome.map_err(|error| match error {
-            JobError::Cancelled => job_failure(&error).with_exit(signals.exit(error.exit_class())),
-            error => job_failure(&error),
-        })?;
+        let summary = outcome.map_err(|error| job_failure(&error, signals))?;
         let exit = signals.exit(summary.exit_class());
         self.end(SummaryLine::of(&summary, json::process_use(threads_max), exit.code()), exit)
     }

@@ -36,25 +36,20 @@ impl Signals {
     /// # Errors
     /// [`Failure`] if the system does not allow it.
     pub(crate) fn catch() -> Result<Self, Failure> {
-        Self::register().map_err(|error| {
-            Failure::new(ExitClass::Io, format!("signals cannot be waited for: {error}"))
-                .with_remedy("raise the limits of processes (ulimit -u) and open files (ulimit -n)")
-        })
+        Self::register().map_err(|error| not_caught(&error))
     }
 
     fn register() -> io::Result<Self> {
         let (cancel, asked_by) = (CancelFlag::default(), Arc::<AtomicUsize>::default());
-        second_ends_at_once()?;
-        let mut stopping = vec![SIGINT, SIGTERM];
-        if !is_hang_up_ignored() {
-            stopping.push(SIGHUP);
-        }
-        for &signal in &stopping {
-            flag::register_usize(signal, Arc::clone(&asked_by), signal as usize)?;
-        }
-        let mut signals = iterator::Signals::new(&stopping)?;
-        let (closing, asked) = (signals.handle(), cancel.clone());
-        let wait = move || signals.forever().for_each(|_| asked.cancel());
+        let mut signals = caught()?;
+        let closing = signals.handle();
+        let (by, asked) = (Arc::clone(&asked_by), cancel.clone());
+        let wait = move || {
+            for signal in signals.forever() {
+                by.store(signal as usize, Ordering::Relaxed);
+                asked.cancel();
+            }
+        };
         let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
         Ok(Self { cancel, asked_by, closing, thread: Some(thread) })
     }
@@ -66,13 +61,41 @@ impl Signals {
 
     /// How the program ends after a job of this class: a cancelled one says by which signal.
     pub(crate) fn exit(&self, class: ExitClass) -> Exit {
-        let asked_by = self.asked_by.load(Ordering::Relaxed) as i32;
-        match (class, asked_by) {
-            (ExitClass::Cancelled, SIGTERM) => Exit::Terminated,
-            (ExitClass::Cancelled, SIGHUP) => Exit::HungUp,
-            (class, _) => Exit::Work(class),
+        match class {
+            ExitClass::Cancelled => exit_by(self.asked_by.load(Ordering::Relaxed) as i32),
+            class => Exit::Work(class),
         }
     }
+}
+
+/// How the program ends whose work this signal ended.
+pub(crate) const fn exit_by(signal: i32) -> Exit {
+    match signal {
+        SIGTERM => Exit::Terminated,
+        SIGHUP => Exit::HungUp,
+        _ => Exit::Work(ExitClass::Cancelled),
+    }
+}
+
+/// Signals that ask for an end, from now on; a second Ctrl-C or SIGTERM ends the program.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(crate) fn caught() -> io::Result<iterator::Signals> {
+    let mut stopping = vec![SIGINT, SIGTERM];
+    if !is_hang_up_ignored() {
+        stopping.push(SIGHUP);
+    }
+    // First: what ends the program no more is heard.
+    let signals = iterator::Signals::new(stopping)?;
+    second_ends_at_once()?;
+    Ok(signals)
+}
+
+/// Why they are not caught.
+pub(crate) fn not_caught(error: &io::Error) -> Failure {
+    Failure::new(ExitClass::Io, format!("signals cannot be waited for: {error}"))
+        .with_remedy("raise the limits of processes (ulimit -u) and open files (ulimit -n)")
 }
 
 /// Lets a second Ctrl-C or SIGTERM end the program, whoever waits for the first; gives whether there

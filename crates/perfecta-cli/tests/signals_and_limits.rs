@@ -117,6 +117,77 @@ fn a_run_that_was_told_to_ignore_the_end_of_its_terminal_does() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
+/// A run that a signal ends as soon as that is caught and `is_begun`.
+fn ended_by(
+    place: &Place,
+    arguments: &[&str],
+    (signal, number): (&str, u32),
+    is_begun: impl Fn() -> bool,
+) -> Run {
+    let mut command = heeding_hang_up(&place.command(arguments));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let is_caught = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() >> (number - 1) & 1 == 1
+    };
+    while !(is_caught() && is_begun()) {
+        // One that was never to be caught has ended by itself, and is not waited for.
+        let state = std::fs::read_to_string(&status).unwrap();
+        assert!(!state.contains("State:\tZ"), "{arguments:?} ended before SIG{signal}");
+    }
+    let kill = ["-s", signal, &child.id().to_string()];
+    assert!(Command::new("kill").args(kill).status().unwrap().success());
+    Run::of(&child.wait_with_output().unwrap())
+}
+
+/// They died of it, without the last line that was promised.
+#[test]
+fn the_first_signal_ends_commands_that_only_look_with_their_last_line() {
+    let place = Place::new();
+    place.write_keys("small.keys", &[1, 2, 3]);
+    place.write_keys("large.keys", &(0..8_000_000).collect::<Vec<u32>>());
+    place.write("list", "small.keys\n".repeat(200_000).as_bytes());
+    let check = |arguments: &[&str]| {
+        let arguments = [arguments, &["--json"]].concat();
+        for (signal, number, code, class) in [
+            ("INT", 2, 130, "cancelled"),
+            ("TERM", 15, 143, "terminated"),
+            ("HUP", 1, 129, "hung_up"),
+        ] {
+            let run = ended_by(&place, &arguments, (signal, number), || true);
+            assert_eq!(run.code, code, "{arguments:?} SIG{signal}: {}{}", run.out, run.err);
+            let last = run.lines().pop().unwrap();
+            assert_eq!((&last["type"], &last["class"]), (&"error".into(), &class.into()), "{last}");
+            assert_eq!(last["exit_code"], code);
+            assert!(run.err.contains("error: cancelled"), "{}", run.err);
+        }
+    };
+    check(&["bench", "small.keys", "--attempts", "1000000"]);
+    check(&["bench", "large.keys", "--attempts", "1000"]);
+    check(&["inspect", "large.keys"]);
+    check(&["bulk-create", "--files-from", "list", "out", "--dry-run"]);
+}
+
+#[test]
+fn a_signal_leaves_no_part_of_a_generated_key_file() {
+    const KEYS: u64 = 20_000_000;
+    let place = Place::new();
+    let keys = KEYS.to_string();
+    // Whole already, it may be: then the longer one is made.
+    let is_begun =
+        || std::fs::read_dir(place.path("d/u32")).is_ok_and(|mut all| all.next().is_some());
+    let keygen = ["keygen", "d", "--shape", "linear", "--keys", &keys];
+    let run = ended_by(&place, &keygen, ("TERM", 15), is_begun);
+    assert_eq!((run.code, run.err.as_str()), (143, "error: cancelled by SIGTERM\n"));
+    for (directory, whole) in [("d/u32", 4 * KEYS), ("d/u64", 8 * KEYS)] {
+        for entry in std::fs::read_dir(place.path(directory)).into_iter().flatten().flatten() {
+            assert_eq!(entry.metadata().unwrap().len(), whole, "{entry:?}");
+        }
+    }
+}
+
 #[test]
 fn a_limit_of_file_sizes_fails_the_tables_above_it_and_no_others() {
     let place = Place::new();

@@ -1,7 +1,7 @@
 //! `perfecta keygen`: key files from a seed, to try things on.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::options;
 use crate::terminal::{Terminal, printable};
 use crate::text::counted;
+use crate::until_signal::Acts;
 
 /// Write key files made from a seed.
 ///
@@ -47,7 +48,7 @@ impl Keygen {
     ///
     /// # Errors
     /// [`Failure`] if the request cannot be met, a file not be written, or another one is in its place.
-    pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+    pub(crate) fn run(&self, terminal: &Terminal, acts: &Acts) -> Result<Exit, Failure> {
         let shapes = self.shape.map_or(Shape::ALL.to_vec(), |shape| vec![shape]);
         let sizes = self.keys.map_or(ASSORTED_SIZES.to_vec(), |keys| vec![keys]);
         let widths =
@@ -59,7 +60,7 @@ impl Keygen {
         for width in widths {
             for &shape in &shapes {
                 for &num_keys in &sizes {
-                    self.write(width, shape, num_keys)?;
+                    self.write(width, shape, num_keys, acts)?;
                     num_files += 1;
                     num_keys_all += num_keys;
                 }
@@ -71,7 +72,13 @@ impl Keygen {
         Ok(Exit::SUCCESS)
     }
 
-    fn write(&self, width: KeyWidth, shape: Shape, num_keys: u64) -> Result<(), Failure> {
+    fn write(
+        &self,
+        width: KeyWidth,
+        shape: Shape,
+        num_keys: u64,
+        acts: &Acts,
+    ) -> Result<(), Failure> {
         if num_keys == 0 || num_keys > shape.keys_max(width) {
             let (name, max) = (shape.name(), shape.keys_max(width));
             return Err(Failure::usage(format!(
@@ -89,7 +96,8 @@ impl Keygen {
             KeyWidth::Bits64 => keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
         };
         if self.force || !is_there(&path) {
-            return publish(&path, &bytes).map_err(|error| Failure::io("write", &path, &error));
+            return publish(&path, &bytes, acts)
+                .map_err(|error| Failure::io("write", &path, &error));
         }
         if holds(&path, &bytes) {
             return Ok(());
@@ -101,12 +109,21 @@ impl Keygen {
 }
 
 /// Writes a file beside its place and puts it there whole: what is cut off is a key file, too, of fewer
-/// keys.
-fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// keys. Where the program ends, nothing is left of it.
+fn publish(path: &Path, bytes: &[u8], acts: &Acts) -> io::Result<()> {
+    const BYTES_AT_ONCE: usize = 1 << 20;
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-    written.inspect_err(|_| {
+    let act = acts.begin();
+    let write = || {
+        let mut file = File::create(&beside)?;
+        for piece in bytes.chunks(BYTES_AT_ONCE) {
+            act.check()?;
+            file.write_all(piece)?;
+        }
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
         // It is the first error that is told.
         let _ = fs::remove_file(&beside);
     })
