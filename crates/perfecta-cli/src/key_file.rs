@@ -105,7 +105,11 @@ fn check_length(path: &Path, file_bytes: u64, options: &InputOptions) -> Result<
     check_memory(path, copies * file_bytes)
 }
 
-fn check_memory(path: &Path, needed: u64) -> Result<(), Failure> {
+/// Refuses what takes more memory than there is.
+///
+/// # Errors
+/// [`Failure`], which names the file.
+pub(crate) fn check_memory(path: &Path, needed: u64) -> Result<(), Failure> {
     let limit = machine::memory_bytes();
     if needed <= limit {
         return Ok(());

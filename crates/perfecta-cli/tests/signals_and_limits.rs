@@ -222,6 +222,23 @@ fn a_limit_of_addresses_is_a_limit_of_memory() {
     assert!(run.err.contains("the limit is 268800000"), "{}", run.err);
 }
 
+/// It ended by SIGABRT, without a word of what to do.
+#[test]
+fn more_keys_than_there_is_memory_for_are_refused_before_they_are_made() {
+    let place = Place::new();
+    let run = in_shell(&place, "ulimit -v 200000;", "keygen many --keys 100000000", "");
+    assert_eq!((run.code, run.out.as_str()), (6, ""), "{}", run.err);
+    let said = "u32/uniform-100000000.keys: it needs about 800000000 bytes of memory, the limit is 76800000";
+    assert!(run.err.contains(said) && run.err.contains("help: ask for fewer keys"), "{}", run.err);
+    assert!(place.tree("many").is_empty());
+    // Eight bytes of memory a key are enough, also to find that the file is there.
+    for shape in ["uniform", "clusters", "uniform"] {
+        let keygen = format!("keygen few --keys 4_500_000 --key-size 64 --shape {shape}");
+        let run = in_shell(&place, "ulimit -v 100000;", &keygen, "");
+        assert_eq!(run.code, 0, "{shape}: {}{}", run.out, run.err);
+    }
+}
+
 #[test]
 fn a_reason_that_tables_share_is_told_once_with_their_count() {
     let place = Place::new();

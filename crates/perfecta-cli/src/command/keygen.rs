@@ -1,7 +1,7 @@
 //! `perfecta keygen`: key files from a seed, to try things on.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +10,7 @@ use perfecta_jobs::ExitClass;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::key_file;
 use crate::options;
 use crate::terminal::{Terminal, printable};
 use crate::text::counted;
@@ -87,19 +88,18 @@ impl Keygen {
             )));
         }
         let directory = subdirectory(&self.directory, width);
+        let path = directory.join(format!("{}-{num_keys}.{}", shape.name(), extension(width)));
+        key_file::check_memory(&path, num_keys * size_of::<u64>() as u64).map_err(|refusal| {
+            refusal.with_remedy("ask for fewer keys (--keys), or do it where there is more memory")
+        })?;
         fs::create_dir_all(&directory)
             .map_err(|error| Failure::io("make the directory", &directory, &error))?;
-        let path = directory.join(format!("{}-{num_keys}.{}", shape.name(), extension(width)));
         let keys = generate(shape, width, num_keys as usize, self.seed);
-        let bytes: Vec<u8> = match width {
-            KeyWidth::Bits32 => keys.iter().flat_map(|&key| (key as u32).to_le_bytes()).collect(),
-            KeyWidth::Bits64 => keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
-        };
         if self.force || !is_there(&path) {
-            return publish(&path, &bytes, acts)
+            return publish(&path, pieces(&keys, width), acts)
                 .map_err(|error| Failure::io("write", &path, &error));
         }
-        if holds(&path, &bytes) {
+        if holds(&path, pieces(&keys, width)).unwrap_or(false) {
             return Ok(());
         }
         let message = format!("{}: it is there and is another file", path.display());
@@ -108,18 +108,26 @@ impl Keygen {
     }
 }
 
+/// The bytes of a key file, one piece after another: all of them at once would be as much memory again.
+fn pieces(keys: &[u64], width: KeyWidth) -> impl Iterator<Item = Vec<u8>> {
+    const KEYS_AT_ONCE: usize = 1 << 17;
+    keys.chunks(KEYS_AT_ONCE).map(move |keys| match width {
+        KeyWidth::Bits32 => keys.iter().flat_map(|&key| (key as u32).to_le_bytes()).collect(),
+        KeyWidth::Bits64 => keys.iter().flat_map(|key| key.to_le_bytes()).collect(),
+    })
+}
+
 /// Writes a file beside its place and puts it there whole: what is cut off is a key file, too, of fewer
 /// keys. Where the program ends, nothing is left of it.
-fn publish(path: &Path, bytes: &[u8], acts: &Acts) -> io::Result<()> {
-    const BYTES_AT_ONCE: usize = 1 << 20;
+fn publish(path: &Path, pieces: impl Iterator<Item = Vec<u8>>, acts: &Acts) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
     let act = acts.begin();
     let write = || {
         let mut file = File::create(&beside)?;
-        for piece in bytes.chunks(BYTES_AT_ONCE) {
+        for piece in pieces {
             act.check()?;
-            file.write_all(piece)?;
+            file.write_all(&piece)?;
         }
         fs::rename(&beside, path)
     };
@@ -135,10 +143,20 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// Whether it is a regular file of just these bytes.
-fn holds(path: &Path, bytes: &[u8]) -> bool {
-    let is_as_long =
-        |metadata: fs::Metadata| metadata.is_file() && metadata.len() == bytes.len() as u64;
-    fs::metadata(path).is_ok_and(is_as_long) && fs::read(path).is_ok_and(|found| found == bytes)
+fn holds(path: &Path, pieces: impl Iterator<Item = Vec<u8>>) -> io::Result<bool> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut file = File::open(path)?;
+    let mut found = Vec::new();
+    for piece in pieces {
+        found.resize(piece.len(), 0);
+        file.read_exact(&mut found)?;
+        if found != piece {
+            return Ok(false);
+        }
+    }
+    Ok(file.read(&mut [0])? == 0)
 }
 
 /// Keys of 64 bits have their own extension, which `--key-size auto` tells apart.

@@ -74,7 +74,8 @@ pub struct UnknownShape;
 
 const STRIDE: u64 = 4096;
 
-/// `num_keys` keys in ascending order, the same for the same arguments everywhere.
+/// `num_keys` keys in ascending order, the same for the same arguments everywhere. Their own eight bytes
+/// each are all the memory that it takes.
 ///
 /// # Panics
 /// If `num_keys` is more than [`Shape::keys_max`].
@@ -95,6 +96,7 @@ pub fn generate(shape: Shape, width: KeyWidth, num_keys: usize, seed: u64) -> Ve
 
 fn uniform(mut keys: Vec<u64>, greatest: u64, num_keys: usize, stream: &mut Philox) -> Vec<u64> {
     keys.truncate(num_keys);
+    keys.reserve_exact(num_keys - keys.len());
     while keys.len() < num_keys {
         for _ in keys.len()..num_keys {
             let key = u64::from(stream.next_word()) << 32 | u64::from(stream.next_word());
