@@ -154,8 +154,11 @@ fn a_certificate_opens_the_port_over_tls() {
     is_refused(&ask(&daemon, &url, &["ping"]), 2, "whom to trust is not said");
     let distrusted = ask(&daemon, &url, &[&["ping", "--ca", "other-ca.pem"], &own[2..]].concat());
     is_refused(&distrusted, 12, "not to be trusted");
-    let plain = format!("http://127.0.0.1:{port}");
-    assert_ne!(ask(&daemon, &plain, &["ping"]).code, 0);
+    // Whoever waits for it waits for another than this one.
+    let plain = ["ping", "--wait-for-server", "600"];
+    let plain = ask(&daemon, &format!("http://127.0.0.1:{port}"), &plain);
+    is_refused(&plain, 2, &format!("the daemon at 127.0.0.1:{port} speaks TLS"));
+    assert!(plain.err.contains("help: give https://"), "{}", plain.err);
 }
 
 #[test]

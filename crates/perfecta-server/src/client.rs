@@ -71,6 +71,9 @@ pub enum ClientError {
         /// What it says.
         reason: String,
     },
+    /// It was asked without TLS, and speaks nothing else.
+    #[error("the daemon at {0} speaks TLS, and was asked without")]
+    SpeaksTls(String),
     /// It says nothing.
     #[error("the daemon at {0} is silent")]
     Silent(String),
@@ -103,6 +106,9 @@ impl ClientError {
             Self::Untrusting { .. } => {
                 Some("name a certificate that it takes, with --certificate and --key")
             }
+            Self::SpeaksTls(_) => Some(
+                "give https:// instead of http://, and --ca, the certificate that vouches for it",
+            ),
             Self::Silent(_) => {
                 Some("see whether it is stopped or overloaded; its tables are whole")
             }
@@ -339,7 +345,12 @@ impl Client {
             let task = tokio::spawn(async move { drop(connection.await) });
             let connection = Connected { task, pulse: pulse.clone() };
             let request = asked.request(&self.target);
-            let response = sender.send_request(request).await.map_err(|error| self.gone(&error))?;
+            let response = sender.send_request(request).await.map_err(|error| {
+                if pulse.began_with_alert() {
+                    return ClientError::SpeaksTls(self.name());
+                }
+                self.gone(&error)
+            })?;
             Ok((response, connection))
         };
         let sent = pulse.patient(PATIENCE, sending).await;

@@ -377,6 +377,7 @@ fn is_of_an_ending_daemon(error: &ClientError) -> bool {
         ClientError::Denied(_)
         | ClientError::Untrusted { .. }
         | ClientError::Untrusting { .. }
+        | ClientError::SpeaksTls(_)
         | ClientError::Silent(_)
         | ClientError::VersionMismatch { .. }
         | ClientError::Nonsense(_) => false,
@@ -407,6 +408,7 @@ pub(crate) fn client_failure(error: &ClientError) -> Failure {
         ClientError::Denied(_) | ClientError::Untrusted { .. } | ClientError::Untrusting { .. } => {
             Exit::Work(ExitClass::Denied)
         }
+        ClientError::SpeaksTls(_) => Exit::Usage,
         ClientError::Silent(_) => Exit::Silent,
         ClientError::VersionMismatch { .. } => Exit::VersionMismatch,
         ClientError::Refused(refusal) => Exit::of_failure(refusal.exit_code),

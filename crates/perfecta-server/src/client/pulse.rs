@@ -1,4 +1,5 @@
-//! When something was last heard of a daemon: a slow line is no silence.
+//! When something was last heard of a daemon: a slow line is no silence. And what was heard first: one
+//! that speaks TLS says so where it is spoken to without.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,18 +11,38 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
-/// When a byte last went either way.
+/// What was heard on a connection.
 #[derive(Debug, Clone)]
-pub(super) struct Pulse(Arc<Mutex<Instant>>);
+pub(super) struct Pulse(Arc<Mutex<Beats>>);
+
+#[derive(Debug)]
+struct Beats {
+    /// When a byte last went either way.
+    last: Instant,
+    /// The first byte that came.
+    first_byte: Option<u8>,
+}
 
 impl Pulse {
     /// Of a connection that is made now.
     pub(super) fn now() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Mutex::new(Beats { last: Instant::now(), first_byte: None })))
+    }
+
+    /// Whether the answer began as an alert of TLS does (RFC 8446, section 5.1), and no word of HTTP.
+    pub(super) fn began_with_alert(&self) -> bool {
+        const ALERT: u8 = 21;
+        self.0.lock().first_byte == Some(ALERT)
     }
 
     fn beat(&self) {
-        *self.0.lock() = Instant::now();
+        self.0.lock().last = Instant::now();
+    }
+
+    fn hear(&self, bytes: &[u8]) {
+        let mut beats = self.0.lock();
+        beats.last = Instant::now();
+        beats.first_byte = beats.first_byte.or(bytes.first().copied());
     }
 
     /// What comes out of `future`; `None` if no byte goes either way for so long.
@@ -33,13 +54,13 @@ impl Pulse {
         let mut future = pin!(future);
         self.beat();
         loop {
-            let due = *self.0.lock() + longest;
+            let due = self.0.lock().last + longest;
             tokio::select! {
                 biased;
                 value = future.as_mut() => return Some(value),
                 () = sleep_until(due) => {}
             }
-            if *self.0.lock() + longest <= Instant::now() {
+            if self.0.lock().last + longest <= Instant::now() {
                 return None;
             }
         }
@@ -71,7 +92,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         let before = into.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(context, into);
         if into.filled().len() > before {
-            self.pulse.beat();
+            self.pulse.hear(&into.filled()[before..]);
         }
         poll
     }

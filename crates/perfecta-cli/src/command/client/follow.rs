@@ -106,6 +106,7 @@ fn left_alone(error: &ClientError, id: &str) -> Failure {
         ClientError::Denied(_)
         | ClientError::Untrusted { .. }
         | ClientError::Untrusting { .. }
+        | ClientError::SpeaksTls(_)
         | ClientError::VersionMismatch { .. }
         | ClientError::Refused(_)
         | ClientError::Nonsense(_) => failure,
