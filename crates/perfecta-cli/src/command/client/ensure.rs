@@ -6,7 +6,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Args;
@@ -95,11 +95,13 @@ impl EnsureOptions {
             let ended = daemon.try_wait().map_err(|error| {
                 Failure::new(ExitClass::Io, format!("the daemon cannot be watched: {error}"))
             })?;
-            match ended.map(|status| status.code()) {
+            match ended {
                 None => sleep(LOOK_EVERY).await,
                 // One that was not there, or that ends, has the place.
-                Some(Some(code)) if code == i32::from(ExitClass::Locked.code()) => return Ok(()),
-                Some(code) => return Err(refused(code, &log_path)),
+                Some(status) if status.code() == Some(ExitClass::Locked.code().into()) => {
+                    return Ok(());
+                }
+                Some(status) => return Err(refused(status, &log_path)),
             }
         }
         Ok(())
@@ -148,16 +150,54 @@ fn log_file(place: &Endpoint) -> Result<(std::path::PathBuf, File), Failure> {
     log.map(|log| (path.clone(), log)).map_err(|error| Failure::io("write", &path, &error))
 }
 
-/// Why a daemon did not start, in its own words.
-fn refused(code: Option<i32>, log: &Path) -> Failure {
+/// Why a daemon did not start: in its own words, or how it ended without any.
+fn refused(status: ExitStatus, log: &Path) -> Failure {
     let said = fs::read_to_string(log).unwrap_or_default();
-    let (said, remedy) = said.trim_end().split_once("\n  help: ").unwrap_or((said.trim_end(), ""));
-    let said = said.rsplit_once("error: ").map_or(said, |(_, error)| error);
-    let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
     let exit = code.map_or(Exit::NoServer, Exit::told);
-    let failure = Failure::new(exit, format!("the daemon did not start: {said}"));
+    let (why, remedy) = last_error(&said).unwrap_or_default();
+    let why = if why.is_empty() { status.to_string() } else { why.to_owned() };
+    let failure = Failure::new(exit, format!("the daemon did not start: {why}"));
     match remedy {
         "" => failure.with_remedy(format!("see {}", log.display())),
         remedy => failure.with_remedy(remedy),
+    }
+}
+
+/// The error that was told last, and what can be done about it.
+fn last_error(said: &str) -> Option<(&str, &str)> {
+    let is_line = |at: usize| at == 0 || said[..at].ends_with('\n');
+    let (at, begin) = said.rmatch_indices("error: ").find(|(at, _)| is_line(*at))?;
+    let mut lines = said[at + begin.len()..].lines();
+    let error = lines.next()?;
+    Some((error, lines.next().and_then(|line| line.strip_prefix("  help: ")).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_did_not_start_is_quoted_from_its_last_line_of_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("serve.log");
+        let check = |said: &str, status: i32, (exit, message, remedy): (u8, &str, &str)| {
+            fs::write(&log, said).unwrap();
+            let failure = refused(ExitStatus::from_raw(status), &log);
+            assert_eq!(
+                (failure.exit().code(), failure.to_string()),
+                (exit, format!("the daemon did not start: {message}"))
+            );
+            assert_eq!(failure.remedy(), Some(remedy));
+        };
+        let see = format!("see {}", log.display());
+        let said = "error: before\na notice\nerror: a: error: no b\n  help: do error: c\n";
+        check(said, 8 << 8, (8, "a: error: no b", "do error: c"));
+        check("error: no\n", 12 << 8, (12, "no", &see));
+        // What ends it by a signal has no word of it.
+        check("a notice\n", 9, (10, "signal: 9 (SIGKILL)", &see));
+        check("", 0, (10, "exit status: 0", &see));
     }
 }
