@@ -64,7 +64,8 @@ struct SearchOptions {
     #[arg(long, default_value = "auto", value_name = "HASH", value_parser = options::parse_hash)]
     hash: FamilyChoice,
     /// Make exactly so many attempts, also after a success, and report the counts; fewer, and a line
-    /// that says so, where time is over (--max-seconds) or fixed seeds make all of them the same
+    /// that says so, where time is over (--max-seconds) or fixed seeds make all of them the same, and
+    /// none where the table is there already
     #[arg(long, value_name = "N", value_parser = options::parse_attempts)]
     fixed_attempts: Option<u64>,
     /// Give up after so many attempts [default: 10000000]

@@ -318,6 +318,20 @@ fn fewer_attempts_than_the_fixed_number_are_told_of_with_the_reason() {
     let (attempts, notice) = told(&["50", "--seeds", seeds.trim_matches(['[', ']'])]);
     assert_eq!(attempts, 1);
     assert!(notice.contains("my.keys: one attempt was made"), "{notice}");
+    for layout in ["dirs", "packed"] {
+        let create = ["create", "my.keys", "out", "--layout", layout, "--fixed-attempts", "50"];
+        let notices = || {
+            let run = place.ok(&create);
+            let notices: Vec<_> = run.err.lines().filter(|line| line.contains("attempt")).collect();
+            notices.concat()
+        };
+        assert_eq!(notices(), "");
+        let notice = notices();
+        assert!(notice.contains("my.keys: no attempts were made"), "{layout}: {notice}");
+        assert!(notice.contains("--no-output"), "{layout}: {notice}");
+        place.ok(&create[..5]);
+        assert_eq!(place.ok(&create[..5]).err, "", "{layout}");
+    }
 }
 
 #[test]

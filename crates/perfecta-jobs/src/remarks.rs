@@ -1,4 +1,4 @@
-//! What is remarked of tables that were built: one line of each kind for all of a job's, at its end.
+//! What is remarked of tables that are there: one line of each kind for all of a job's, at its end.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,7 @@ pub(crate) struct Remarks {
     paired: Files,
     out_of_time: Files,
     all_the_same: Files,
+    not_made: Files,
 }
 
 /// The first of some key files in the order of the plan, and how many there are.
@@ -26,9 +27,17 @@ struct Files {
 impl Remarks {
     /// Takes note of an item that is settled.
     pub(crate) fn note(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
-        if report.status != Status::Ok {
-            return;
+        match report.status {
+            Status::Ok => self.note_built(position, report, plan),
+            // One that somebody else published meanwhile was searched for all the same.
+            Status::Unchanged if report.search.is_none() && plan.fixed_attempts.is_some() => {
+                self.not_made.add(position, report);
+            }
+            Status::Unchanged | Status::Failed | Status::Cancelled => {}
         }
+    }
+
+    fn note_built(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         if report.looks_like_text {
             self.text_like.add(position, report);
         }
@@ -65,6 +74,11 @@ impl Remarks {
                 &self.all_the_same,
                 "one attempt was made instead of --fixed-attempts: the seeds are fixed, so every attempt is \
                  the same",
+            ),
+            (
+                &self.not_made,
+                "no attempts were made: the table of these keys and options is there, unchanged; --no-output \
+                 makes the --fixed-attempts and counts them",
             ),
         ];
         kinds
