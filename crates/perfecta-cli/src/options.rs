@@ -52,7 +52,7 @@ pub(crate) fn parse_number(value: &str) -> Result<u64, String> {
 /// A sentence.
 pub(crate) fn parse_attempts(value: &str) -> Result<u64, String> {
     match parse_number(value)? {
-        0 => Err("at least 1".to_owned()),
+        0 => Err("give at least 1, or leave the option out".to_owned()),
         attempts => Ok(attempts),
     }
 }

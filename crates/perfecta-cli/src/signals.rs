@@ -95,7 +95,7 @@ pub(crate) fn caught() -> io::Result<iterator::Signals> {
 /// Why they are not caught.
 pub(crate) fn not_caught(error: &io::Error) -> Failure {
     Failure::new(ExitClass::Io, format!("signals cannot be waited for: {error}"))
-        .with_remedy("raise the limits of processes (ulimit -u) and open files (ulimit -n)")
+        .with_remedy("raise the limits of processes (ulimit -u) and open files (ulimit -n), and of addresses and data (ulimit -v, ulimit -d)")
 }
 
 /// Lets a second Ctrl-C or SIGTERM end the program, whoever waits for the first; gives whether there

@@ -37,7 +37,11 @@ fn wrong_flags_are_usage_errors_that_name_the_remedy() {
         2,
         &["whole number"],
     );
-    check(&place.run(&["create", "k.keys", "out", "--fixed-attempts", "0"]), 2, &["at least 1"]);
+    check(
+        &place.run(&["create", "k.keys", "out", "--fixed-attempts", "0"]),
+        2,
+        &["give at least 1, or leave the option out"],
+    );
     check(&place.run(&["create", "k.keys", "out", "--emit", "cobol"]), 2, &["pht", "rust"]);
     check(&place.run(&["create", "k.keys", "out", "--key-size", "16"]), 2, &["32 or 64"]);
     check(&place.run(&["create", "k.keys", "out", "--bogus"]), 2, &["--bogus"]);

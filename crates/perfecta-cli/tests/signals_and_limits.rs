@@ -211,10 +211,16 @@ fn a_limit_of_addresses_is_a_limit_of_memory() {
     place.ok(&["keygen", "keys", "--keys", "100000", "--key-size", "32"]);
     let run = in_shell(&place, "ulimit -v 700000;", "bulk-create keys out --emit all", "");
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
-    let (limit, arguments) = ("ulimit -v 700000;", "bulk-create keys out --memory 8G");
-    let run = in_shell(&place, limit, arguments, "");
-    assert_eq!(run.code, 8, "{}{}", run.out, run.err);
-    assert!(run.err.contains("less to --memory") && run.err.contains("ulimit -v"), "{}", run.err);
+    for option in ["-v", "-d"] {
+        let limit = format!("ulimit {option} 700000;");
+        let run = in_shell(&place, &limit, "bulk-create keys out --memory 8G", "");
+        assert_eq!(run.code, 8, "{}{}", run.out, run.err);
+        let remedy = format!("ulimit {option}");
+        assert!(run.err.contains("less to --memory") && run.err.contains(&remedy), "{}", run.err);
+    }
+    // The stack of a thread is more.
+    let run = in_shell(&place, "ulimit -d 1000;", "bulk-create keys out", "");
+    assert!(run.code == 8 && run.err.contains("ulimit -d"), "{}", run.err);
     // A table of 10,000,000 keys takes more than three eighths of it.
     let file = std::fs::File::create(place.path("large.keys")).unwrap();
     file.set_len(40_000_000).unwrap();

@@ -108,7 +108,9 @@ impl BackendError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Ring(refusal) => refusal.remedy(),
-            Self::Threads(_) => "raise the limit of processes (ulimit -u)",
+            Self::Threads(_) => {
+                "raise the limits of processes (ulimit -u), and of addresses and data, where their stacks lie (ulimit -v, ulimit -d)"
+            }
         }
     }
 }

@@ -49,7 +49,8 @@ pub fn start_workers<'scope>(
     let workers = NonZeroUsize::new(started);
     let workers = match (workers, refusal) {
         (Some(workers), Some(error)) => {
-            notice(&format!("only {workers} worker threads could be started: {error}"));
+            let plural = if workers.get() == 1 { "" } else { "s" };
+            notice(&format!("only {workers} worker thread{plural} could be started: {error}"));
             session.set_num_workers(workers);
             workers
         }

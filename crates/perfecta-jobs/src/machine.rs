@@ -52,7 +52,7 @@ impl MachineError {
             Self::Backend(error) => error.remedy(),
             Self::Nodes(_) => "name nodes that there are, or all",
             Self::Pool(PoolError::Arena(_)) => {
-                "give less to --memory, or raise the limit of addresses (ulimit -v)"
+                "give less to --memory, or raise the limits of addresses and data (ulimit -v, ulimit -d)"
             }
             Self::Pool(_) => "give more memory",
         }
