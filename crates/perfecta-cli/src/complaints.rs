@@ -1,5 +1,5 @@
 //! Errors of tables as people are told them: each once, with what can be done about it, and no more of
-//! them than anybody reads. Lines for machines tell all.
+//! them than anybody reads, unless all are wanted. Lines for machines tell all.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -59,19 +59,21 @@ impl Complaints {
         }
     }
 
-    /// The lines of one more table that failed; one whose error many share is told with the first of them.
+    /// The lines of one more table that failed. Unless all are wanted, one whose error many share is told
+    /// with the first of them.
     pub(crate) fn of(&mut self, keys_file: &str, error: &ErrorLine) -> Vec<String> {
+        let is_conflict = error.class == ExitClass::Conflict.name();
+        if is_conflict && !self.conflicts.insert((keys_file.to_owned(), error.message.clone())) {
+            return Vec::new();
+        }
+        let ErrorsTold::UpTo(most) = self.most else { return self.lines(keys_file, error) };
         if let Some((shared, count)) = &mut self.shared
             && shared == error
         {
             *count += 1;
             return Vec::new();
         }
-        let is_conflict = error.class == ExitClass::Conflict.name();
-        if is_conflict && !self.conflicts.insert((keys_file.to_owned(), error.message.clone())) {
-            return Vec::new();
-        }
-        if matches!(self.most, ErrorsTold::UpTo(most) if self.told >= most) {
+        if self.told >= most {
             *self.untold.entry(error.class.clone()).or_default() += 1;
             return Vec::new();
         }
@@ -80,9 +82,15 @@ impl Complaints {
         if is_shared(error) {
             self.shared = Some((error.clone(), 0));
         }
+        lines.extend(self.lines(keys_file, error));
+        lines
+    }
+
+    /// The lines of one table; what can be done is said where it was not said just before.
+    fn lines(&mut self, keys_file: &str, error: &ErrorLine) -> Vec<String> {
         let names_file = error.message.contains(&format!(" {keys_file}: "));
         let subject = if names_file { String::new() } else { format!("{keys_file}: ") };
-        lines.push(format!("error: {subject}{}", error.message));
+        let mut lines = vec![format!("error: {subject}{}", error.message)];
         let remedy = error.remedy.as_ref().filter(|_| error.remedy != self.remedy);
         lines.extend(remedy.map(|remedy| format!("  help: {remedy}")));
         self.remedy.clone_from(&error.remedy);
@@ -150,7 +158,8 @@ mod tests {
         check(ErrorsTold::UpTo(1), 3, &[first, help, rest, "  help: look elsewhere"]);
         let shared = ["error: x.keys: disk full", "error: 1 table more for the same reason"];
         check(ErrorsTold::UpTo(2), 1, &[first, help, shared[0], shared[1]]);
-        check(ErrorsTold::All, 1, &[first, help, shared[0], shared[1]]);
+        let each = ["error: x.keys: disk full", "error: y.keys: disk full"];
+        check(ErrorsTold::All, 1, &[first, help, each[0], each[1]]);
         let none = "error: 3 tables more failed (1 invalid_keys, 2 io)";
         check(ErrorsTold::UpTo(0), 1, &[none, "  help: look elsewhere"]);
     }

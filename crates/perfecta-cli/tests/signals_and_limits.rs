@@ -252,6 +252,10 @@ fn a_reason_that_tables_share_is_told_once_with_their_count() {
     let run = in_shell(&place, "ulimit -f 100;", "bulk-create keys out --layout packed", "");
     assert_eq!(run.err.matches("File too large").count(), 1, "{}", run.err);
     assert!(run.err.contains("5 tables more for the same reason"), "{}", run.err);
+    let arguments = "bulk-create keys out --layout packed --errors all";
+    let run = in_shell(&place, "ulimit -f 100;", arguments, "");
+    assert_eq!(run.err.matches("File too large").count(), 6, "{}", run.err);
+    assert!(!run.err.contains("for the same reason"), "{}", run.err);
 }
 
 #[test]
