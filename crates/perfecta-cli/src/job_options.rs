@@ -1,11 +1,11 @@
 //! The options of `create` and `bulk-create`, and how they become a checked [`Job`].
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use perfecta_core::key::{KeyError, KeySet, Repair};
+use perfecta_core::key::Repair;
 use perfecta_core::search::{Contradiction, FamilyChoice, Plan};
 use perfecta_core::seeds::{FixedSeedsError, SeedSource};
 use perfecta_emit::{ArtifactKind, ArtifactKinds};
@@ -194,14 +194,6 @@ impl InputOptions {
             encoding: if self.text { KeyEncoding::Text } else { KeyEncoding::Binary },
             repair: Repair { sort: self.sort, dedupe: self.dedupe },
         }
-    }
-
-    /// The keys of one file, from its bytes.
-    ///
-    /// # Errors
-    /// [`KeyError`].
-    pub(crate) fn parse(&self, path: &Path, bytes: &[u8]) -> Result<KeySet, KeyError> {
-        self.checked().parse(path, bytes)
     }
 
     /// Names of key files, where the user names none.

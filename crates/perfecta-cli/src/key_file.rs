@@ -14,15 +14,38 @@ use rustix::io::Errno;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
 use crate::machine;
+use crate::terminal::Terminal;
 
 /// The key set of a file.
 ///
 /// # Errors
 /// [`Failure`] if the file cannot be read, or holds none.
-pub(crate) fn load(path: &Path, options: &InputOptions) -> Result<KeySet, Failure> {
+pub(crate) fn load(
+    path: &Path,
+    options: &InputOptions,
+    terminal: &Terminal,
+) -> Result<KeySet, Failure> {
     let (mut file, file_bytes) = open(path)?;
     check_length(path, file_bytes, options)?;
-    options.parse(path, &read(path, &mut file)?).map_err(|error| invalid(path, &error))
+    parse(path, &read(path, &mut file)?, options, terminal)
+}
+
+/// The key set in the bytes of a file; what else they may be is told, as a job would.
+///
+/// # Errors
+/// [`Failure`] if they hold none.
+pub(crate) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    options: &InputOptions,
+    terminal: &Terminal,
+) -> Result<KeySet, Failure> {
+    let options = options.checked();
+    let keys = options.parse(path, bytes).map_err(|error| invalid(path, &error))?;
+    if let Some(doubt) = options.doubt(path, bytes) {
+        terminal.note(&format!("{}: {doubt}", path.display()));
+    }
+    Ok(keys)
 }
 
 /// All bytes of a file of keys, or of one that begins with one of `magics`.
@@ -125,7 +148,7 @@ fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, Failure> {
 }
 
 /// A file that holds no key set.
-pub(crate) fn invalid(path: &Path, error: &KeyError) -> Failure {
+fn invalid(path: &Path, error: &KeyError) -> Failure {
     refused(&ItemError::Keys(error.clone()), Some(path))
 }
 

@@ -344,6 +344,10 @@ fn a_text_that_is_read_as_packed_keys_is_told_of() {
     let bulk = place.ok(&["bulk-create", ".", "--no-output"]);
     assert!(bulk.err.contains("a.keys and 1 file more: read as packed keys"), "{}", bulk.err);
     assert!(!is_told(&place.ok(&["create", "a.keys", "--text", "--no-output"])));
+    for look in [&["inspect"][..], &["bench", "--attempts", "1", "--hash", "auto"]] {
+        assert!(is_told(&place.ok(&[look, &["a.keys"]].concat())));
+        assert!(!is_told(&place.ok(&[look, &["a.keys", "--text"]].concat())));
+    }
     place.write_keys("c.keys", &[1, 2, 3]);
     assert!(!is_told(&place.ok(&["create", "c.keys", "--no-output"])));
     place.write("d.keys", b"400\n200\n");
@@ -360,6 +364,11 @@ fn keys_of_64_bits_that_may_be_pairs_of_32_are_told_of() {
     assert!(is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "auto"])));
     assert!(is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "64"])));
     assert!(!is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "32"])));
+    for look in [&["inspect"][..], &["bench", "--attempts", "1", "--hash", "auto"]] {
+        let look = [look, &["amd64.keys", "--key-size"]].concat();
+        assert!(is_told(&place.ok(&[&look[..], &["auto"]].concat())));
+        assert!(!is_told(&place.ok(&[&look[..], &["32"]].concat())));
+    }
     let wide: Vec<u8> = (1..99_u64).flat_map(|key| (key << 33).to_le_bytes()).collect();
     place.write("wide.keys", &wide);
     assert!(!is_told(&place.ok(&["create", "wide.keys", "--no-output", "--key-size", "64"])));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair};
+use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair, looks_like_text, looks_paired};
 use perfecta_core::search::Plan;
 
 use crate::names::NameFilter;
@@ -96,6 +96,42 @@ impl KeyOptions {
             KeyEncoding::Binary => KeySet::from_le_bytes(bytes, width, self.repair),
             KeyEncoding::Text => KeySet::from_text(bytes, width, self.repair),
         }
+    }
+
+    /// What a file of keys may be instead of what it is read as.
+    #[must_use]
+    pub fn doubt(&self, path: &Path, bytes: &[u8]) -> Option<Doubt> {
+        match self.encoding {
+            KeyEncoding::Text => None,
+            KeyEncoding::Binary if looks_like_text(bytes) => Some(Doubt::Text),
+            KeyEncoding::Binary => {
+                let is_wide = self.width.of(path) == KeyWidth::Bits64;
+                (is_wide && looks_paired(bytes)).then_some(Doubt::Pairs)
+            }
+        }
+    }
+}
+
+/// What a file may be that is read as packed keys, and holds a key set as such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// A text of keys.
+    Text,
+    /// Twice as many keys of half the width.
+    Pairs,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => {
+                "read as packed keys, though it looks like text; if it is, give --text"
+            }
+            Self::Pairs => {
+                "read as 64-bit keys, though it is a sorted file of 32-bit keys as well; if it is, give \
+                 --key-size 32"
+            }
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use perfecta_core::family::Family;
 use perfecta_core::seeds::Seeds;
 
+use crate::config::Doubt;
 use crate::error::{ExitClass, ItemError};
 use crate::ledger::{Ledger, Status};
 
@@ -82,10 +83,8 @@ pub struct ItemReport {
     pub keys_bytes: u64,
     /// Keys in the set; 0 if it was never read.
     pub keys: u64,
-    /// Whether they were read as packed keys and look like text.
-    pub looks_like_text: bool,
-    /// Whether its keys of 64 bits may well be twice as many of 32.
-    pub looks_paired: bool,
+    /// What else they may be.
+    pub doubt: Option<Doubt>,
     /// The search, if there was one to its end.
     pub search: Option<SearchReport>,
     /// Bytes written for it, manifest included.
@@ -106,8 +105,7 @@ impl ItemReport {
             status,
             keys_bytes: 0,
             keys: 0,
-            looks_like_text: false,
-            looks_paired: false,
+            doubt: None,
             search: None,
             bytes: 0,
             files: 0,

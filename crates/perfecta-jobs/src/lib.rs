@@ -68,7 +68,7 @@ mod verify;
 
 pub use self::artifacts::{Artifacts, SelfTest};
 pub use self::config::{
-    Conflicts, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, NodePolicy,
+    Conflicts, Doubt, Durability, Inputs, Job, KeyEncoding, KeyOptions, Layout, Limits, NodePolicy,
     Output, Ramp, Share, WidthRule,
 };
 pub use self::crew::start_workers;

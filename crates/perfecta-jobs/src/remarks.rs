@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use perfecta_core::search::Plan;
 
+use crate::config::Doubt;
 use crate::event::ItemReport;
 use crate::ledger::Status;
 
 /// What there is to remark.
 #[derive(Debug, Default)]
 pub(crate) struct Remarks {
-    text_like: Files,
-    paired: Files,
+    texts: Files,
+    pairs: Files,
     out_of_time: Files,
     all_the_same: Files,
     not_made: Files,
@@ -38,11 +39,10 @@ impl Remarks {
     }
 
     fn note_built(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
-        if report.looks_like_text {
-            self.text_like.add(position, report);
-        }
-        if report.looks_paired {
-            self.paired.add(position, report);
+        match report.doubt {
+            Some(Doubt::Text) => self.texts.add(position, report),
+            Some(Doubt::Pairs) => self.pairs.add(position, report),
+            None => {}
         }
         let Some(search) = report.search.filter(|it| Some(it.attempts) < plan.fixed_attempts)
         else {
@@ -56,29 +56,25 @@ impl Remarks {
     /// One line of each kind, if there is something to say.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         let kinds = [
-            (
-                &self.text_like,
-                "read as packed keys, though it looks like text; if it is, give --text: this table is of other keys",
-            ),
-            (
-                &self.paired,
-                "read as 64-bit keys, though it is a sorted file of 32-bit keys as well; if it is, give \
-                 --key-size 32: this table is of pairs of them",
-            ),
+            (&self.texts, format!("{}: this table is of other keys", Doubt::Text)),
+            (&self.pairs, format!("{}: this table is of pairs of them", Doubt::Pairs)),
             (
                 &self.out_of_time,
                 "fewer attempts were made than --fixed-attempts says: the time for a key file was over \
-                 (--max-seconds)",
+                 (--max-seconds)"
+                    .to_owned(),
             ),
             (
                 &self.all_the_same,
                 "one attempt was made instead of --fixed-attempts: the seeds are fixed, so every attempt is \
-                 the same",
+                 the same"
+                    .to_owned(),
             ),
             (
                 &self.not_made,
                 "no attempts were made: the table of these keys and options is there, unchanged; --no-output \
-                 makes the --fixed-attempts and counts them",
+                 makes the --fixed-attempts and counts them"
+                    .to_owned(),
             ),
         ];
         kinds

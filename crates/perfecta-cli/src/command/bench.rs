@@ -43,7 +43,7 @@ impl Bench {
     /// # Errors
     /// [`Failure`] if the key file cannot be read.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let keys = key_file::load(&self.keys, &self.input)?;
+        let keys = key_file::load(&self.keys, &self.input, terminal)?;
         if !self.json {
             terminal.say(
                 "id  name                      collisions    cyclic    solved   first  attempts/s",

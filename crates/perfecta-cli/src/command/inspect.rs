@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use perfecta_core::format::pack::{self, PackView};
 use perfecta_core::format::{self, FormatError};
-use perfecta_core::key::{BitRun, KeyStatistics};
+use perfecta_core::key::{BitRun, KeySet, KeyStatistics};
 use perfecta_core::table::Parameters;
 use perfecta_jobs::ExitClass;
 use serde_json::{Map, Value, json};
@@ -45,7 +45,7 @@ impl Inspect {
         } else if bytes.starts_with(&pack::MAGIC) {
             self.pack_facts(&bytes)?
         } else {
-            self.key_facts(&bytes)?
+            key_facts(&bytes, &key_file::parse(&self.file, &bytes, &self.input, terminal)?)
         };
         self.say(terminal, facts)?;
         Ok(Exit::SUCCESS)
@@ -87,34 +87,6 @@ impl Inspect {
         ])
     }
 
-    fn key_facts(&self, bytes: &[u8]) -> Result<Facts, Failure> {
-        let keys = self
-            .input
-            .parse(&self.file, bytes)
-            .map_err(|error| key_file::invalid(&self.file, &error))?;
-        let statistics = KeyStatistics::of(&keys);
-        let run = statistics
-            .longest_run
-            .map(|BitRun { start, length }| format!("{length} bits from bit {start}"));
-        Ok(vec![
-            ("kind", json!("keys")),
-            ("bytes", json!(bytes.len())),
-            ("keys", json!(keys.len())),
-            ("key bits", json!(keys.width().bits())),
-            ("first key", json!(format!("{:#x}", keys.first()))),
-            ("last key", json!(format!("{:#x}", keys.last()))),
-            ("bitmap", json!(format!("{:#x}", keys.bitmap()))),
-            ("used bits", json!(statistics.used_bits)),
-            ("leading zeros", json!(statistics.leading_zeros)),
-            ("trailing zeros", json!(statistics.trailing_zeros)),
-            ("longest run", json!(run)),
-            ("contiguous bits", json!(statistics.contiguous_bits)),
-            ("consecutive", json!(statistics.consecutive)),
-            ("has zero", json!(statistics.has_zero)),
-            ("hashed bits", json!(keys.hashed().width().bits())),
-        ])
-    }
-
     fn damaged(&self, error: &FormatError) -> Failure {
         let message = format!("{}: {error}", self.file.display());
         Failure::new(ExitClass::Verification, message).with_remedy(error.remedy())
@@ -136,6 +108,30 @@ fn say_tables(terminal: &Terminal, tables: &[Value]) -> Result<(), Failure> {
             terminal.say(&format!("{tables} more, which --json lists"))
         }
     }
+}
+
+fn key_facts(bytes: &[u8], keys: &KeySet) -> Facts {
+    let statistics = KeyStatistics::of(keys);
+    let run = statistics
+        .longest_run
+        .map(|BitRun { start, length }| format!("{length} bits from bit {start}"));
+    vec![
+        ("kind", json!("keys")),
+        ("bytes", json!(bytes.len())),
+        ("keys", json!(keys.len())),
+        ("key bits", json!(keys.width().bits())),
+        ("first key", json!(format!("{:#x}", keys.first()))),
+        ("last key", json!(format!("{:#x}", keys.last()))),
+        ("bitmap", json!(format!("{:#x}", keys.bitmap()))),
+        ("used bits", json!(statistics.used_bits)),
+        ("leading zeros", json!(statistics.leading_zeros)),
+        ("trailing zeros", json!(statistics.trailing_zeros)),
+        ("longest run", json!(run)),
+        ("contiguous bits", json!(statistics.contiguous_bits)),
+        ("consecutive", json!(statistics.consecutive)),
+        ("has zero", json!(statistics.has_zero)),
+        ("hashed bits", json!(keys.hashed().width().bits())),
+    ]
 }
 
 fn table_facts(parameters: &Parameters, bytes: usize) -> Facts {

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use perfecta_core::format;
-use perfecta_core::key::{KeySet, KeyWidth, looks_like_text, looks_paired};
+use perfecta_core::key::KeySet;
 use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
 use perfecta_emit::OriginalName;
@@ -14,7 +14,7 @@ use super::found::{Found, Place};
 use super::publish::num_bytes;
 use super::state::{Bundle, State};
 use super::{Effect, Item, Publication, Searched, Target, Workspace, World};
-use crate::config::{Conflicts, KeyEncoding};
+use crate::config::Conflicts;
 use crate::error::{ItemError, Stop};
 use crate::ledger::Status;
 use crate::manifest::{self, Origin};
@@ -159,10 +159,7 @@ impl Item {
         workspace: &mut Workspace,
     ) -> Effect {
         let keys = world.job.keys.parse(&self.planned.keys_file, &bytes);
-        let is_packed = world.job.keys.encoding == KeyEncoding::Binary;
-        let width = world.job.keys.width.of(&self.planned.keys_file);
-        self.report.looks_like_text = is_packed && looks_like_text(&bytes);
-        self.report.looks_paired = is_packed && width == KeyWidth::Bits64 && looks_paired(&bytes);
+        self.report.doubt = world.job.keys.doubt(&self.planned.keys_file, &bytes);
         workspace.buffer = bytes;
         match keys {
             Ok(keys) => {
