@@ -75,8 +75,13 @@ pub(crate) fn read_any(
 /// A regular file, and its length.
 fn open(path: &Path) -> Result<(File, u64), Failure> {
     // A FIFO would be waited for without end, a device never ends.
-    let inspected = fs::metadata(path);
-    let metadata = inspected.map_err(|error| failed(Operation::Inspect, path, &error))?;
+    let metadata = fs::metadata(path).map_err(|error| match path.read_link() {
+        Ok(to) if error.kind() == io::ErrorKind::NotFound => {
+            let kind = IoErrorKind::Dangling(to);
+            refused(&ItemError::Input(IoError::new(Operation::Open, path, kind)), None)
+        }
+        _ => failed(Operation::Inspect, path, &error),
+    })?;
     if let Some(kind) = special_kind(metadata.file_type()) {
         let kind = IoErrorKind::NotAFile(kind);
         return Err(refused(&ItemError::Input(IoError::new(Operation::Open, path, kind)), None));

@@ -103,7 +103,7 @@ fn whoever_looks_at_what_is_no_file_says_the_same_of_it() {
         ("directory.keys", 5, "cannot open directory.keys: it is a directory, not a regular file"),
         ("fifo.keys", 5, "cannot open fifo.keys: it is a FIFO, not a regular file"),
         ("device.keys", 5, "cannot open device.keys: it is a character device, not a regular file"),
-        ("dangling.keys", 8, "cannot inspect dangling.keys: No such file"),
+        ("dangling.keys", 8, "cannot open dangling.keys: it is a symbolic link to nowhere"),
         ("loop.keys", 8, "cannot inspect loop.keys: Too many levels"),
         ("none.keys", 8, "cannot inspect none.keys: No such file"),
         ("good.keys/k.keys", 8, "cannot inspect good.keys/k.keys: Not a directory"),

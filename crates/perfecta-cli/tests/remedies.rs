@@ -228,6 +228,22 @@ fn one_line_tells_of_all_files_that_are_read_as_half_as_wide_as_their_names_say(
     assert_eq!(told(&["create", "d.keys"]), 0);
 }
 
+/// It could not be inspected, and its path was to be checked, where it was.
+#[test]
+fn a_link_to_nothing_is_told_of_with_where_it_points() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("gone/x.keys", place.path("link.keys")).unwrap();
+    place.write("list", b"link.keys\n");
+    let words = [
+        "cannot open link.keys: it is a symbolic link to gone/x.keys, and leads to nothing",
+        "help: name the file itself, or make the link anew",
+    ];
+    check(&place, &["create", "link.keys", "--no-output"], 8, &words);
+    check(&place, &["bulk-create", "--files-from", "list", "--no-output"], 8, &words);
+    check(&place, &["inspect", "link.keys"], 8, &words);
+    check(&place, &["bench", "link.keys"], 8, &words);
+}
+
 #[test]
 fn a_directory_that_is_called_like_a_key_file_is_walked() {
     let place = Place::new();

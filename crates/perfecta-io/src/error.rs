@@ -78,6 +78,9 @@ pub enum IoErrorKind {
     /// A FIFO, device, socket or directory stands where a regular file belongs.
     #[error("it is a {0}, not a regular file")]
     NotAFile(&'static str),
+    /// A symbolic link, where a file is meant, that leads to nothing.
+    #[error("it is a symbolic link to {}, and leads to nothing", .0.display())]
+    Dangling(PathBuf),
     /// A file is larger than the caller takes.
     #[error("it has {bytes} bytes, the limit is {bytes_max}")]
     TooLarge {
@@ -164,6 +167,7 @@ impl IoError {
     pub const fn errno(&self) -> Option<c_int> {
         match self.kind {
             IoErrorKind::System(errno) | IoErrorKind::Displaced { errno, .. } => Some(errno),
+            IoErrorKind::Dangling(_) => Some(Errno::NOENT.raw_os_error()),
             IoErrorKind::NotAFile(_)
             | IoErrorKind::TooLarge { .. }
             | IoErrorKind::Changed
@@ -236,6 +240,7 @@ impl IoError {
                 "no name holds a zero byte: a list has one name a line (find -print, not -print0)",
             ),
             IoErrorKind::System(errno) => remedy_for_errno(*errno),
+            IoErrorKind::Dangling(_) => Some("name the file itself, or make the link anew"),
             IoErrorKind::NotAFile(_) => Some("give regular files only"),
             IoErrorKind::TooLarge { .. } => Some("check that the file is what you mean"),
             IoErrorKind::Changed => Some("run again when nobody writes the file"),

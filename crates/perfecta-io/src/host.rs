@@ -178,6 +178,14 @@ impl System for Host {
         let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
         path.canonicalize().map_err(errno)
     }
+
+    fn link_target(&self, path: &Path) -> Result<PathBuf, Errno> {
+        // Below roots no link is followed, and none is looked into.
+        if self.roots.is_some() {
+            return Err(Errno::NOENT);
+        }
+        path.read_link().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
 }
 
 const fn no_follow(links: Links) -> OFlags {

@@ -81,6 +81,9 @@ pub(crate) trait System: Clone + Send + Sync + 'static {
     /// A path, absolute and without links; all of it must be there.
     fn canonical(&self, path: &Path) -> Result<PathBuf, Errno>;
 
+    /// Where the symbolic link at a path points, as it says; [`Errno::INVAL`] of what is none.
+    fn link_target(&self, path: &Path) -> Result<PathBuf, Errno>;
+
     /// Asked before somebody else reads for an operation, as a ring does: how much may be read, at
     /// most `bytes`, or what the read fails with instead.
     #[cfg_attr(not(ring), allow(dead_code, reason = "asked by rings alone"))]

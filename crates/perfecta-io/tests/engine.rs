@@ -111,6 +111,26 @@ fn a_regular_file_is_read_and_anything_else_is_refused_by_its_kind() {
 }
 
 #[test]
+fn a_link_to_nothing_is_told_of_with_where_it_points() {
+    for_every_backend(|engine, world| {
+        world.make_link("broken", "absent");
+        world.make_link("loop", "loop");
+        let mut told = |name: &str| {
+            let path = world.root().join(name);
+            let kind = call(engine, Op::Inspect { path }).unwrap().into_kind();
+            let EntryKind::Unreadable(error) = kind else { panic!("{kind:?}") };
+            error
+        };
+        let broken = told("broken");
+        assert_eq!(broken.kind, IoErrorKind::Dangling("absent".into()));
+        assert!(broken.is_absent() && broken.to_string().contains("link to absent"), "{broken}");
+        let absent = told("absent");
+        assert!(absent.is_absent() && matches!(absent.kind, IoErrorKind::System(_)), "{absent}");
+        assert!(told("loop").is_link());
+    });
+}
+
+#[test]
 fn a_file_whose_bytes_are_not_those_of_its_length_is_said_to_have_changed() {
     for_every_backend(|engine, world| {
         // Its length is 0 and it has bytes all the same, as if it grew while it was read.

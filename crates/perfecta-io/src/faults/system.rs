@@ -204,4 +204,8 @@ impl<S: System> System for Faulty<S> {
     fn canonical(&self, path: &Path) -> Result<PathBuf, Errno> {
         self.call("resolve", path, || self.system.canonical(path))
     }
+
+    fn link_target(&self, path: &Path) -> Result<PathBuf, Errno> {
+        self.call("read link", path, || self.system.link_target(path))
+    }
 }

@@ -8,12 +8,20 @@ use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::{Entry, EntryKind, Interrupt, Lengths, Listing};
 use crate::system::{At, Errno, FileKind, Links, Named, Stat, System, Told};
 
-/// What is at a path, links followed.
+/// What is at a path, links followed; of a link to nothing, where it points.
 pub(super) fn inspect_path<S: System>(system: &S, path: &Path) -> EntryKind {
-    match persist(|| system.inspect_at(At::Path(path), Links::Follow)) {
-        Ok(stat) => kind_of(&stat),
-        Err(errno) => EntryKind::Unreadable(IoError::system(Operation::Inspect, path, errno)),
-    }
+    let failed = |errno| IoError::system(Operation::Inspect, path, errno);
+    let unreadable = match persist(|| system.inspect_at(At::Path(path), Links::Follow)) {
+        Ok(stat) => return kind_of(&stat),
+        Err(Errno::NOENT) => match persist(|| system.link_target(path)) {
+            Ok(to) => IoError::new(Operation::Open, path, IoErrorKind::Dangling(to)),
+            // Something else was put there meanwhile.
+            Err(Errno::INVAL) => failed(Errno::NOENT),
+            Err(errno) => failed(errno),
+        },
+        Err(errno) => failed(errno),
+    };
+    EntryKind::Unreadable(unreadable)
 }
 
 /// Where a path leads, absolute and without links. The part that is not there is taken by its

@@ -212,6 +212,15 @@ impl System for SimulatedSystem {
         self.state()?.disk.canonical(path)
     }
 
+    fn link_target(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let disk = &self.state()?.disk;
+        let place = disk.walk(ROOT, path, Links::Refuse)?;
+        match &disk.node(place.node()?).body {
+            Body::Link(target) => Ok(target.clone()),
+            Body::File(_) | Body::Directory { .. } | Body::Special(_) => Err(Errno::INVAL),
+        }
+    }
+
     fn pass(&self, time: Duration) {
         self.inner.state.lock().lag += time;
     }
