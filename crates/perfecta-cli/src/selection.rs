@@ -79,7 +79,12 @@ fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {
     } else {
         std::fs::File::open(list).and_then(|file| io::BufReader::new(file).split(b'\n').collect())
     };
-    let lines = lines.map_err(|error| Failure::io("read the list of key files", list, &error))?;
+    let mut lines =
+        lines.map_err(|error| Failure::io("read the list of key files", list, &error))?;
+    // Editors of some systems begin a text with the mark of UTF-8; `./` before it makes it part of a name.
+    if let Some(first) = lines.first_mut().filter(|first| first.starts_with(b"\xef\xbb\xbf")) {
+        first.drain(..3);
+    }
     let lines = lines.into_iter().map(without_carriage_return);
     let paths = lines.filter(|line| !line.is_empty()).map(OsString::from_vec);
     let paths: Vec<PathBuf> = paths.map(PathBuf::from).collect();

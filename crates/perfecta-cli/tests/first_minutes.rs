@@ -141,6 +141,24 @@ fn a_list_of_files_comes_from_standard_input() {
 }
 
 #[test]
+fn a_list_of_files_may_begin_with_a_mark_of_utf_8_and_end_lines_with_two_bytes() {
+    let place = Place::new();
+    for name in ["a.keys", "b.keys", "\u{feff}c.keys"] {
+        place.write_keys(name, &[1, 2]);
+    }
+    for list in
+        ["\u{feff}a.keys\r\nb.keys\r\n", "./\u{feff}c.keys\na.keys", "a.keys\n\u{feff}c.keys"]
+    {
+        place.write("list", list.as_bytes());
+        let run = place.ok(&["bulk-create", "--files-from", "list", "--no-output"]);
+        assert!(run.out.contains("2 tables: 2 ok"), "{list:?}: {}", run.out);
+    }
+    place.write("list", "\u{feff}\r\n".as_bytes());
+    let run = place.run(&["bulk-create", "--files-from", "list", "--no-output"]);
+    assert!(run.code == 4 && run.err.contains("names no key file"), "{}", run.err);
+}
+
+#[test]
 fn a_benchmark_counts_the_attempts_of_every_family_and_says_which_cannot() {
     let place = Place::new();
     place.ok(&["keygen", "keys", "--shape", "zero", "--keys", "100", "--key-size", "32"]);
