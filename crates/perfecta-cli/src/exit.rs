@@ -31,6 +31,16 @@ impl Exit {
     /// Disk or I/O.
     pub(crate) const IO: Self = Self::Work(ExitClass::Io);
 
+    /// Those that are no class of work.
+    const OF_PROGRAMS: [Self; 6] = [
+        Self::Usage,
+        Self::Terminated,
+        Self::HungUp,
+        Self::NoServer,
+        Self::VersionMismatch,
+        Self::Silent,
+    ];
+
     /// What a daemon said.
     pub(crate) const fn told(code: u8) -> Self {
         if code == 0 { Self::SUCCESS } else { Self::Told(code) }
@@ -57,16 +67,8 @@ impl Exit {
 
     /// What a number says, if it is one of these.
     fn of_code(code: u8) -> Option<Self> {
-        let of_programs = [
-            Self::Usage,
-            Self::Terminated,
-            Self::HungUp,
-            Self::NoServer,
-            Self::VersionMismatch,
-            Self::Silent,
-        ];
         let of_work = ExitClass::ALL.into_iter().map(Self::Work);
-        of_programs.into_iter().chain(of_work).find(|exit| exit.code() == code)
+        Self::OF_PROGRAMS.into_iter().chain(of_work).find(|exit| exit.code() == code)
     }
 
     /// The number.
@@ -94,5 +96,26 @@ impl From<ExitClass> for Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Of those of work the documents have a table, which is held to them elsewhere.
+    #[test]
+    fn the_documents_list_the_ends_of_programs_with_their_words() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        for name in ["operations.md", "formats.md"] {
+            let document = fs::read_to_string(docs.join(name)).unwrap();
+            for exit in Exit::OF_PROGRAMS {
+                let listed = format!("`{}` ({})", exit.name(), exit.code());
+                assert!(document.contains(&listed), "{name}: {listed}");
+            }
+        }
     }
 }
