@@ -1,15 +1,10 @@
-//! Key files for commands that look at one without a job.
+//! Key files for commands that look at one without a job: read and refused as by one.
 
-use std::fs::{self, File, FileType};
-use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use perfecta_core::geometry::Geometry;
-use perfecta_core::key::{KeyError, KeySet};
-use perfecta_io::{IoError, IoErrorKind, Operation};
+use perfecta_core::key::KeySet;
+use perfecta_io::{BlockingEngine, Buffer, EntryKind, Interrupt, Op, Payload, Symlinks};
 use perfecta_jobs::{ItemError, KeyEncoding, Limits};
-use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
@@ -25,9 +20,8 @@ pub(crate) fn load(
     options: &InputOptions,
     terminal: &Terminal,
 ) -> Result<KeySet, Failure> {
-    let (mut file, file_bytes) = open(path)?;
-    check_length(path, file_bytes, options)?;
-    parse(path, &read(path, &mut file)?, options, terminal)
+    check(path, inspect(path)?, options)?;
+    parse(path, read(path)?.bytes(), options, terminal)
 }
 
 /// The key set in the bytes of a file; what else they may be is told, as a job would.
@@ -41,7 +35,7 @@ pub(crate) fn parse(
     terminal: &Terminal,
 ) -> Result<KeySet, Failure> {
     let options = options.checked();
-    let keys = options.parse(path, bytes).map_err(|error| invalid(path, &error))?;
+    let keys = options.parse(path, bytes).map_err(|error| refused(path, &error.into()))?;
     if let Some(doubt) = options.doubt(path, bytes) {
         terminal.note(&format!("{}: {doubt}", path.display()));
     }
@@ -56,75 +50,53 @@ pub(crate) fn read_any(
     path: &Path,
     magics: &[[u8; 8]],
     options: &InputOptions,
-) -> Result<Vec<u8>, Failure> {
-    let (mut file, file_bytes) = open(path)?;
-    let mut head = Vec::new();
-    let mut begun = || {
-        file.by_ref().take(8).read_to_end(&mut head)?;
-        file.rewind()
-    };
-    begun().map_err(|error| failed(Operation::Read, path, &error))?;
-    if magics.iter().any(|magic| head == magic) {
-        check_memory(path, file_bytes)?;
-    } else {
-        check_length(path, file_bytes, options)?;
-    }
-    read(path, &mut file)
-}
-
-/// A regular file, and its length.
-fn open(path: &Path) -> Result<(File, u64), Failure> {
-    // A FIFO would be waited for without end, a device never ends.
-    let metadata = fs::metadata(path).map_err(|error| match path.read_link() {
-        Ok(to) if error.kind() == io::ErrorKind::NotFound => {
-            let kind = IoErrorKind::Dangling(to);
-            refused(&ItemError::Input(IoError::new(Operation::Open, path, kind)), None)
+) -> Result<Buffer, Failure> {
+    match inspect(path)? {
+        EntryKind::File { bytes: file_bytes } if begins_with(path, file_bytes, magics)? => {
+            check_memory(path, file_bytes)?;
         }
-        _ => failed(Operation::Inspect, path, &error),
-    })?;
-    if let Some(kind) = special_kind(metadata.file_type()) {
-        let kind = IoErrorKind::NotAFile(kind);
-        return Err(refused(&ItemError::Input(IoError::new(Operation::Open, path, kind)), None));
+        kind => check(path, kind, options)?,
     }
-    let file = File::open(path).map_err(|error| failed(Operation::Open, path, &error))?;
-    Ok((file, metadata.len()))
+    read(path)
 }
 
-/// What stands where a regular file belongs, in the words of a job.
-fn special_kind(kind: FileType) -> Option<&'static str> {
-    let kinds = [
-        (kind.is_dir(), "directory"),
-        (kind.is_fifo(), "FIFO"),
-        (kind.is_socket(), "socket"),
-        (kind.is_char_device(), "character device"),
-        (kind.is_block_device(), "block device"),
-    ];
-    kinds.into_iter().find(|(is_kind, _)| *is_kind).map(|(_, name)| name)
+fn begins_with(path: &Path, file_bytes: u64, magics: &[[u8; 8]]) -> Result<bool, Failure> {
+    if file_bytes < 8 {
+        return Ok(false);
+    }
+    let (buffer, symlinks) = (Buffer::default(), Symlinks::Follow);
+    let op = Op::ReadRange { path: path.to_owned(), offset: 0, bytes: 8, buffer, symlinks };
+    let head = call(path, op)?.into_bytes();
+    Ok(magics.iter().any(|magic| head.bytes() == magic))
 }
 
-/// What a job would say if the system said this to it.
-fn failed(operation: Operation, path: &Path, error: &io::Error) -> Failure {
-    // What Rust's own allocations say has no number.
-    let errno = match error.kind() {
-        io::ErrorKind::OutOfMemory => Errno::NOMEM,
-        _ => Errno::from_io_error(error).unwrap_or(Errno::IO),
+fn inspect(path: &Path) -> Result<EntryKind, Failure> {
+    call(path, Op::Inspect { path: path.to_owned() }).map(Payload::into_kind)
+}
+
+fn read(path: &Path) -> Result<Buffer, Failure> {
+    let op = Op::ReadFile {
+        path: path.to_owned(),
+        buffer: Buffer::default(),
+        bytes_max: u64::MAX,
+        symlinks: Symlinks::Follow,
+        interrupt: Interrupt::default(),
     };
-    refused(&ItemError::Input(IoError::system(operation, path, errno)), None)
+    call(path, op).map(Payload::into_bytes)
 }
 
-/// Refuses, by its length alone, what a job would refuse: nothing of it is read.
-fn check_length(path: &Path, file_bytes: u64, options: &InputOptions) -> Result<(), Failure> {
-    let bytes_max = Limits::default().input_bytes_max;
-    if file_bytes > bytes_max {
-        let kind = IoErrorKind::TooLarge { bytes: file_bytes, bytes_max };
-        return Err(refused(&ItemError::Input(IoError::new(Operation::Read, path, kind)), None));
-    }
+fn call(path: &Path, op: Op) -> Result<Payload, Failure> {
+    perfecta_io::call(&mut BlockingEngine::default(), op)
+        .map_err(|failure| refused(path, &ItemError::Input(failure.error)))
+}
+
+/// Refuses what is no file of keys by its kind or its length, or takes more memory than there is: nothing of
+/// it is read.
+fn check(path: &Path, kind: EntryKind, options: &InputOptions) -> Result<(), Failure> {
     let options = options.checked();
-    let keys = file_bytes as usize / options.width.of(path).bytes();
-    let is_each_counted = options.encoding == KeyEncoding::Binary && !options.repair.dedupe;
-    if is_each_counted && keys > Geometry::KEYS_MAX {
-        return Err(invalid(path, &KeyError::TooMany { keys, max: Geometry::KEYS_MAX }));
-    }
+    let file_bytes = options
+        .check_file(path, kind, Limits::default().input_bytes_max)
+        .map_err(|error| refused(path, &error))?;
     // The file, its keys, and what is hashed of them: of a text, two bytes may be a key.
     let copies = match options.encoding {
         KeyEncoding::Binary => 3,
@@ -142,24 +114,17 @@ pub(crate) fn check_memory(path: &Path, needed: u64) -> Result<(), Failure> {
     if needed <= limit {
         return Ok(());
     }
-    let failure = refused(&ItemError::Memory { needed, limit }, Some(path));
+    let failure = refused(path, &ItemError::Memory { needed, limit });
     Err(failure.with_remedy("do it where there is more memory, or split the set"))
 }
 
-fn read(path: &Path, file: &mut File) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| failed(Operation::Read, path, &error))?;
-    Ok(bytes)
-}
-
-/// A file that holds no key set.
-fn invalid(path: &Path, error: &KeyError) -> Failure {
-    refused(&ItemError::Keys(error.clone()), Some(path))
-}
-
-/// What a job would say of a file, which is named here if the error does not name it.
-fn refused(error: &ItemError, path: Option<&Path>) -> Failure {
-    let message = path.map_or(error.to_string(), |path| format!("{}: {error}", path.display()));
+/// What a job would say of a file.
+fn refused(path: &Path, error: &ItemError) -> Failure {
+    let message = match error {
+        // These name the file.
+        ItemError::Input(error) => error.to_string(),
+        error => format!("{}: {error}", path.display()),
+    };
     let failure = Failure::new(error.exit_class(), message);
     match error.remedy() {
         Some(remedy) => failure.with_remedy(remedy),

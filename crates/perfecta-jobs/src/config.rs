@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeyError, KeySet, KeyWidth, Repair, looks_like_text, looks_paired};
 use perfecta_core::search::Plan;
+use perfecta_io::{EntryKind, IoError, IoErrorKind, Operation};
 
+use crate::error::ItemError;
 use crate::names::NameFilter;
 use crate::places::PACKED_DIRECTORY;
 
@@ -86,6 +89,40 @@ pub struct KeyOptions {
 }
 
 impl KeyOptions {
+    /// The length of the file at a path, where a file of keys may be of that kind and length.
+    ///
+    /// # Errors
+    /// [`ItemError`].
+    ///
+    /// # Panics
+    /// If its length was not wanted.
+    pub fn check_file(
+        &self,
+        path: &Path,
+        kind: EntryKind,
+        bytes_max: u64,
+    ) -> Result<u64, ItemError> {
+        let refused = |operation, kind| ItemError::Input(IoError::new(operation, path, kind));
+        let not_a_file = |kind| Err(refused(Operation::Open, IoErrorKind::NotAFile(kind)));
+        let bytes = match kind {
+            EntryKind::File { bytes } => bytes,
+            EntryKind::Unmeasured => unreachable!("the lengths of key files are wanted"),
+            EntryKind::Directory => return not_a_file("directory"),
+            EntryKind::Special(kind) => return not_a_file(kind),
+            EntryKind::BrokenLink => return not_a_file("broken or circular symbolic link"),
+            EntryKind::Unreadable(error) => return Err(ItemError::Input(error)),
+        };
+        if bytes > bytes_max {
+            return Err(refused(Operation::Read, IoErrorKind::TooLarge { bytes, bytes_max }));
+        }
+        let keys = bytes as usize / self.width.of(path).bytes();
+        let is_each_counted = self.encoding == KeyEncoding::Binary && !self.repair.dedupe;
+        if is_each_counted && keys > Geometry::KEYS_MAX {
+            return Err(KeyError::TooMany { keys, max: Geometry::KEYS_MAX }.into());
+        }
+        Ok(bytes)
+    }
+
     /// The keys of a file, from its name and its bytes.
     ///
     /// # Errors

@@ -8,12 +8,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use perfecta_core::geometry::Geometry;
-use perfecta_core::key::{KeyError, KeyWidth};
+use perfecta_core::key::KeyWidth;
 use perfecta_core::search::Plan;
 use perfecta_emit::Identifier;
-use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind, Operation};
+use perfecta_io::{Entry, EntryKind};
 
-use crate::config::{Inputs, Job, KeyEncoding, Layout};
+use crate::config::{Inputs, Job, Layout};
 use crate::error::ItemError;
 use crate::names::NameFilter;
 use crate::places::STAGE_PREFIX;
@@ -119,30 +119,14 @@ fn planned(job: &Job, rendering: &mut Rendering<'_>, entry: Entry, root: &Path) 
 }
 
 fn refusal(job: &Job, item: &Planned, kind: EntryKind) -> Option<ItemError> {
-    let path = &item.keys_file;
-    let not_a_file =
-        |kind| ItemError::Input(IoError::new(Operation::Open, path, IoErrorKind::NotAFile(kind)));
-    match kind {
-        EntryKind::File { .. } | EntryKind::Unmeasured => {}
-        EntryKind::Directory => return Some(not_a_file("directory")),
-        EntryKind::Special(kind) => return Some(not_a_file(kind)),
-        EntryKind::BrokenLink => return Some(not_a_file("broken or circular symbolic link")),
-        EntryKind::Unreadable(error) => return Some(ItemError::Input(error)),
-    }
-    let bytes_max = job.limits.input_bytes_max;
-    if item.file_bytes > bytes_max {
-        let kind = IoErrorKind::TooLarge { bytes: item.file_bytes, bytes_max };
-        return Some(ItemError::Input(IoError::new(Operation::Read, path, kind)));
+    let checked = job.keys.check_file(&item.keys_file, kind, job.limits.input_bytes_max);
+    if let Err(error) = checked {
+        return Some(error);
     }
     let is_reserved =
         |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(STAGE_PREFIX.as_bytes());
     if job.output.is_some() && item.below.iter().any(is_reserved) {
         return Some(ItemError::ReservedName);
-    }
-    let keys = item.num_keys(job) as usize;
-    let is_each_counted = job.keys.encoding == KeyEncoding::Binary && !job.keys.repair.dedupe;
-    if is_each_counted && keys > Geometry::KEYS_MAX {
-        return Some(ItemError::Keys(KeyError::TooMany { keys, max: Geometry::KEYS_MAX }));
     }
     let (needed, limit) = (item.memory_bytes(job), job.limits.memory_bytes_max);
     let grows = job.search.grows_initial;

@@ -38,14 +38,15 @@ impl Inspect {
     /// # Errors
     /// [`Failure`] if the file cannot be read, or is damaged.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let bytes = key_file::read_any(&self.file, &[format::MAGIC, pack::MAGIC], &self.input)?;
+        let file = key_file::read_any(&self.file, &[format::MAGIC, pack::MAGIC], &self.input)?;
+        let bytes = file.bytes();
         let facts = if bytes.starts_with(&format::MAGIC) {
-            let view = format::decode(&bytes).map_err(|error| self.damaged(&error))?;
+            let view = format::decode(bytes).map_err(|error| self.damaged(&error))?;
             table_facts(view.parameters(), bytes.len())
         } else if bytes.starts_with(&pack::MAGIC) {
-            self.pack_facts(&bytes)?
+            self.pack_facts(bytes)?
         } else {
-            key_facts(&bytes, &key_file::parse(&self.file, &bytes, &self.input, terminal)?)
+            key_facts(bytes, &key_file::parse(&self.file, bytes, &self.input, terminal)?)
         };
         self.say(terminal, facts)?;
         Ok(Exit::SUCCESS)
