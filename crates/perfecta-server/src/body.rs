@@ -30,9 +30,7 @@ fn refused(error: &serde_json::Error, field: Option<String>) -> Problem {
     let detail = error.to_string();
     let field = field.map(|field| shortened(&field).into_owned());
     match (error.classify(), field) {
-        (Category::Data, Some(field)) if is_of_its_type(&detail) => {
-            Problem::field(field, detail, FIELDS)
-        }
+        (_, Some(field)) if is_of_its_type(&detail) => Problem::field(field, detail, FIELDS),
         (category, field) => {
             let remedy = match category {
                 Category::Data => FIELDS,
@@ -59,9 +57,21 @@ pub(crate) fn field_of(place: Option<String>, error: &str) -> Option<String> {
 /// Whether an error is about a value, such as a number out of bounds or a word that is none of those
 /// expected, where its type is right.
 fn is_of_its_type(error: &str) -> bool {
-    ["invalid value: ", "invalid length ", "unknown variant `"]
+    ["invalid value: ", "invalid length ", "unknown variant `", "number out of range"]
         .iter()
         .any(|words| error.starts_with(words))
+        || is_of_whole_number(error)
+}
+
+/// Whether an error is about a whole number where one is expected: beyond 64 bits, all numbers are read as
+/// if they had a fraction.
+fn is_of_whole_number(error: &str) -> bool {
+    let words = error.strip_prefix("invalid type: floating point `");
+    let Some((number, expected)) = words.and_then(|words| words.split_once("`, expected ")) else {
+        return false;
+    };
+    let is_whole = number.parse().is_ok_and(|number: f64| number.fract() == 0.0);
+    is_whole && expected.split(' ').any(|word| ["u8", "u32", "u64", "usize"].contains(&word))
 }
 
 /// JSON has one kind of numbers, and some write 1 as 1.0: those that are whole are written as such.
@@ -221,6 +231,14 @@ mod tests {
         check(r#""search": {"seeds": [1]}"#, invalid, "search.seeds");
         check(r#""share": {"weight": "1"}"#, ProblemKind::Malformed, "share.weight");
         check(r#""share": {"weight": 1.5}"#, ProblemKind::Malformed, "share.weight");
+        // Beyond what any of our types hold, and what their parser does.
+        check(r#""share": {"weight": 1e30}"#, invalid, "share.weight");
+        check(r#""search": {"rng_seed": 18446744073709551616}"#, invalid, "search.rng_seed");
+        check(r#""search": {"seeds": [0, 1e20]}"#, invalid, "search.seeds[1]");
+        check(r#""limits": {"deadline_ms": -1.0}"#, invalid, "limits.deadline_ms");
+        check(r#""limits": {"deadline_ms": 1e400}"#, invalid, "limits.deadline_ms");
+        check(r#""directory": 1e30"#, ProblemKind::Malformed, "directory");
+        check(r#""keys": {"sort": 1e30}"#, ProblemKind::Malformed, "keys.sort");
     }
 
     #[test]
