@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::error::Category;
 
 use crate::problem::{Problem, ProblemKind, shortened};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, Object};
 
 /// No request has more numbers. Those of a body that has are left as they are.
 const NUMBERS_MAX: usize = 64;
@@ -15,7 +15,7 @@ const NUMBERS_MAX: usize = 64;
 pub(crate) fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
     let body = with_whole_numbers(body);
     let mut json = serde_json::Deserializer::from_slice(&body);
-    let spec = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(spec) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let place = Some(error.path().to_string()).filter(|path| path != ".");
         let error = error.into_inner();
         let field = field_of(place, &error.to_string());
@@ -138,6 +138,8 @@ fn whole_number(number: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::spec::{FILES_MAX, PATTERNS_MAX};
 
@@ -239,6 +241,36 @@ mod tests {
         check(r#""limits": {"deadline_ms": 1e400}"#, invalid, "limits.deadline_ms");
         check(r#""directory": 1e30"#, ProblemKind::Malformed, "directory");
         check(r#""keys": {"sort": 1e30}"#, ProblemKind::Malformed, "keys.sort");
+    }
+
+    /// Serde takes the values of a struct's fields in their order as well.
+    #[test]
+    fn a_list_in_place_of_an_object_is_refused_wherever_it_is() {
+        let check = |request: &Value, place: &str| {
+            let fields = request.pointer(place).and_then(Value::as_object).unwrap();
+            for list in [vec![], fields.values().cloned().collect()] {
+                let mut request = request.clone();
+                *request.pointer_mut(place).unwrap() = Value::Array(list);
+                let problem = parse(request.to_string().as_bytes()).unwrap_err();
+                let field = place.trim_start_matches('/').replace('/', ".");
+                let field = Some(field).filter(|field| !field.is_empty());
+                assert_eq!((problem.kind, problem.field), (ProblemKind::Malformed, field));
+                assert!(problem.detail.contains("expected an object"), "{}", problem.detail);
+            }
+        };
+        let request = json!({"inputs": {"tree": {"root": "/a"}}, "output": {}});
+        let request = serde_json::to_value(parse(request.to_string().as_bytes()).unwrap()).unwrap();
+        let mut objects = vec![(String::new(), &request)];
+        let mut num_objects = 0;
+        while let Some((place, value)) = objects.pop() {
+            if let Value::Object(fields) = value {
+                check(&request, &place);
+                objects
+                    .extend(fields.iter().map(|(name, value)| (format!("{place}/{name}"), value)));
+                num_objects += 1;
+            }
+        }
+        assert_eq!(num_objects, 8);
     }
 
     #[test]

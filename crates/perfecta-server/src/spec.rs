@@ -17,7 +17,8 @@ use perfecta_core::search::Plan;
 use perfecta_core::seeds::SEEDS_MAX;
 use perfecta_emit::ArtifactKinds;
 use perfecta_jobs::{NodePolicy, Ramp, Share};
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -30,22 +31,23 @@ pub struct JobSpec {
     #[schema(value_type = Option<String>)]
     pub directory: Option<PathBuf>,
     /// The key files.
+    #[serde(deserialize_with = "object")]
     pub inputs: InputSpec,
     /// Where tables go; `null`, which has to be said, builds and verifies them in memory only.
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[serde(deserialize_with = "optional_object")]
     #[schema(required = true)]
     pub output: Option<OutputSpec>,
     /// How a key file is read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub keys: KeySpec,
     /// What is searched.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub search: SearchSpec,
     /// What it may have beside other requests.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub share: ShareSpec,
     /// How far it may go.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: LimitSpec,
 }
 
@@ -97,7 +99,7 @@ impl InputSpec {
 struct InputFields {
     #[serde(default, deserialize_with = "files")]
     files: Option<Vec<PathBuf>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     tree: Option<TreeFields>,
 }
 
@@ -152,6 +154,40 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtMost<T> {
             values.push(value);
         }
         Ok(values)
+    }
+}
+
+/// What an object says, and no list: of one, serde takes the values in the order of a struct's fields. All
+/// structs of a request are read through it.
+pub(crate) struct Object<T>(pub(crate) T);
+
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<T, D::Error> {
+    Object::deserialize(json).map(|Object(value)| value)
+}
+
+fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    json: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(json).map(|object| object.map(|Object(value)| value))
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
     }
 }
 
