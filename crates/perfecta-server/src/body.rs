@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
 
 use crate::problem::{Problem, ProblemKind, shortened};
 use crate::spec::{JobSpec, Object};
@@ -16,13 +17,22 @@ pub(crate) fn parse(body: &[u8]) -> Result<JobSpec, Problem> {
     let body = with_whole_numbers(body);
     let mut json = serde_json::Deserializer::from_slice(&body);
     let Object(spec) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let place = Some(error.path().to_string()).filter(|path| path != ".");
+        let place = place_of(error.path());
         let error = error.into_inner();
         let field = field_of(place, &error.to_string());
         refused(&error, field)
     })?;
     json.end().map_err(|error| refused(&error, None))?;
     Ok(spec)
+}
+
+/// Where an error is: the object, if no name of a field was read in it, and nothing for the whole body.
+fn place_of(path: &Path) -> Option<String> {
+    let place = path.to_string();
+    match path.iter().next_back()? {
+        Segment::Unknown => place.rsplit_once('.').map(|(object, _)| object.to_owned()),
+        Segment::Seq { .. } | Segment::Map { .. } | Segment::Enum { .. } => Some(place),
+    }
 }
 
 fn refused(error: &serde_json::Error, field: Option<String>) -> Problem {
@@ -302,6 +312,12 @@ mod tests {
         };
         check("", None, "EOF");
         check(r#"{"inputs": {"files": ["/a"]}, "output": null} x"#, None, "trailing");
+        // Where no name of a field was read, it is the object that is told.
+        check("{", None, "EOF");
+        check(r#"{"inputs": {"files": ["/a"]}, "#, None, "EOF");
+        check(r#"{"inputs": {"tree": {"#, Some("inputs.tree"), "EOF");
+        check(r#"{"inputs": {"files": ["#, Some("inputs.files"), "EOF");
+        check(r#"{"?": 1}"#, Some("?"), "unknown field");
         let with = |change: &str| {
             format!(r#"{{"inputs": {{"files": ["/a"]}}, "output": null, {change}}}"#)
         };
