@@ -42,7 +42,7 @@ static IN_HAND: LazyLock<Mutex<InHand>> = LazyLock::new(Mutex::default);
 /// Request and key file.
 type Item = (String, PathBuf);
 
-/// What threads began, and nobody was told to be settled.
+/// What threads began, and nobody was told to be settled, of requests that have not ended.
 #[derive(Default)]
 struct InHand {
     begun_by: HashMap<Item, ThreadId>,
@@ -69,6 +69,11 @@ impl InHand {
         if let Some(items) = self.items.get_mut(&thread) {
             items.retain(|begun| begun != item);
         }
+    }
+
+    fn forget(&mut self, request: &str) {
+        self.begun_by.retain(|(id, _), _| id != request);
+        self.items.values_mut().for_each(|items| items.retain(|(id, _)| id != request));
     }
 }
 
@@ -114,6 +119,11 @@ pub(crate) fn observe(record: &Record, event: &Event<'_>) {
         }
         Event::Planned(_) | Event::Searching(_) | Event::Notice(_) => {}
     }
+}
+
+/// Of a request that has ended nothing is in hand, also where a bug kept items of it from being settled.
+pub(crate) fn forget(record: &Record) {
+    IN_HAND.lock().forget(&record.id);
 }
 
 /// The renderer of a request.
@@ -236,7 +246,7 @@ mod fragile {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use perfecta_jobs::{ItemReport, Progress, Status};
 
     use super::*;
@@ -258,6 +268,11 @@ mod tests {
         observe(record, &Event::Settled { report: &report, progress: &progress });
     }
 
+    /// What a report of this thread would tell.
+    pub(crate) fn in_hand_here() -> String {
+        in_hand(&IN_HAND)
+    }
+
     fn lines(items: &[(&str, &str)]) -> String {
         items.iter().map(|(id, file)| format!("request: {id}\nkey file: {file}\n")).collect()
     }
@@ -270,16 +285,16 @@ mod tests {
         }
         thread::scope(|scope| {
             scope.spawn(|| {
-                assert_eq!(in_hand(&IN_HAND), "");
+                assert_eq!(in_hand_here(), "");
                 settle(&one, "/b");
                 settle(&other, "/a");
                 settle(&other, "/unknown");
             });
         });
-        assert_eq!(in_hand(&IN_HAND), lines(&[("crash-2", "/b"), ("crash-1", "/a")]));
+        assert_eq!(in_hand_here(), lines(&[("crash-2", "/b"), ("crash-1", "/a")]));
         settle(&one, "/a");
         settle(&other, "/b");
-        assert_eq!(in_hand(&IN_HAND), "");
+        assert_eq!(in_hand_here(), "");
     }
 
     #[test]
@@ -299,9 +314,9 @@ mod tests {
         files.iter().for_each(|file| start(&record, file));
         let latest: Vec<(&str, &str)> =
             files[9..].iter().rev().map(|file| ("crash-3", file.as_str())).collect();
-        assert_eq!(in_hand(&IN_HAND), lines(&latest));
+        assert_eq!(in_hand_here(), lines(&latest));
         files.iter().for_each(|file| settle(&record, file));
-        assert_eq!(in_hand(&IN_HAND), "");
+        assert_eq!(in_hand_here(), "");
     }
 
     #[test]

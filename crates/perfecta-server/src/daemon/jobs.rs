@@ -78,6 +78,7 @@ impl Control {
                 observed.observe(event);
             }),
             on_end: Box::new(move |outcome| {
+                crash::forget(&ended);
                 let now = control.clock.now();
                 ended.end(outcome, control.process.used(), now, |status| control.keep_end(status));
                 let status = ended.status();
@@ -110,11 +111,13 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
+    use std::path::Path;
     use std::time::Duration;
 
     use perfecta_io::{BlockingEngine, Engine};
     use perfecta_jobs::{
-        EngineSource, Session, SessionLimits, SessionRuntime, Stepped, SystemClock, Worker,
+        EngineSource, JobError, Session, SessionLimits, SessionRuntime, Stepped, SystemClock,
+        Worker,
     };
     use serde_json::json;
 
@@ -124,6 +127,28 @@ mod tests {
     use crate::clock::tests::any;
     use crate::record::{Cursor, TablesWanted};
     use crate::spec::Bounds;
+
+    /// What it has in hand would be told in reports of crashes to come.
+    #[test]
+    fn what_a_request_leaves_unsettled_is_in_hand_no_more_when_it_ends() {
+        let control = control();
+        let [(ending, one), (staying, other)] = ["jobs-1", "jobs-2"].map(|id| {
+            let spec = json!({"inputs": {"files": ["/a.keys"]}, "output": null});
+            let spec: crate::spec::JobSpec = serde_json::from_value(spec).unwrap();
+            let placed = control.terms.place(&spec, Duration::ZERO).unwrap();
+            let record = Arc::new(Record::new(id.to_owned(), Caller::Owner, spec, any()));
+            let (job, artifacts) = placed.of_request(id);
+            let mut request = control.request(job, artifacts, &record);
+            let keys_file = Path::new("/a.keys");
+            request.observer.observe(&Event::Started { keys_file, keys: 1 });
+            (request, format!("request: {id}\nkey file: /a.keys\n"))
+        });
+        assert_eq!(crash::tests::in_hand_here(), format!("{other}{one}"));
+        (ending.on_end)(Err(JobError::Panicked("a bug".to_owned())));
+        assert_eq!(crash::tests::in_hand_here(), other);
+        (staying.on_end)(Err(JobError::Cancelled));
+        assert_eq!(crash::tests::in_hand_here(), "");
+    }
 
     struct Plain;
 
