@@ -124,7 +124,8 @@ impl Journal {
     /// A journal, and what is to run on a thread of its own.
     pub(crate) fn of(file: JournalFile) -> (Self, Writer) {
         let (sender, lines) = channel();
-        (Self(Mutex::new(Some(sender))), Writer { file, lines, owed: Vec::new(), was_full: false })
+        let writer = Writer { file, lines, owed: Vec::new(), bytes_missing: 0 };
+        (Self(Mutex::new(Some(sender))), writer)
     }
 
     /// Hands a line in. `then` is called once, here or on the journal's thread.
@@ -174,8 +175,9 @@ pub(crate) struct Writer {
     /// Lines of requests that are kept, which found no room: they are written before any other. Of a
     /// request there are three at most.
     owed: Vec<(Effect, String)>,
-    /// Whether it was told that there is no room, and no request was kept since.
-    was_full: bool,
+    /// Bytes of requests that have to find room before it is told that there is some: as many as the longest
+    /// that was refused has, less those that were kept since. 0 unless it was told that there is none.
+    bytes_missing: usize,
 }
 
 impl Writer {
@@ -197,7 +199,7 @@ impl Writer {
             }
         }
         if let Err(error) = self.pay() {
-            self.tell_full(&error, notice);
+            self.tell_full(&error, 1, notice);
         }
     }
 
@@ -220,11 +222,13 @@ impl Writer {
             let is_of_kept = self.take_in(&line.effect);
             match self.pay().and_then(|()| self.append(&line.effect, &line.text)) {
                 Ok(()) => {
-                    self.tell_room(&line.effect, notice);
+                    self.tell_room(&line, notice);
                     written.push(line);
                 }
                 Err(error) => {
-                    self.tell_full(&error, notice);
+                    // What is owed is no request, and is written before the next of them.
+                    let bytes = if is_of_kept { 1 } else { line.text.len() };
+                    self.tell_full(&error, bytes, notice);
                     if is_of_kept {
                         self.owed.push((line.effect, line.text));
                     }
@@ -283,9 +287,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Once, until a request is kept again.
-    fn tell_full(&mut self, error: &io::Error, notice: &(dyn Fn(&str) + Sync)) {
-        if !std::mem::replace(&mut self.was_full, true) {
+    /// Once, until it is told that there is room.
+    fn tell_full(&mut self, error: &io::Error, bytes: usize, notice: &(dyn Fn(&str) + Sync)) {
+        let was_told = self.bytes_missing > 0;
+        self.bytes_missing = self.bytes_missing.max(bytes);
+        if !was_told {
             notice(&format!(
                 "the journal takes no more ({error}): requests are refused; what ends or is cancelled now \
                  is written when there is room again, and may be run again if the daemon dies before that"
@@ -293,10 +299,15 @@ impl Writer {
         }
     }
 
-    /// A request found room, and so did all that was owed before it. Short lines may find some where
-    /// requests do not.
-    fn tell_room(&mut self, effect: &Effect, notice: &(dyn Fn(&str) + Sync)) {
-        if matches!(effect, Effect::Begins(_)) && std::mem::take(&mut self.was_full) {
+    /// Requests found as much room as was refused, and so did all that was owed before them. Short lines may
+    /// find some where long ones do not.
+    fn tell_room(&mut self, line: &JournalLine, notice: &(dyn Fn(&str) + Sync)) {
+        if self.bytes_missing == 0 || !matches!(line.effect, Effect::Begins(_)) {
+            return;
+        }
+        // More than was missing may be there.
+        self.bytes_missing = self.bytes_missing.saturating_sub(line.text.len());
+        if self.bytes_missing == 0 {
             notice(
                 "the journal has room again: requests are accepted, and what ended or was cancelled \
                  meanwhile is written",

@@ -391,6 +391,34 @@ fn who_was_told_that_there_is_no_room_is_told_that_requests_are_kept_again() {
     assert_eq!(write(&mut writer, &accepted("d")), [""; 0]);
 }
 
+/// Short requests may fit behind those that do not.
+#[cfg(target_os = "linux")]
+#[test]
+fn room_is_told_when_there_was_as_much_as_was_refused() {
+    let directory = written(&[]);
+    let (journal, mut writer) = full(directory.path());
+    let long = "l".repeat(accepted("short-0").to_line().len());
+    let refused = OpenOptions::new().append(true).open("/dev/full").unwrap();
+    let (notices, mut told) = (Mutex::new(Vec::new()), Vec::new());
+    let write = |writer: &mut Writer, id: &str| {
+        journal.note(&accepted(id));
+        let batch = writer.lines.try_iter().collect();
+        writer.write(batch, &|notice| notices.lock().push(notice.to_owned()));
+        std::mem::take(&mut *notices.lock())
+    };
+    for number in 0..3 {
+        writer.file.redirect(refused.try_clone().unwrap());
+        told.extend(write(&mut writer, &long));
+        make_room(directory.path(), &mut writer);
+        told.extend(write(&mut writer, &format!("short-{number}")));
+    }
+    assert!(told.len() == 1 && told[0].contains("requests are refused"), "{told:?}");
+    // It is three times as long, and one that is short has been there since.
+    assert_eq!(write(&mut writer, "short-3"), [""; 0]);
+    told = write(&mut writer, "short-4");
+    assert!(told.len() == 1 && told[0].contains("requests are accepted"), "{told:?}");
+}
+
 /// Whether or not anybody asks the daemon for anything.
 #[cfg(target_os = "linux")]
 #[test]
