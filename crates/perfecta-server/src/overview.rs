@@ -267,12 +267,16 @@ mod tests {
             std::thread::scope(|scope| {
                 let process = ProcessUse { threads_max: 1, memory_peak_bytes: None };
                 record.end(Ok(Summary::default()), process, Duration::ZERO, |_| {
-                    scope.spawn(|| look(&control));
-                    // Once it looks, it has the registry for a moment, or for as long as we wait here.
-                    for _ in 0..100 {
+                    let holders = Arc::strong_count(&record);
+                    let looking = scope.spawn(|| look(&control));
+                    let mut is_looked_at = false;
+                    while !is_looked_at {
+                        is_looked_at = Arc::strong_count(&record) > holders;
+                        // Once it looks, it has the registry for a moment, or for as long as we wait here.
                         let registry = control.registry.try_lock_for(Duration::from_secs(5));
                         assert!(registry.is_some(), "the registry is locked meanwhile");
                         drop(registry);
+                        assert!(!looking.is_finished(), "the request is not looked at");
                         std::thread::yield_now();
                     }
                 });
