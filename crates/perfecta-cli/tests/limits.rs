@@ -243,6 +243,21 @@ fn too_few_open_files_are_told_with_the_limit_to_raise() {
     }
 }
 
+/// What waits for signals panicked.
+#[test]
+fn too_few_open_files_for_sockets_are_told_with_the_limit_to_raise() {
+    let place = Place::new();
+    let mut codes = Vec::new();
+    for files in (4..16).chain([64]) {
+        let limit = format!("ulimit -n {files};");
+        let run = place.run_within(&limit, &["client", "ping", "--name", "nobody"]);
+        let is_told = run.err.contains("Too many open files") && run.err.contains("ulimit -n");
+        assert!(run.code == 10 || is_told && run.code == 8, "{files}: {} {}", run.code, run.err);
+        codes.push(run.code);
+    }
+    assert!(codes.contains(&8) && codes.ends_with(&[10]), "{codes:?}");
+}
+
 #[test]
 fn a_limit_of_file_sizes_is_told_with_the_file_and_the_limit_to_raise() {
     let undisturbed = Undisturbed::new();

@@ -36,6 +36,7 @@ mod openapi;
 mod overview;
 mod record;
 mod registry;
+mod sockets;
 mod state;
 
 pub mod client;
@@ -51,6 +52,7 @@ pub use self::problem::{Problem, ProblemKind};
 pub use self::report::{
     ErrorLine, Line, ProcessUse, SCHEMA, SearchLine, SummaryLine, TableLine, line,
 };
+pub use self::sockets::runtime;
 pub use self::spec::{
     Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec, SearchSpec,
     ShareSpec,

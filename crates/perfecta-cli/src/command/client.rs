@@ -133,9 +133,10 @@ impl Client {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         self.command.check()?;
         let asked = since_1970();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime
-            .map_err(|error| Failure::new(ExitClass::Io, format!("cannot use sockets: {error}")))?;
+        let runtime = perfecta_server::runtime().map_err(|error| {
+            Failure::new(ExitClass::Io, format!("cannot use sockets: {error}"))
+                .with_remedy("raise the limit of open files (ulimit -n)")
+        })?;
         let connection = self.endpoint.client(&self.remote)?;
         if self.ensure.is_wanted() && connection.is_remote() {
             return Err(Failure::usage("--ensure-server starts no daemon on another machine")

@@ -16,7 +16,7 @@ use super::stops::Stops;
 use super::supervise::{self, Supervisor, until_unneeded};
 use super::{Control, Phase, ServeError};
 use crate::access::Access;
-use crate::history;
+use crate::{history, sockets};
 
 /// What workers and the daemon itself have open beside connections.
 const OPEN_FILES_BESIDE: u64 = 256;
@@ -44,8 +44,7 @@ pub(super) fn run(
 ) -> io::Result<()> {
     // Whatever becomes of this thread, the one that takes orders is not to wait for it.
     let _closing = Closing(control);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    sockets::runtime()?.block_on(async {
         tokio::select! {
             ended = serve(listeners, control, ends) => ended,
             never = supervise::tell(control, supervisor) => match never {},
