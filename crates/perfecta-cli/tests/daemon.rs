@@ -197,7 +197,11 @@ fn a_client_ends_when_its_daemon_is_killed_and_when_it_is_stopped() {
         let place = Place::new();
         endless(&place);
         let daemon = Daemon::start(place, &[]);
-        let (client, id) = endless_client(&daemon);
+        // Who asked may not have the id yet when the daemon lists it.
+        let detached = daemon.ok(&[&["bulk-create", "--detach"], &ENDLESS[..]].concat());
+        let id = detached.out.trim();
+        let mut client = daemon.client(&["wait", id]);
+        let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         daemon.signal(signal);
         let run = ended(client);
         assert_eq!(run.code, code, "{}", run.err);
