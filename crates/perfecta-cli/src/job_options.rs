@@ -195,11 +195,6 @@ impl InputOptions {
             repair: Repair { sort: self.sort, dedupe: self.dedupe },
         }
     }
-
-    /// Names of key files, where the user names none.
-    pub(crate) const fn default_patterns(&self) -> &'static [&'static str] {
-        self.key_size.default_patterns()
-    }
 }
 
 impl SearchOptions {

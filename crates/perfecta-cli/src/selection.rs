@@ -56,21 +56,13 @@ impl SelectionOptions {
     /// # Errors
     /// [`Failure`] if one is no pattern.
     pub(crate) fn names(&self, input: &InputOptions) -> Result<NameFilter, Failure> {
-        let filter = if self.include.is_empty() {
-            NameFilter::new(input.default_patterns(), &to_strs(&self.exclude))
-        } else {
-            NameFilter::new(&self.include, &self.exclude)
-        };
+        let filter = NameFilter::new(input.checked().width, &self.include, &self.exclude);
         filter.map_err(|error| {
             Failure::usage(error.to_string()).with_remedy(
                 "write a pattern such as '*.keys', 'a?.keys' or 'x86/**', in quotes; \\[ stands for a [",
             )
         })
     }
-}
-
-fn to_strs(patterns: &[String]) -> Vec<&str> {
-    patterns.iter().map(String::as_str).collect()
 }
 
 fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {

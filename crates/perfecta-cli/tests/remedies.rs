@@ -424,8 +424,10 @@ fn files_that_are_called_as_key_files_are_and_not_taken_are_told_of() {
         let run = place.ok(&[&["bulk-create", ".", "--no-output"], more].concat());
         assert!(run.err.contains(words), "{more:?}: {}", run.err);
     }
-    let run = place.ok(&["bulk-create", ".", "--no-output", "--include", "my.keys"]);
-    assert!(!run.err.contains("not taken"), "{}", run.err);
+    for chosen in ["my.keys", "*.keys"] {
+        let run = place.ok(&["bulk-create", ".", "--no-output", "--include", chosen]);
+        assert!(!run.err.contains("not taken"), "{}", run.err);
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use perfecta_core::key::KeyWidth;
+
+use crate::config::WidthRule;
 
 /// Patterns that a name must and must not match.
 ///
@@ -20,6 +23,7 @@ pub struct NameFilter {
 /// Patterns as they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Given {
+    /// None, where the usual ones are meant.
     include: Vec<String>,
     exclude: Vec<String>,
 }
@@ -36,16 +40,25 @@ struct Patterns {
 }
 
 impl NameFilter {
-    /// Names that match one of `include` and none of `exclude`.
+    /// Names that match one of `include` and none of `exclude`. Where nothing is to be included, it is what
+    /// files of keys of this width are usually called.
     ///
     /// # Errors
     /// [`PatternError`] with the pattern and what is wrong with it.
-    pub fn new<S: AsRef<str>>(include: &[S], exclude: &[S]) -> Result<Self, PatternError> {
+    pub fn new<S: AsRef<str>>(
+        width: WidthRule,
+        include: &[S],
+        exclude: &[S],
+    ) -> Result<Self, PatternError> {
         let given = Given { include: owned(include), exclude: owned(exclude) };
+        let taken = match &given.include[..] {
+            [] => owned(width.default_patterns()),
+            chosen => chosen.to_vec(),
+        };
         Ok(Self {
-            include: Patterns::new(include)?,
+            include: Patterns::new(&taken)?,
             exclude: Patterns::new(exclude)?,
-            words: given.include.join(", "),
+            words: taken.join(", "),
             given,
         })
     }
@@ -59,18 +72,17 @@ impl NameFilter {
     /// Whether the file at `path` is no key file though it is called as those are, and nobody chose that:
     /// the patterns are the usual ones, which look at the case of letters and know no `.keys32`.
     pub(crate) fn passes_over(&self, path: &Path) -> bool {
-        let are_usual = self.given.include.iter().all(|it| it == "*.keys" || it == "*.keys64");
         let is_usual = |extension: &str| {
             let of_keys = ["keys", "keys32", "keys64"];
             of_keys.iter().any(|usual| usual.eq_ignore_ascii_case(extension))
         };
-        are_usual
+        self.given.include.is_empty()
             && path.extension().and_then(OsStr::to_str).is_some_and(is_usual)
             && !self.include.match_any(path)
             && !self.exclude.match_any(path)
     }
 
-    /// The patterns that a name must match one of.
+    /// The patterns that a name must match one of; none if it is the usual ones.
     #[must_use]
     pub fn include(&self) -> &[String] {
         &self.given.include
@@ -82,7 +94,7 @@ impl NameFilter {
         &self.given.exclude
     }
 
-    /// The patterns as the user gave them, for messages.
+    /// The patterns that a name must match one of, for messages.
     #[must_use]
     pub fn words(&self) -> &str {
         &self.words
@@ -92,7 +104,8 @@ impl NameFilter {
 impl Default for NameFilter {
     /// All `*.keys`.
     fn default() -> Self {
-        Self::new(&["*.keys"], &[]).expect("the pattern is valid")
+        let width = WidthRule::Fixed(KeyWidth::Bits32);
+        Self::new::<&str>(width, &[], &[]).expect("the pattern is valid")
     }
 }
 
@@ -124,10 +137,12 @@ fn glob(pattern: &str) -> Result<Glob, PatternError> {
 mod tests {
     use super::*;
 
+    const NARROW: WidthRule = WidthRule::Fixed(KeyWidth::Bits32);
+
     #[test]
     fn a_pattern_without_a_slash_is_about_the_name_and_one_with_it_about_the_path() {
         let check = |include: &[&str], exclude: &[&str], path: &str, expected: bool| {
-            let filter = NameFilter::new(include, exclude).unwrap();
+            let filter = NameFilter::new(NARROW, include, exclude).unwrap();
             assert_eq!(filter.admits(Path::new(path)), expected, "{include:?} {exclude:?} {path}");
         };
         check(&["*.keys"], &[], "a/b/c.keys", true);
@@ -137,25 +152,25 @@ mod tests {
         check(&["a/*.keys"], &[], "a/b/c.keys", false);
         check(&["a/**/*.keys"], &["**/b/**"], "a/b/c.keys", false);
         check(&["{a,b}-[0-9]*"], &[], "b-7.keys", true);
-        assert!(NameFilter::new(&["[a"], &[]).is_err());
+        assert!(NameFilter::new(NARROW, &["[a"], &[]).is_err());
     }
 
     #[test]
     fn what_is_called_as_key_files_are_is_passed_over_by_the_usual_patterns_alone() {
-        let check = |include: &[&str], exclude: &[&str], path: &str, expected: bool| {
-            let filter = NameFilter::new(include, exclude).unwrap();
+        let check = |width, include: &[&str], exclude: &[&str], path: &str, expected: bool| {
+            let filter = NameFilter::new(width, include, exclude).unwrap();
             assert_eq!(filter.passes_over(Path::new(path)), expected, "{include:?} {path}");
         };
-        let usual: &[&str] = &["*.keys"];
         for path in ["a.KEYS", "x/a.keys64", "a.keys32", "a.Keys"] {
-            check(usual, &[], path, true);
-            check(usual, &["*[aA].*"], path, false);
-            check(&["b*"], &[], path, false);
+            check(NARROW, &[], &[], path, true);
+            check(NARROW, &[], &["*[aA].*"], path, false);
+            check(NARROW, &["b*"], &[], path, false);
+            check(NARROW, &["*.keys"], &[], path, false);
         }
-        check(&["*.keys", "*.keys64"], &[], "a.keys64", false);
-        check(&["*.keys", "*.keys64"], &[], "a.keys32", true);
+        check(WidthRule::FromName, &[], &[], "a.keys64", false);
+        check(WidthRule::FromName, &[], &[], "a.keys32", true);
         for path in ["a.keys", "a.txt", "keys", "a.keys.bak"] {
-            check(usual, &[], path, false);
+            check(NARROW, &[], &[], path, false);
         }
     }
 }

@@ -187,7 +187,7 @@ fn what_the_name_of_a_key_file_says_is_part_of_its_table() {
         std::fs::write(file("a-b.keys"), keys(4, 77)).unwrap();
         let mut job = job(input.path(), out.path());
         job.keys.width = WidthRule::FromName;
-        let names = NameFilter::new(&["*.keys", "*.keys64"], &[]).unwrap();
+        let names = NameFilter::new::<&str>(job.keys.width, &[], &[]).unwrap();
         job.inputs = Inputs::Tree { root: input.path().to_owned(), names };
         output(&mut job).layout = layout;
         let built = || {

@@ -91,11 +91,9 @@ impl JobSpec {
             InputSpec::Tree { root, include, exclude } => {
                 let root = self.resolved("inputs.tree.root", root)?;
                 check_patterns(include, exclude)?;
-                let defaults: Vec<String> =
-                    self.keys.width().default_patterns().iter().map(ToString::to_string).collect();
-                let include = if include.is_empty() { &defaults } else { include };
-                let names = NameFilter::new(include, exclude).map_err(|error| {
-                    let is_of_include = NameFilter::new(include, &[]).is_err();
+                let width = self.keys.width();
+                let names = NameFilter::new(width, include, exclude).map_err(|error| {
+                    let is_of_include = NameFilter::new(width, include, &[]).is_err();
                     let list = if is_of_include { "include" } else { "exclude" };
                     let field = format!("inputs.tree.{list}");
                     Problem::field(field, error.to_string(), "mend the pattern")
@@ -416,6 +414,21 @@ mod tests {
         let (job, artifacts) = sent.checked(&bounds, NOW).unwrap();
         assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
         assert_eq!(job.search.memory_bytes_max, 1_000_000);
+    }
+
+    #[test]
+    fn names_that_nobody_chose_are_not_sent_as_if_somebody_had() {
+        let sent = spec(
+            r#"{"inputs": {"tree": {"root": "/k"}}, "output": null, "keys": {"size": "auto"}}"#,
+        );
+        let (job, artifacts) = sent.checked(&BOUNDS, NOW).unwrap();
+        let Inputs::Tree { names, .. } = &job.inputs else { panic!("{:?}", job.inputs) };
+        assert_eq!(names.words(), "*.keys, *.keys64");
+        let InputSpec::Tree { include, .. } = JobSpec::of(&job, &artifacts, "/d".into()).inputs
+        else {
+            panic!("it is a tree")
+        };
+        assert!(include.is_empty(), "{include:?}");
     }
 
     #[test]
