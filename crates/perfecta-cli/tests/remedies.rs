@@ -415,18 +415,26 @@ fn a_table_that_is_named_where_keys_are_wanted_is_refused_as_what_it_is() {
 }
 
 #[test]
-fn files_that_are_called_as_key_files_are_and_not_taken_are_told_of() {
+fn files_that_are_called_as_key_files_are_and_not_taken_are_told_of_with_what_takes_them() {
     let place = with_keys();
+    let told = |more: &[&str]| place.ok(&[&["bulk-create", ".", "--no-output"], more].concat()).err;
+    let not_taken = "not taken, though called as key files are";
+    place.write("u64.keys64", &7_u64.to_le_bytes());
+    let words = format!("u64.keys64: {not_taken}; --key-size auto takes *.keys64\n");
+    assert!(told(&[]).contains(&words), "{}", told(&[]));
+    assert_eq!(told(&["--key-size", "auto"]), "");
     place.write_keys("UPPER.KEYS", &[1, 2]);
-    place.write_keys("a.keys32", &[1, 2]);
-    let words = "UPPER.KEYS and 1 file more: not taken, though called as key files are";
-    for more in [&[][..], &["--dry-run"]] {
-        let run = place.ok(&[&["bulk-create", ".", "--no-output"], more].concat());
-        assert!(run.err.contains(words), "{more:?}: {}", run.err);
+    let words = format!(
+        "UPPER.KEYS and 1 file more: {not_taken}; --key-size auto takes *.keys64, and --include says which other \
+         names are taken\n"
+    );
+    assert!(told(&[]).contains(&words), "{}", told(&[]));
+    let words = format!("UPPER.KEYS: {not_taken}; --include says which names are taken\n");
+    for more in [&["--exclude", "u*"][..], &["--dry-run", "--key-size", "64", "--exclude", "my*"]] {
+        assert!(told(more).contains(&words), "{more:?}: {}", told(more));
     }
     for chosen in ["my.keys", "*.keys"] {
-        let run = place.ok(&["bulk-create", ".", "--no-output", "--include", chosen]);
-        assert!(!run.err.contains("not taken"), "{}", run.err);
+        assert!(!told(&["--include", chosen]).contains("not taken"));
     }
 }
 

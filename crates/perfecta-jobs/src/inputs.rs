@@ -8,8 +8,8 @@ use crate::apart;
 use crate::call::call;
 use crate::config::{Inputs, Job, Limits};
 use crate::error::JobError;
+use crate::names::PassedOver;
 use crate::planned::Planned;
-use crate::remarks::and_more;
 use crate::render::Renderer;
 use crate::runtime::CancelFlag;
 use crate::schedule;
@@ -28,7 +28,7 @@ pub(crate) fn plan_items(
     cancel: &CancelFlag,
     Listing { entries, links }: Listing,
 ) -> Result<PlannedItems, JobError> {
-    let notice = passed_over(job, &entries);
+    let passed_over = passed_over(job, &entries);
     let mut items = schedule::plan(job, renderer, entries);
     cancel.check()?;
     if let Some(output) = &job.output {
@@ -42,23 +42,22 @@ pub(crate) fn plan_items(
         Inputs::Files(files) if files.is_empty() => {
             Err(JobError::NothingMatched { root: ".".into(), patterns: String::new() })
         }
-        Inputs::Tree { .. } | Inputs::Files(_) => Ok(PlannedItems { items, notice }),
+        Inputs::Tree { .. } | Inputs::Files(_) => {
+            let notice = passed_over.map(|files| {
+                let takes = files.remedy();
+                format!("{files}: not taken, though called as key files are; {takes}")
+            });
+            Ok(PlannedItems { items, notice })
+        }
     }
 }
 
-/// Says which files are no key files by the usual patterns, though they are called so.
-fn passed_over(job: &Job, entries: &[Entry]) -> Option<String> {
+/// The files that are no key files by the usual patterns, though they are called so.
+fn passed_over(job: &Job, entries: &[Entry]) -> Option<PassedOver> {
     let Inputs::Tree { root, names } = &job.inputs else { return None };
-    let is_file = |entry: &&Entry| matches!(entry.kind, EntryKind::File { .. });
-    let mut files = entries.iter().filter(is_file).filter(|entry| names.passes_over(&entry.path));
-    let first = root.join(&files.next()?.path);
-    let more = and_more(files.count());
-    let first = first.display();
-    Some(format!(
-        "{first}{more}: not taken, though called as key files are; --include says which names are taken, \
-         {} now",
-        names.words()
-    ))
+    let files = entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
+    let files = files.map(|entry| &*entry.path);
+    PassedOver::of(root, files.filter_map(|path| Some((path, names.passed_over(path)?))))
 }
 
 /// What the inputs name: files as given, each of which may be a link, or all below a root.

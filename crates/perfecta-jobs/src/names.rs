@@ -1,12 +1,14 @@
 //! Which names are key files.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use perfecta_core::key::KeyWidth;
 
 use crate::config::WidthRule;
+use crate::remarks::and_more;
 
 /// Patterns that a name must and must not match.
 ///
@@ -32,6 +34,25 @@ struct Given {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PatternError(#[from] globset::Error);
+
+/// Files that are called as key files are, and that the usual patterns do not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    first: PathBuf,
+    more: usize,
+    taken_by: TakenBy,
+}
+
+/// What takes files that the usual patterns do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakenBy {
+    /// `--key-size auto`: they are of 64-bit keys.
+    KeySize,
+    /// `--include`.
+    Include,
+    /// Some this, some that.
+    Both,
+}
 
 #[derive(Debug, Clone)]
 struct Patterns {
@@ -69,17 +90,22 @@ impl NameFilter {
         self.include.match_any(path) && !self.exclude.match_any(path)
     }
 
-    /// Whether the file at `path` is no key file though it is called as those are, and nobody chose that:
-    /// the patterns are the usual ones, which look at the case of letters and know no `.keys32`.
-    pub(crate) fn passes_over(&self, path: &Path) -> bool {
+    /// How the file at `path` would be taken if it is no key file though it is called as those are, and nobody
+    /// chose that: the patterns are the usual ones, which look at the case of letters and know no `.keys32`.
+    pub(crate) fn passed_over(&self, path: &Path) -> Option<TakenBy> {
         let is_usual = |extension: &str| {
             let of_keys = ["keys", "keys32", "keys64"];
             of_keys.iter().any(|usual| usual.eq_ignore_ascii_case(extension))
         };
-        self.given.include.is_empty()
-            && path.extension().and_then(OsStr::to_str).is_some_and(is_usual)
+        let extension = path.extension().and_then(OsStr::to_str)?;
+        let is_passed_over = self.given.include.is_empty()
+            && is_usual(extension)
             && !self.include.match_any(path)
-            && !self.exclude.match_any(path)
+            && !self.exclude.match_any(path);
+        is_passed_over.then_some(match extension {
+            "keys64" => TakenBy::KeySize,
+            _ => TakenBy::Include,
+        })
     }
 
     /// The patterns that a name must match one of; none if it is the usual ones.
@@ -98,6 +124,41 @@ impl NameFilter {
     #[must_use]
     pub fn words(&self) -> &str {
         &self.words
+    }
+}
+
+impl PassedOver {
+    /// All of these, which lie below a root; `None` if there are none.
+    pub(crate) fn of<'f>(
+        root: &Path,
+        files: impl Iterator<Item = (&'f Path, TakenBy)>,
+    ) -> Option<Self> {
+        files.fold(None, |passed_over: Option<Self>, (path, taken_by)| {
+            Some(match passed_over {
+                None => Self { first: root.join(path), more: 0, taken_by },
+                Some(Self { first, more, taken_by: before }) => {
+                    let taken_by = if taken_by == before { before } else { TakenBy::Both };
+                    Self { first, more: more + 1, taken_by }
+                }
+            })
+        })
+    }
+
+    /// What takes them.
+    pub(crate) const fn remedy(&self) -> &'static str {
+        match self.taken_by {
+            TakenBy::KeySize => "--key-size auto takes *.keys64",
+            TakenBy::Include => "--include says which names are taken",
+            TakenBy::Both => {
+                "--key-size auto takes *.keys64, and --include says which other names are taken"
+            }
+        }
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}", self.first.display(), and_more(self.more))
     }
 }
 
@@ -157,20 +218,26 @@ mod tests {
 
     #[test]
     fn what_is_called_as_key_files_are_is_passed_over_by_the_usual_patterns_alone() {
-        let check = |width, include: &[&str], exclude: &[&str], path: &str, expected: bool| {
+        let check = |width, include: &[&str], exclude: &[&str], path: &str, expected| {
             let filter = NameFilter::new(width, include, exclude).unwrap();
-            assert_eq!(filter.passes_over(Path::new(path)), expected, "{include:?} {path}");
+            assert_eq!(filter.passed_over(Path::new(path)), expected, "{include:?} {path}");
         };
-        for path in ["a.KEYS", "x/a.keys64", "a.keys32", "a.Keys"] {
-            check(NARROW, &[], &[], path, true);
-            check(NARROW, &[], &["*[aA].*"], path, false);
-            check(NARROW, &["b*"], &[], path, false);
-            check(NARROW, &["*.keys"], &[], path, false);
+        let (by_size, by_include) = (Some(TakenBy::KeySize), Some(TakenBy::Include));
+        for (path, expected) in [
+            ("a.KEYS", by_include),
+            ("x/a.keys64", by_size),
+            ("a.Keys64", by_include),
+            ("a.keys32", by_include),
+        ] {
+            check(NARROW, &[], &[], path, expected);
+            check(NARROW, &[], &["*[aA].*"], path, None);
+            check(NARROW, &["b*"], &[], path, None);
+            check(NARROW, &["*.keys"], &[], path, None);
         }
-        check(WidthRule::FromName, &[], &[], "a.keys64", false);
-        check(WidthRule::FromName, &[], &[], "a.keys32", true);
+        check(WidthRule::FromName, &[], &[], "a.keys64", None);
+        check(WidthRule::FromName, &[], &[], "a.keys32", by_include);
         for path in ["a.keys", "a.txt", "keys", "a.keys.bak"] {
-            check(NARROW, &[], &[], path, false);
+            check(NARROW, &[], &[], path, None);
         }
     }
 }
