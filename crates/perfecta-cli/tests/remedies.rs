@@ -439,6 +439,28 @@ fn files_that_are_called_as_key_files_are_and_not_taken_are_told_of_with_what_ta
 }
 
 #[test]
+fn where_nothing_but_other_names_of_key_files_is_found_one_is_named_with_what_takes_it() {
+    let place = Place::new();
+    place.write("keys/a.keys64", &7_u64.to_le_bytes());
+    let words = [
+        "no key file (*.keys) in keys; keys/a.keys64: not taken, though called as key files are",
+        "help: --key-size auto takes *.keys64",
+    ];
+    for more in [&[][..], &["--dry-run"]] {
+        check(&place, &[&["bulk-create", "keys", "out"], more].concat(), 4, &words);
+    }
+    place.write_keys("keys/b.KEYS", &[1, 2]);
+    let words = [
+        "(*.keys, *.keys64) in keys; keys/b.KEYS: not taken",
+        "help: --include says which names are taken",
+    ];
+    let exclude = ["--exclude", "a*", "--key-size", "auto"];
+    check(&place, &[&["bulk-create", "keys", "out"], &exclude[..]].concat(), 4, &words);
+    let words = ["no key file (*.k) in keys\n", "help: check the directory"];
+    check(&place, &["bulk-create", "keys", "out", "--include", "*.k"], 4, &words);
+}
+
+#[test]
 fn keys_that_no_artifact_takes_are_told_of() {
     let place = with_keys();
     let is_told = |more: &[&str]| {

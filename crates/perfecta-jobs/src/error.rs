@@ -9,6 +9,8 @@ use perfecta_core::search::{FamilyChoice, Limit, PlanError};
 use perfecta_core::table::VerifyError;
 use perfecta_io::{IoError, IoErrorKind};
 
+use crate::names::PassedOver;
+
 /// What the exit code of a program says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExitClass {
@@ -426,12 +428,14 @@ impl Stop {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
     /// No key file matched.
-    #[error("no key file ({patterns}) in {}", .root.display())]
+    #[error("no key file ({patterns}) in {}{}", .root.display(), passed_over_words(.passed_over.as_ref()))]
     NothingMatched {
         /// The directory that was searched.
         root: PathBuf,
         /// The patterns that names were held against.
         patterns: String,
+        /// What is called as key files are, all the same.
+        passed_over: Option<PassedOver>,
     },
     /// No table is there to be verified.
     #[error("no table is published in {}", .root.display())]
@@ -481,6 +485,12 @@ pub enum JobError {
     Panicked(String),
 }
 
+fn passed_over_words(files: Option<&PassedOver>) -> String {
+    files.map_or_else(String::new, |files| {
+        format!("; {files}: not taken, though called as key files are")
+    })
+}
+
 impl JobError {
     /// What the exit code says of it.
     #[must_use]
@@ -506,7 +516,8 @@ impl JobError {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::NothingMatched { .. } => {
+            Self::NothingMatched { passed_over: Some(files), .. } => Some(files.remedy()),
+            Self::NothingMatched { passed_over: None, .. } => {
                 Some("check the directory, what --include takes and what --exclude leaves out")
             }
             Self::NothingPublished { .. } => Some("name the output directory of a run"),

@@ -37,10 +37,11 @@ pub(crate) fn plan_items(
     match &job.inputs {
         Inputs::Tree { root, names } if items.is_empty() => {
             let patterns = names.words().to_owned();
-            Err(JobError::NothingMatched { root: root.clone(), patterns })
+            Err(JobError::NothingMatched { root: root.clone(), patterns, passed_over })
         }
         Inputs::Files(files) if files.is_empty() => {
-            Err(JobError::NothingMatched { root: ".".into(), patterns: String::new() })
+            let (root, patterns) = (".".into(), String::new());
+            Err(JobError::NothingMatched { root, patterns, passed_over })
         }
         Inputs::Tree { .. } | Inputs::Files(_) => {
             let notice = passed_over.map(|files| {

@@ -79,7 +79,7 @@ pub use self::event::{
 };
 pub use self::ledger::{Ledger, Status};
 pub use self::machine::{Machine, MachineError, MachineOptions};
-pub use self::names::{NameFilter, PatternError};
+pub use self::names::{NameFilter, PassedOver, PatternError};
 pub use self::render::{Estimate, Facts, RenderedFile, Renderer};
 pub use self::run::run;
 pub use self::runtime::{CancelFlag, EngineSource, Runtime};

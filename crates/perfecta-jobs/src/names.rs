@@ -37,7 +37,7 @@ pub struct PatternError(#[from] globset::Error);
 
 /// Files that are called as key files are, and that the usual patterns do not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PassedOver {
+pub struct PassedOver {
     first: PathBuf,
     more: usize,
     taken_by: TakenBy,
