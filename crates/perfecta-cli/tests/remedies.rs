@@ -390,6 +390,25 @@ fn keys_of_64_bits_that_may_be_pairs_of_32_are_told_of() {
     assert!(!is_told(&place.ok(&["create", "wide.keys", "--no-output", "--key-size", "64"])));
 }
 
+/// By the usual names, `--key-size 32` takes none of them.
+#[test]
+fn where_pairs_are_taken_for_wide_keys_by_their_name_the_remedies_are_such_that_take_them() {
+    let place = Place::new();
+    place.write_keys("d/a.keys64", &[1, 2, 3, 4, 5, 6, 7, 9]);
+    let bulk = |more: &[&str]| {
+        let run = place.ok(&[&["bulk-create", "d", "--no-output"], more].concat());
+        (run.err, run.out.contains("8 keys"))
+    };
+    let (told, _) = bulk(&["--key-size", "auto"]);
+    let remedies = "give --key-size 32, for all of a directory with --include '*.keys64', or rename it to *.keys and \
+                    give --key-size auto";
+    assert!(told.contains(remedies), "{told}");
+    let (told, is_taken) = bulk(&["--key-size", "32", "--include", "*.keys64"]);
+    assert!(is_taken && !told.contains("sorted file of 32-bit keys"), "{told}");
+    fs::rename(place.path("d/a.keys64"), place.path("d/a.keys")).unwrap();
+    assert_eq!(bulk(&["--key-size", "auto"]), (String::new(), true));
+}
+
 #[test]
 fn a_table_that_is_named_where_keys_are_wanted_is_refused_as_what_it_is() {
     let place = with_keys();

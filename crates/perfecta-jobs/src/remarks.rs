@@ -1,6 +1,6 @@
 //! What is remarked of tables that are there: one line of each kind for all of a job's, at its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use perfecta_core::search::Plan;
 
@@ -13,6 +13,8 @@ use crate::ledger::Status;
 pub(crate) struct Remarks {
     texts: Files,
     pairs: Files,
+    /// The same of files that `--key-size 32` does not take where it chooses the names.
+    pairs_keys64: Files,
     out_of_time: Files,
     all_the_same: Files,
     not_made: Files,
@@ -41,6 +43,9 @@ impl Remarks {
     fn note_built(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         match report.doubt {
             Some(Doubt::Text) => self.texts.add(position, report),
+            Some(Doubt::Pairs) if is_keys64(&report.keys_file) => {
+                self.pairs_keys64.add(position, report);
+            }
             Some(Doubt::Pairs) => self.pairs.add(position, report),
             None => {}
         }
@@ -58,6 +63,14 @@ impl Remarks {
         let kinds = [
             (&self.texts, format!("{}: this table is of other keys", Doubt::Text)),
             (&self.pairs, format!("{}: this table is of pairs of them", Doubt::Pairs)),
+            (
+                &self.pairs_keys64,
+                format!(
+                    "{}, for all of a directory with --include '*.keys64', or rename it to *.keys and give \
+                     --key-size auto: this table is of pairs of them",
+                    Doubt::Pairs
+                ),
+            ),
             (
                 &self.out_of_time,
                 "fewer attempts were made than --fixed-attempts says: the time for a key file was over \
@@ -95,6 +108,10 @@ impl Files {
         let (_, first) = self.first.as_ref()?;
         Some(format!("{}{}", first.display(), and_more(self.count as usize - 1)))
     }
+}
+
+fn is_keys64(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "keys64")
 }
 
 /// How many files more there are than the one that is named.
