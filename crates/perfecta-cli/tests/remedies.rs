@@ -357,6 +357,8 @@ fn a_text_that_is_read_as_packed_keys_is_told_of() {
     place.write("b.keys", b"100\n200\n");
     let is_told = |run: &Run| run.err.contains("looks like text; if it is, give --text");
     assert!(is_told(&place.ok(&["create", "a.keys", "out"])));
+    let again = place.ok(&["create", "a.keys", "out"]);
+    assert!(again.out.contains("unchanged") && is_told(&again), "{}{}", again.out, again.err);
     let bulk = place.ok(&["bulk-create", ".", "--no-output"]);
     assert!(bulk.err.contains("a.keys and 1 file more: read as packed keys"), "{}", bulk.err);
     assert!(!is_told(&place.ok(&["create", "a.keys", "--text", "--no-output"])));
@@ -377,7 +379,10 @@ fn keys_of_64_bits_that_may_be_pairs_of_32_are_told_of() {
     let place = Place::new();
     place.write_keys("amd64.keys", &[1, 2, 3, 4, 5, 6, 7, 9]);
     let is_told = |run: &Run| run.err.contains("it is a sorted file of 32-bit keys as well");
-    assert!(is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "auto"])));
+    for said in ["ok", "unchanged"] {
+        let run = place.ok(&["create", "amd64.keys", "out", "--key-size", "auto"]);
+        assert!(run.out.contains(said) && is_told(&run), "{}{}", run.out, run.err);
+    }
     assert!(is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "64"])));
     assert!(!is_told(&place.ok(&["create", "amd64.keys", "--no-output", "--key-size", "32"])));
     for look in [&["inspect"][..], &["bench", "--attempts", "1", "--hash", "auto"]] {

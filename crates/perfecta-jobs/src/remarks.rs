@@ -31,16 +31,14 @@ impl Remarks {
     /// Takes note of an item that is settled.
     pub(crate) fn note(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         match report.status {
-            Status::Ok => self.note_built(position, report, plan),
+            Status::Ok => self.note_search(position, report, plan),
             // One that somebody else published meanwhile was searched for all the same.
             Status::Unchanged if report.search.is_none() && plan.fixed_attempts.is_some() => {
                 self.not_made.add(position, report);
             }
-            Status::Unchanged | Status::Failed | Status::Cancelled => {}
+            Status::Unchanged => {}
+            Status::Failed | Status::Cancelled => return,
         }
-    }
-
-    fn note_built(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         match report.doubt {
             Some(Doubt::Text) => self.texts.add(position, report),
             Some(Doubt::Pairs) if is_keys64(&report.keys_file) => {
@@ -49,6 +47,9 @@ impl Remarks {
             Some(Doubt::Pairs) => self.pairs.add(position, report),
             None => {}
         }
+    }
+
+    fn note_search(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         let Some(search) = report.search.filter(|it| Some(it.attempts) < plan.fixed_attempts)
         else {
             return;

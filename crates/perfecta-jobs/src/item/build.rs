@@ -59,6 +59,7 @@ impl Item {
             }
         };
         self.report.keys_bytes = bytes.len() as u64;
+        self.report.doubt = world.job.keys.doubt(&self.planned.keys_file, &bytes);
         let origin = |options_blake3| Origin {
             keys_blake3: *blake3::hash(&bytes).as_bytes(),
             options_blake3,
@@ -159,7 +160,6 @@ impl Item {
         workspace: &mut Workspace,
     ) -> Effect {
         let keys = world.job.keys.parse(&self.planned.keys_file, &bytes);
-        self.report.doubt = world.job.keys.doubt(&self.planned.keys_file, &bytes);
         workspace.buffer = bytes;
         match keys {
             Ok(keys) => {
