@@ -110,7 +110,10 @@ impl<'a> JobRun<'a> {
         let signals = Signals::catch()?;
         let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
         let runtime = Runtime { engines: &machine, ..runtime(&self.artifacts, &signals) };
-        perfecta_jobs::dry_run(self.job, &runtime).map_err(|error| job_failure(&error, &signals))
+        let plan = perfecta_jobs::dry_run(self.job, &runtime);
+        let plan = plan.map_err(|error| job_failure(&error, &signals))?;
+        let notices = machine.notices().iter().cloned().chain(self.notice.map(str::to_owned));
+        Ok(DryRun { notices: notices.chain(plan.notices).collect(), ..plan })
     }
 }
 

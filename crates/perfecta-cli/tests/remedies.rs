@@ -223,6 +223,7 @@ fn one_line_tells_of_all_files_that_are_read_as_half_as_wide_as_their_names_say(
                  bits, give --key-size 64, or auto";
     assert!(run.err.contains(words), "{}", run.err);
     assert_eq!(told(&bulk), 1);
+    assert_eq!(told(&[&bulk[..], &["--dry-run"]].concat()), 1);
     assert_eq!(told(&["create", "a.keys64"]), 1);
     assert_eq!(told(&["create", "a.keys64", "--key-size", "auto"]), 0);
     assert_eq!(told(&["create", "d.keys"]), 0);
@@ -485,11 +486,36 @@ fn where_nothing_but_other_names_of_key_files_is_found_one_is_named_with_what_ta
 }
 
 #[test]
+fn tables_that_a_pack_is_to_lose_are_told_of_before_it_does_and_by_a_dry_run() {
+    let place = Place::new();
+    place.write_keys("keys/my.keys", &[3, 70]);
+    place.write_keys("keys/your.keys", &[1, 2]);
+    let bulk = ["bulk-create", "keys", "packed", "--layout", "packed"];
+    assert_eq!(place.ok(&bulk).err, "");
+    let fewer = [&bulk[..], &["--include", "my.keys"]].concat();
+    let words = "1 of the tables that are in the pack by now will not be in it";
+    for more in [&["--dry-run"][..], &[]] {
+        let run = place.ok(&[&fewer, more].concat());
+        assert!(run.err.contains(words), "{more:?}: {}", run.err);
+    }
+    place.write("packed/tables.packed/notes", b"mine");
+    let words = ["exists and is no table file of ours", "or give --force"];
+    for more in [&["--dry-run"][..], &[]] {
+        check(&place, &[&fewer, more].concat(), 7, &words);
+    }
+}
+
+#[test]
 fn keys_that_no_artifact_takes_are_told_of() {
     let place = with_keys();
+    place.write_keys("keys/my.keys", &[3, 70]);
     let is_told = |more: &[&str]| {
         let run = place.ok(&[&["create", "my.keys"], more, &["--include-keys"]].concat());
-        run.err.contains("nothing that --emit names has a self-test: --include-keys is left out")
+        let words = "nothing that --emit names has a self-test: --include-keys is left out";
+        let bulk = ["bulk-create", "keys", "--dry-run", "--include-keys"];
+        let dry_run = place.ok(&[&bulk, more].concat());
+        assert_eq!(dry_run.err.contains(words), run.err.contains(words), "{}", dry_run.err);
+        run.err.contains(words)
     };
     assert!(is_told(&["out"]));
     assert!(is_told(&["out", "--emit", "pht"]));

@@ -1,4 +1,4 @@
-//! What a job would do, from lengths alone.
+//! What a job would do, from lengths alone, and what it would say before it begins.
 
 use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
@@ -9,6 +9,7 @@ use crate::config::{Job, KeyEncoding, Layout};
 use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
 use crate::inputs::{PlannedItems, list_inputs, plan_items};
+use crate::packed;
 use crate::planned::Planned;
 use crate::prepare::check_nodes;
 use crate::runtime::Runtime;
@@ -52,9 +53,13 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     check_nodes(job, &staffed)?;
     let mut engine = runtime.engines.desk();
     let listing = list_inputs(job, engine.as_mut(), &runtime.cancel)?;
-    let PlannedItems { items, notice } =
+    let PlannedItems { items, mut notices } =
         plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel, listing)?;
-    let mut dry_run = DryRun { notice, ..DryRun::default() };
+    if let Some(output) = job.output.as_ref().filter(|output| output.layout == Layout::Packed) {
+        let found = packed::look(engine.as_mut(), output, job.limits.memory_bytes_max)?;
+        notices.extend(found.lost_notice(&items));
+    }
+    let mut dry_run = DryRun { notices, ..DryRun::default() };
     for item in items {
         runtime.cancel.check()?;
         if let Some(refusal) = item.refusal.clone().or_else(|| length_error(job, &item)) {

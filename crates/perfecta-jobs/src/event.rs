@@ -201,8 +201,8 @@ pub struct DryRun {
     pub bytes: u64,
     /// Items that would fail whatever their keys, and why.
     pub refused: Vec<(PathBuf, ItemError)>,
-    /// What a run would say of its inputs.
-    pub notice: Option<String>,
+    /// What a run would say before it begins: of its inputs, and of the pack that it replaces.
+    pub notices: Vec<String>,
 }
 
 impl DryRun {

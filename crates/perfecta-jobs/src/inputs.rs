@@ -10,6 +10,7 @@ use crate::config::{Inputs, Job, Limits};
 use crate::error::JobError;
 use crate::names::PassedOver;
 use crate::planned::Planned;
+use crate::remarks::and_more;
 use crate::render::Renderer;
 use crate::runtime::CancelFlag;
 use crate::schedule;
@@ -17,7 +18,7 @@ use crate::schedule;
 /// The items of a job, and what is to be said of its inputs.
 pub(crate) struct PlannedItems {
     pub(crate) items: Vec<Planned>,
-    pub(crate) notice: Option<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 /// The items of a job, by what its inputs name.
@@ -44,11 +45,12 @@ pub(crate) fn plan_items(
             Err(JobError::NothingMatched { root, patterns, passed_over })
         }
         Inputs::Tree { .. } | Inputs::Files(_) => {
-            let notice = passed_over.map(|files| {
+            let passed_over = passed_over.map(|files| {
                 let takes = files.remedy();
                 format!("{files}: not taken, though called as key files are; {takes}")
             });
-            Ok(PlannedItems { items, notice })
+            let notices = passed_over.into_iter().chain(width_notice(job, &items)).collect();
+            Ok(PlannedItems { items, notices })
         }
     }
 }
@@ -59,6 +61,19 @@ fn passed_over(job: &Job, entries: &[Entry]) -> Option<PassedOver> {
     let files = entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
     let files = files.map(|entry| &*entry.path);
     PassedOver::of(root, files.filter_map(|path| Some((path, names.passed_over(path)?))))
+}
+
+/// Says that key files are read as what their names say they are not: half of each key would be
+/// taken for a key, and a table of such halves may well be found.
+fn width_notice(job: &Job, items: &[Planned]) -> Option<String> {
+    let files = items.iter().map(|item| &item.keys_file);
+    let mut files = files.filter(|file| job.keys.width.contradicts(file));
+    let first = files.next()?.display();
+    let more = and_more(files.count());
+    Some(format!(
+        "{first}{more}: read as 32-bit keys, though the name ends in 64; if the keys have 64 bits, give \
+         --key-size 64, or auto"
+    ))
 }
 
 /// What the inputs name: files as given, each of which may be a link, or all below a root.

@@ -76,8 +76,18 @@ pub(crate) fn look(
 }
 
 impl FoundPack {
-    /// Tables of the pack that is there which none of these items will be.
-    pub(crate) fn num_lost(&self, items: &[Planned]) -> usize {
+    /// Says that tables are in the pack which none of these items will be.
+    pub(crate) fn lost_notice(&self, items: &[Planned]) -> Option<String> {
+        let num_lost = self.num_lost(items);
+        (num_lost > 0).then(|| {
+            format!(
+                "{num_lost} of the tables that are in the pack by now will not be in it: it is written anew, \
+                 with the tables of these key files alone"
+            )
+        })
+    }
+
+    fn num_lost(&self, items: &[Planned]) -> usize {
         let Self::Ours(Some(manifest)) = self else { return 0 };
         let targets: Vec<PathBuf> = items.iter().map(Planned::target).collect();
         let names = || targets.iter().map(|target| target.as_os_str().as_encoded_bytes());

@@ -22,7 +22,6 @@ use crate::manifest::{Digest, PackManifest};
 use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
 use crate::planned::Planned;
-use crate::remarks::and_more;
 use crate::render::Renderer;
 use crate::session::{Request, Requested, Session};
 use crate::stage::{self, Rooms, Stage};
@@ -49,8 +48,8 @@ struct Ground {
     filesystem: Option<Arc<Held>>,
     pack: Option<PackClosing>,
     earlier_pack: Option<PackManifest>,
-    /// Tables of it that will be in the pack no more.
-    num_lost: usize,
+    /// What is to be said of what it replaces.
+    notice: Option<String>,
 }
 
 /// Prepares a job on the desk of a worker: its items may begin afterwards, or it has ended.
@@ -86,13 +85,14 @@ pub(crate) fn prepare<'a>(
         if let Some(output) = &job.output {
             note(&output.directory, activity::PREPARE_OUTPUT);
         }
-        let PlannedItems { items, notice } =
+        let PlannedItems { items, mut notices } =
             plan_items(&job, renderer.as_deref(), engine, &cancel, listing)?;
-        let ground = lay_ground(engine, &job, &items, num_workers)?;
-        Ok((target(&ground), ground, items, notice))
+        let mut ground = lay_ground(engine, &job, &items, num_workers)?;
+        notices.extend(ground.notice.take());
+        Ok((target(&ground), ground, items, notices))
     });
     session.note_left(worker, Station::Desk);
-    let (target, ground, items, notice) =
+    let (target, ground, items, notices) =
         match laid.unwrap_or_else(|bug| Err(JobError::Panicked(bug))) {
             Ok(laid) => laid,
             Err(error) => {
@@ -101,7 +101,7 @@ pub(crate) fn prepare<'a>(
                 return on_end(Err(error));
             }
         };
-    let Ground { stage, filesystem, pack, earlier_pack, num_lost } = ground;
+    let Ground { stage, filesystem, pack, earlier_pack, notice: _ } = ground;
     let window = pack.as_ref().map(|_| PackWindow::new(items.len() as u32));
     let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
     let work = Arc::new(Work {
@@ -120,13 +120,7 @@ pub(crate) fn prepare<'a>(
     let state = JobState::new(Arc::clone(&work), window, staffed.into_iter().collect());
     let wall = session.now() - begun;
     work.observer.lock().observe(&Event::Planned(&state.progress(wall)));
-    let lost_notice = (num_lost > 0).then(|| {
-        format!(
-            "{num_lost} of the tables that are in the pack by now will not be in it: it is written anew, with \
-             the tables of these key files alone"
-        )
-    });
-    for notice in [notice, width_notice(&work), lost_notice].into_iter().flatten() {
+    for notice in notices {
         work.observer.lock().observe(&Event::Notice(&notice));
     }
     let closing = Closing { stage, pack, cpu_begun, on_end };
@@ -139,20 +133,6 @@ fn place_of(inputs: &Inputs) -> &Path {
         Inputs::Files(files) => files.first().map_or(Path::new("."), |file| file),
         Inputs::Tree { root, .. } => root,
     }
-}
-
-/// Says that key files are read as what their names say they are not: half of each key would be
-/// taken for a key, and a table of such halves may well be found.
-fn width_notice(work: &Work<'_>) -> Option<String> {
-    let width = work.world.job.keys.width;
-    let files = work.items.iter().map(|item| &item.keys_file);
-    let mut files = files.filter(|file| width.contradicts(file));
-    let first = files.next()?.display();
-    let more = and_more(files.count());
-    Some(format!(
-        "{first}{more}: read as 32-bit keys, though the name ends in 64; if the keys have 64 bits, give \
-         --key-size 64, or auto"
-    ))
 }
 
 /// Refuses what could only come to nothing: items for a node without a worker would wait for ever.
@@ -218,7 +198,7 @@ fn lay_on_stage(
             let widths = blake3::hash(&widths.collect::<Vec<u8>>());
             let options_blake3 = options_digest(job, &format!("packed {widths}"));
             let mut found = packed::look(engine, output, job.limits.memory_bytes_max)?;
-            let num_lost = found.num_lost(items);
+            let notice = found.lost_notice(items);
             let earlier_pack = found.take_earlier(items, &options_blake3);
             let pack = PackClosing {
                 output: output.clone(),
@@ -227,7 +207,7 @@ fn lay_on_stage(
                 filesystem: filesystem.clone(),
                 staged: packed::open(engine, stage)?,
             };
-            Ok(Ground { filesystem, pack: Some(pack), earlier_pack, num_lost, stage: None })
+            Ok(Ground { filesystem, pack: Some(pack), earlier_pack, notice, stage: None })
         }
     }
 }

@@ -26,7 +26,8 @@ use crate::{json, text};
 pub(crate) struct BulkCreate {
     #[command(flatten)]
     request: BulkRequest,
-    /// Say what would be built and written, and do nothing
+    /// Say what would be built and written, and do nothing; keys, and what lies in the places of tables, are not
+    /// looked at, nor whether --max-output-bytes or --deadline would end it
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -69,7 +70,7 @@ impl BulkCreate {
             .flat_map(|(path, error)| complaints.of(&path.to_string_lossy(), &error.into()))
             .collect::<Vec<_>>();
         let rest = complaints.rest(display.where_all_errors());
-        plan.notice.iter().chain(&lines).chain(&rest).for_each(|line| terminal.note(line));
+        plan.notices.iter().chain(&lines).chain(&rest).for_each(|line| terminal.note(line));
         if display.json {
             terminal.say(&json::dry_run_line(plan, exit))?;
         } else {
