@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use support::{Place, Run};
 
@@ -483,6 +484,29 @@ fn where_nothing_but_other_names_of_key_files_is_found_one_is_named_with_what_ta
     check(&place, &[&["bulk-create", "keys", "out"], &exclude[..]].concat(), 4, &words);
     let words = ["no key file (*.k) in keys\n", "help: check the directory"];
     check(&place, &["bulk-create", "keys", "out", "--include", "*.k"], 4, &words);
+}
+
+#[test]
+fn who_names_no_directory_to_verify_or_to_hold_it_against_is_told_what_verify_takes() {
+    let place = with_keys();
+    place.ok(&["create", "my.keys", "out"]);
+    let words =
+        ["out/my/my.pht: ", "help: name the directory", "`perfecta inspect` takes a single file"];
+    check(&place, &["verify", "out/my/my.pht"], 8, &words);
+    place.ok(&["verify", "out/my"]);
+    place.ok(&["create", "my.keys", "packed", "--layout", "packed"]);
+    place.ok(&["verify", "packed/tables.packed"]);
+    place.ok(&["inspect", "out/my/my.pht"]);
+    assert!(Command::new("mkfifo").arg(place.path("fifo")).status().unwrap().success());
+    let words =
+        ["fifo: ", "help: name a directory of key files, or a key file that is a regular file"];
+    check(&place, &["verify", "out", "--keys", "fifo"], 8, &words);
+    let words = ["help: name a directory; `create` takes a single key file"];
+    check(&place, &["bulk-create", "my.keys", "out"], 8, &words);
+    let words = [
+        "`perfecta inspect` shows what is in it, `perfecta verify` checks the directory that it lies in",
+    ];
+    check(&place, &["create", "out/my/my.pht", "--no-output"], 5, &words);
 }
 
 #[test]

@@ -446,6 +446,12 @@ pub enum JobError {
     /// The input directory cannot be listed.
     #[error(transparent)]
     Input(IoError),
+    /// What is to be verified cannot be listed.
+    #[error(transparent)]
+    Published(IoError),
+    /// The key files that tables are to be held against cannot be listed.
+    #[error(transparent)]
+    KeysOfPublished(IoError),
     /// The output directory lies in the input, which is never written to.
     #[error("the output directory {} lies in the input directory {}", .output.display(), .input.display())]
     OutputInInput {
@@ -499,11 +505,20 @@ impl JobError {
             Self::NothingMatched { .. } | Self::NothingPublished { .. } => {
                 ExitClass::NothingMatched
             }
-            Self::Input(error) | Self::Output(error) if error.is_denied() => ExitClass::Denied,
+            Self::Input(error)
+            | Self::Published(error)
+            | Self::KeysOfPublished(error)
+            | Self::Output(error)
+                if error.is_denied() =>
+            {
+                ExitClass::Denied
+            }
             Self::Output(error) if error.kind == perfecta_io::IoErrorKind::Locked => {
                 ExitClass::Locked
             }
-            Self::Input(_) | Self::Output(_) => ExitClass::Io,
+            Self::Input(_) | Self::Published(_) | Self::KeysOfPublished(_) | Self::Output(_) => {
+                ExitClass::Io
+            }
             Self::OutputInInput { .. } | Self::Foreign { .. } => ExitClass::Conflict,
             Self::NoSuchNode { .. } => ExitClass::NothingMatched,
             Self::Unsupported(_) | Self::Panicked(_) => ExitClass::Internal,
@@ -524,11 +539,20 @@ impl JobError {
             Self::Input(error) if error.is_not_a_directory() => {
                 Some("name a directory; `create` takes a single key file")
             }
+            Self::Published(error) if error.is_not_a_directory() => Some(
+                "name the directory that the table was published into; `perfecta inspect` takes a single file",
+            ),
+            Self::KeysOfPublished(error) if error.is_not_a_directory() => {
+                Some("name a directory of key files, or a key file that is a regular file")
+            }
             // It is made if nothing is there.
             Self::Output(error) if error.is_absent() => Some(
                 "if a symbolic link is there that leads nowhere, remove it or make what it names",
             ),
-            Self::Input(error) | Self::Output(error) => error.remedy(),
+            Self::Input(error)
+            | Self::Published(error)
+            | Self::KeysOfPublished(error)
+            | Self::Output(error) => error.remedy(),
             Self::OutputInInput { .. } => Some("choose an output directory outside the input"),
             Self::Foreign { .. } => Some("choose another output directory, or give --force"),
             Self::NoSuchNode { .. } => {

@@ -212,7 +212,7 @@ impl KeyError {
                 "if the file is text, as it looks, give --text; if its keys are packed, check --key-size and the order of the keys"
             }
             Self::TableFile => {
-                "name the key file that it was made of; `perfecta inspect` and `perfecta verify` look at tables"
+                "name the key file that it was made of; `perfecta inspect` shows what is in it, `perfecta verify` checks the directory that it lies in"
             }
             Self::LooksLikeTableFile(_) => {
                 "it begins like a table file of perfecta whose line ends or first bytes were changed: copy it again, as a binary file"

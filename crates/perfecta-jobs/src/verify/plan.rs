@@ -5,7 +5,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use perfecta_emit::source;
-use perfecta_io::{Buffer, Engine, Entry, EntryKind, Lengths, Op, Payload, Symlinks};
+use perfecta_io::{
+    Buffer, Engine, Entry, EntryKind, IoError, Lengths, Listing, Op, Payload, Symlinks,
+};
 
 use super::Verification;
 use super::pack::{self, Fault, TableOfPack};
@@ -76,7 +78,8 @@ pub(super) fn plan(
 ) -> Result<Plan, JobError> {
     let root = &verification.directory;
     let limits = &verification.limits;
-    let entries = list_tree(root, Lengths::Wanted, limits, engine, cancel)?.entries;
+    let entries = list_tree(root, Lengths::Wanted, limits, engine, cancel);
+    let entries = listed(entries, JobError::Published)?.entries;
     let parent = |entry: &'_ Entry| entry.path.parent().unwrap_or(Path::new("")).to_owned();
     let name = |entry: &Entry| entry.path.file_name().map(PathBuf::from);
     let mut directories: BTreeMap<PathBuf, Option<PathBuf>> = BTreeMap::new();
@@ -120,7 +123,8 @@ pub(super) fn plan(
             limits: limits.clone(),
             ..Job::new(keys.clone())
         };
-        let items = schedule::plan(&job, None, list_inputs(&job, engine, cancel)?.entries);
+        let entries = listed(list_inputs(&job, engine, cancel), JobError::KeysOfPublished)?.entries;
+        let items = schedule::plan(&job, None, entries);
         let key_file = |item: &Planned| KeyFile::new(item, &job);
         match only(&mut tables) {
             Some(only) => {
@@ -135,6 +139,17 @@ pub(super) fn plan(
     measure_directories(&mut tables, &entries);
     plan.checks = tables.into_values().flatten().collect();
     Ok(plan)
+}
+
+/// What cannot be listed here is no input of a job.
+fn listed(
+    listed: Result<Listing, JobError>,
+    failed: fn(IoError) -> JobError,
+) -> Result<Listing, JobError> {
+    listed.map_err(|error| match error {
+        JobError::Input(error) => failed(error),
+        other => other,
+    })
 }
 
 /// What lies in the directories of tables, and what others have in the place of one.
