@@ -486,6 +486,28 @@ fn where_nothing_but_other_names_of_key_files_is_found_one_is_named_with_what_ta
     check(&place, &["bulk-create", "keys", "out", "--include", "*.k"], 4, &words);
 }
 
+/// Its table lies one level deeper.
+#[test]
+fn what_is_built_of_the_deepest_key_file_can_be_verified_and_deeper_ones_are_no_key_files_without_a_table()
+ {
+    let place = Place::new();
+    let deepest = format!("keys/{}", "d/".repeat(63));
+    place.write_keys(&format!("{deepest}a.keys"), &[1, 2]);
+    let verify = ["verify", "out", "--keys", "keys"];
+    for layout in ["dirs", "packed"] {
+        let out = format!("out-{layout}");
+        place.ok(&["bulk-create", "keys", &out, "--layout", layout]);
+        let run = place.ok(&["verify", &out, "--keys", "keys"]);
+        assert!(run.out.contains("1 table: 1 ok"), "{}", run.out);
+    }
+    place.write_keys(&format!("{deepest}d/b.keys"), &[1, 2]);
+    let deeper = [format!("{deepest}d: it is more than 64 directories deep")];
+    let words = deeper.each_ref().map(String::as_str);
+    check(&place, &["bulk-create", "keys", "out"], 3, &words);
+    let run = check(&place, &verify, 3, &words);
+    assert!(!run.err.contains("no table of the key file"), "{}", run.err);
+}
+
 #[test]
 fn who_names_no_directory_to_verify_or_to_hold_it_against_is_told_what_verify_takes() {
     let place = with_keys();

@@ -395,14 +395,29 @@ pub struct Limits {
     pub job_time_max: Option<Duration>,
     /// The largest key file that is read: by default that of the most keys a table can hold.
     pub input_bytes_max: u64,
-    /// The most entries that an input directory may hold.
+    /// The most entries that an input directory may hold; an output has some for each.
     pub entries_max: usize,
-    /// How deep an input directory may be.
+    /// How deep an input directory may be; an output is deeper by one.
     pub depth_max: usize,
     /// Bytes of the files that a job may publish, manifests and the index of a pack included.
     pub output_bytes_max: u64,
     /// So many items in a row that find the disk full end the job's admissions.
     pub disk_full_max: u32,
+}
+
+/// What a table is in a directory, at most: that of its own, four artifacts, the manifest, and two more.
+const ENTRIES_OF_TABLE: usize = 8;
+
+impl Limits {
+    /// The same for what is published from a directory within these: each key file has become a directory.
+    #[must_use]
+    pub(crate) fn of_published(&self) -> Self {
+        Self {
+            entries_max: self.entries_max.saturating_mul(ENTRIES_OF_TABLE),
+            depth_max: self.depth_max + 1,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Limits {

@@ -22,14 +22,19 @@ fn check_all(self_test: SelfTest) {
     three_good(input.path());
     let artifacts = Artifacts::new("all".parse().unwrap(), self_test);
     let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
-    let job = job(input.path(), out.path());
+    let mut job = job(input.path(), out.path());
+    // As much as there is of input, and no more: of output there is more.
+    (job.limits.entries_max, job.limits.depth_max) = (4, 2);
     let planned = dry_run(&job, &runtime).unwrap();
     let (summary, _) = run_all(&job, &runtime);
     assert_eq!((summary.ok, summary.files), (3, planned.files));
     assert!(planned.bytes.abs_diff(summary.bytes) * 10 < summary.bytes, "{planned:?} {summary:?}");
     assert_eq!(run_all(&job, &runtime).0.unchanged, 3);
-    let verification =
-        Verification { keys: Some(Inputs::tree(input.path())), ..Verification::new(out.path()) };
+    let verification = Verification {
+        keys: Some(Inputs::tree(input.path())),
+        limits: job.limits.clone(),
+        ..Verification::new(out.path())
+    };
     let summary = verify(&verification, &runtime, &mut |_: &Event<'_>| {}).unwrap();
     assert_eq!((summary.ok, summary.failed), (3, 0));
 }

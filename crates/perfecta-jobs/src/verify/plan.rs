@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use perfecta_emit::source;
 use perfecta_io::{
-    Buffer, Engine, Entry, EntryKind, IoError, Lengths, Listing, Op, Payload, Symlinks,
+    Buffer, Engine, Entry, EntryKind, IoError, IoErrorKind, Lengths, Listing, Op, Payload, Symlinks,
 };
 
 use super::Verification;
@@ -78,7 +78,7 @@ pub(super) fn plan(
 ) -> Result<Plan, JobError> {
     let root = &verification.directory;
     let limits = &verification.limits;
-    let entries = list_tree(root, Lengths::Wanted, limits, engine, cancel);
+    let entries = list_tree(root, Lengths::Wanted, &limits.of_published(), engine, cancel);
     let entries = listed(entries, JobError::Published)?.entries;
     let parent = |entry: &'_ Entry| entry.path.parent().unwrap_or(Path::new("")).to_owned();
     let name = |entry: &Entry| entry.path.file_name().map(PathBuf::from);
@@ -314,7 +314,10 @@ fn assign_key_files(
     for item in items {
         let target = item.target();
         let place = target.as_os_str().as_encoded_bytes().to_vec();
-        let absent = || vec![Check::new(root.join(&target), Subject::Directory)];
+        let absent = || {
+            let subject = unlisted(item).map_or(Subject::Directory, Subject::Failed);
+            vec![Check::new(root.join(&target), subject)]
+        };
         for check in tables.entry(place.clone()).or_insert_with(absent) {
             if check.keys.is_none() {
                 check.keys = Some(key_file(item));
@@ -325,6 +328,18 @@ fn assign_key_files(
     }
     for (place, check) in contested {
         tables.entry(place).or_default().push(check);
+    }
+}
+
+/// Why it is not known what lies at a place among the key files: a directory of them, it may be.
+fn unlisted(item: &Planned) -> Option<ItemError> {
+    match &item.refusal {
+        Some(ItemError::Input(IoError {
+            kind: IoErrorKind::NotAFile(_) | IoErrorKind::TooLarge { .. },
+            ..
+        })) => None,
+        Some(error @ ItemError::Input(_)) => Some(error.clone()),
+        _ => None,
     }
 }
 
