@@ -260,10 +260,10 @@ pub enum ItemError {
         /// Its place.
         target: PathBuf,
     },
-    /// A table was published after the verification had looked at what there is.
+    /// A table or a pack was published after the verification had looked at what there is.
     #[error("{} was published while others were verified", .target.display())]
     PublishedMeanwhile {
-        /// The table's directory.
+        /// Its directory.
         target: PathBuf,
     },
     /// A published table was to be checked against its keys, and none of the key files is its own.

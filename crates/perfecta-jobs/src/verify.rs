@@ -190,7 +190,9 @@ impl Shared<'_> {
     ) -> Result<(), Stop> {
         match &check.subject {
             Subject::Directory => self.check_directory(check, engine, report),
-            Subject::Packed(table) => self.check_packed(check, table, engine, report),
+            Subject::Packed(table) => self
+                .check_packed(check, table, engine, report)
+                .map_err(|stop| table.or_replaced(stop, &check.path, engine)),
             Subject::Failed(error) => Err(error.clone().into()),
         }
     }

@@ -9,10 +9,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{
-    Asked, Fault as EngineFault, Faulty, Meddled, PlainRenderer, job, keys, planned, run_all,
-    three_good,
+    Asked, Fault as EngineFault, Faulty, Made, Meddled, Overheard, PlainRenderer, job, keys,
+    planned, run_all, three_good,
 };
 use perfecta_io::{Fault, FaultPlan};
 use perfecta_jobs::{
@@ -212,6 +213,52 @@ fn what_a_packs_manifest_says_is_held_against_the_pack_before_it_is_used() {
     assert_eq!((summary.ok, summary.failed), (2, 1));
     let reason = "manifest.json: tables[1].keys is 301, tables.phtpack says 300";
     assert!(failures["middle"].contains(reason), "{failures:?}");
+}
+
+/// Another pack is put in its place before whichever operation of the verification.
+#[test]
+fn a_pack_that_another_takes_the_place_of_is_never_called_damaged() {
+    for with_keys in [false, true] {
+        let mut told = 0;
+        for at in 0.. {
+            let packed = Packed::new();
+            let elsewhere = tempfile::tempdir().unwrap();
+            let mut other = job(packed.input.path(), elsewhere.path());
+            other.output.as_mut().unwrap().layout = Layout::Packed;
+            other.search.seeds.rng_seed = 7;
+            run_all(&other, &runtime());
+            let other = elsewhere.path().join("tables.packed");
+            let there = packed.out.path().join("tables.packed");
+            let submitted = Arc::<AtomicUsize>::default();
+            let engines = Made::by(|| {
+                let (submitted, there) = (Arc::clone(&submitted), there.clone());
+                let other = other.clone();
+                Box::new(Overheard::by(move |_| {
+                    if submitted.fetch_add(1, Ordering::Relaxed) == at {
+                        std::fs::rename(&there, other.with_extension("was")).unwrap();
+                        std::fs::rename(&other, &there).unwrap();
+                    }
+                }))
+            });
+            let keys = with_keys.then(|| Inputs::tree(packed.input.path()));
+            let verification = Verification { keys, ..Verification::new(packed.out.path()) };
+            let mut failures = Vec::new();
+            let runtime = Runtime { engines: &engines, ..runtime() };
+            let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {
+                if let Event::Settled { report, .. } = event {
+                    failures.extend(report.error.as_ref().map(ToString::to_string));
+                }
+            });
+            let meanwhile = "tables.packed was published while others were verified";
+            assert!(failures.iter().all(|told| told.contains(meanwhile)), "{at}: {failures:?}");
+            assert_eq!(summary.unwrap().tables, 3);
+            told += failures.len();
+            if submitted.load(Ordering::Relaxed) <= at {
+                break;
+            }
+        }
+        assert!(told > 0);
+    }
 }
 
 #[test]

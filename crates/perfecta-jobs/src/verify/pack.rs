@@ -3,10 +3,14 @@
 //! Only then are its tables looked at, at the places that the index gives: what a manifest says is
 //! nowhere allocated or read before it was held against the file. A pack with a fault is no table's
 //! fault more than another's, so all of them fail with it.
+//!
+//! Its files are read one after another, and a run may put another pack in its place between two of them:
+//! what is found wrong is no fault of the pack if its manifest is another by then.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use perfecta_core::format::FormatError;
 use perfecta_core::format::pack::{ImagePlace, PackIndex};
@@ -16,7 +20,7 @@ use perfecta_io::{
 };
 
 use crate::call::{call, read_file};
-use crate::error::ItemError;
+use crate::error::{ItemError, Stop};
 use crate::manifest::{PackManifest, PackedEntry};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_FILE};
@@ -40,9 +44,16 @@ pub(super) struct TableOfPack {
     pub(super) keys_blake3: ContentHash,
     /// Where the manifest lists it.
     position: usize,
+    manifest_head: ManifestHead,
     /// Keys, as the manifest says.
     pub(super) num_keys: u64,
 }
+
+/// The beginning of a manifest, where the hash of the pack stands: by it a pack is known again.
+type ManifestHead = Arc<[u8]>;
+
+/// So far a manifest comes to its first table, or nearly so; the shortest has more.
+const HEAD_BYTES: usize = 400;
 
 /// Why no table of a pack can be relied on.
 pub(super) struct Fault {
@@ -76,8 +87,11 @@ pub(super) fn look(
 ) -> Pack {
     let (manifest, file) = (directory.join(MANIFEST), directory.join(PACKED_FILE));
     let listed = call(engine, Op::ListDirectory { path: directory.to_owned() });
-    let mut reader = Reader { manifest, file, bytes_max, engine, cancel };
-    let manifest = reader.read_manifest();
+    let mut reader = Reader { manifest, file, bytes_max, engine: &mut *engine, cancel };
+    let bytes = reader.read_manifest();
+    let head: Option<ManifestHead> =
+        bytes.as_ref().ok().map(|bytes| bytes[..bytes.len().min(HEAD_BYTES)].into());
+    let manifest = bytes.and_then(|bytes| reader.parse_manifest(&bytes));
     let file_bytes = reader.file_bytes();
     let index = file_bytes.clone().and_then(|bytes| reader.read_index(bytes));
     let sizes =
@@ -96,18 +110,27 @@ pub(super) fn look(
         check_names(directory, &listed.map_err(ItemError::Output)?.into_names())?;
         let index = index?;
         reader.check_bytes(&manifest, file_bytes?)?;
-        reader.agree(&manifest, index)
+        let head = head.as_ref().expect("what was parsed was read");
+        reader.agree(&manifest, head, index)
     });
-    Pack { tables: agreed.map_err(|error| Fault { error, names }), bytes, files }
+    let tables = agreed.map_err(|error| {
+        let is_replaced = head.is_some_and(|head| is_replaced(&head, &reader.manifest, engine));
+        let error = if is_replaced { replaced(directory) } else { error };
+        Fault { error, names }
+    });
+    Pack { tables, bytes, files }
 }
 
 impl Reader<'_> {
-    /// The manifest, and its length.
-    fn read_manifest(&mut self) -> Result<(PackManifest, u64), ItemError> {
+    fn read_manifest(&mut self) -> Result<Buffer, ItemError> {
         let (path, interrupt) = (self.manifest.clone(), self.cancel.interrupt());
         let read = read_file(self.engine, path, self.bytes_max, Symlinks::Refuse, interrupt);
-        let bytes = read.map_err(unreadable)?;
-        let manifest = PackManifest::parse(&bytes)
+        read.map_err(unreadable)
+    }
+
+    /// The manifest, and its length.
+    fn parse_manifest(&self, bytes: &[u8]) -> Result<(PackManifest, u64), ItemError> {
+        let manifest = PackManifest::parse(bytes)
             .ok_or_else(|| damaged(&self.manifest, "it is torn, or of another version"))?;
         Ok((manifest, bytes.len() as u64))
     }
@@ -170,28 +193,35 @@ impl Reader<'_> {
     fn agree(
         &self,
         manifest: &PackManifest,
+        head: &ManifestHead,
         index: Vec<Indexed>,
     ) -> Result<Vec<TableOfPack>, ItemError> {
         if manifest.tables.len() != index.len() {
             return Err(self.differs("the number of tables", manifest.tables.len(), index.len()));
         }
         let pairs = manifest.tables.iter().zip(index).enumerate();
-        pairs.map(|(position, (entry, indexed))| self.agree_on(position, entry, indexed)).collect()
+        let tables = pairs.map(|(position, (entry, indexed))| {
+            self.agree_on(position, entry, &indexed)?;
+            let Indexed { name, place, keys_blake3 } = indexed;
+            let (manifest_head, num_keys) = (Arc::clone(head), entry.num_keys);
+            Ok(TableOfPack { name, place, keys_blake3, position, manifest_head, num_keys })
+        });
+        tables.collect()
     }
 
     fn agree_on(
         &self,
         position: usize,
         entry: &PackedEntry,
-        indexed: Indexed,
-    ) -> Result<TableOfPack, ItemError> {
+        indexed: &Indexed,
+    ) -> Result<(), ItemError> {
         let Indexed { name, place, keys_blake3 } = indexed;
         let field = |field| format!("tables[{position}].{field}");
         let says = entry.name_bytes().ok_or_else(|| {
             let reason = format!("{} and name_hex do not agree", field("name"));
             damaged(&self.manifest, &reason)
         })?;
-        if *says != *name {
+        if *says != **name {
             let (says, found) = (says.escape_ascii(), name.escape_ascii());
             return Err(self.differs(&field("name"), says, found));
         }
@@ -201,10 +231,10 @@ impl Reader<'_> {
         if entry.bytes != place.bytes {
             return Err(self.differs(&field("bytes"), entry.bytes, place.bytes));
         }
-        if entry.keys_blake3 != keys_blake3 {
+        if entry.keys_blake3 != *keys_blake3 {
             return Err(self.differs(&field("keys_blake3"), entry.keys_blake3, keys_blake3));
         }
-        Ok(TableOfPack { name, place, keys_blake3, position, num_keys: entry.num_keys })
+        Ok(())
     }
 
     fn differs(
@@ -222,6 +252,19 @@ impl Reader<'_> {
 }
 
 impl TableOfPack {
+    /// What is wrong with it, of which this was found in the pack `file`: nothing, where another pack is in its
+    /// place by now.
+    pub(super) fn or_replaced(&self, stop: Stop, file: &Path, engine: &mut dyn Engine) -> Stop {
+        match stop {
+            Stop::Failed(_)
+                if is_replaced(&self.manifest_head, &file.with_file_name(MANIFEST), engine) =>
+            {
+                Stop::Failed(replaced(file.parent().unwrap_or(Path::new(""))))
+            }
+            stop => stop,
+        }
+    }
+
     /// Whether the table at its place, of `num_keys`, is the one that the manifest lists.
     ///
     /// # Errors
@@ -234,6 +277,17 @@ impl TableOfPack {
         let reason = format!("tables[{position}].keys is {says}, {PACKED_FILE} says {num_keys}");
         Err(damaged(&file.with_file_name(MANIFEST), &reason))
     }
+}
+
+/// Whether the manifest begins otherwise by now. One that cannot be read is no other pack's.
+fn is_replaced(head: &ManifestHead, manifest: &Path, engine: &mut dyn Engine) -> bool {
+    let bytes = head.len() as u64;
+    let read = read_part(engine, manifest, 0, bytes, bytes);
+    read.is_ok_and(|read| read.bytes() != &**head)
+}
+
+fn replaced(directory: &Path) -> ItemError {
+    ItemError::PublishedMeanwhile { target: directory.to_owned() }
 }
 
 /// Whether nothing is in the pack's directory but what was published there.
