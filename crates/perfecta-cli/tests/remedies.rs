@@ -363,6 +363,12 @@ fn a_text_that_is_read_as_packed_keys_is_told_of() {
     assert!(again.out.contains("unchanged") && is_told(&again), "{}{}", again.out, again.err);
     let bulk = place.ok(&["bulk-create", ".", "--no-output"]);
     assert!(bulk.err.contains("a.keys and 1 file more: read as packed keys"), "{}", bulk.err);
+    place.write("list", b"a.keys\nb.keys\n");
+    for said in ["2 ok", "2 unchanged"] {
+        let packed = place.ok(&["bulk-create", "--files-from", "list", "p", "--layout", "packed"]);
+        assert!(packed.out.contains(said) && is_told(&packed), "{}{}", packed.out, packed.err);
+        assert!(packed.err.contains("a.keys and 1 file more"), "{}", packed.err);
+    }
     assert!(!is_told(&place.ok(&["create", "a.keys", "--text", "--no-output"])));
     for look in [&["inspect"][..], &["bench", "--attempts", "1", "--hash", "auto"]] {
         assert!(is_told(&place.ok(&[look, &["a.keys"]].concat())));

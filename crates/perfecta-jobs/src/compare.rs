@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use crate::config::Doubt;
+
 /// What a worker compares at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -17,6 +19,14 @@ pub(crate) enum Part {
     Tables(Range<usize>),
     /// Nothing: whoever published what is there may have died before its name was safe.
     Sync,
+}
+
+/// What came of a part.
+#[derive(Debug)]
+pub(crate) enum Compared {
+    /// It is the same; the key files of these items, by their positions, may be something else besides.
+    Same(Vec<(u32, Doubt)>),
+    Different,
 }
 
 /// Parts, in the order in which they are handed out.

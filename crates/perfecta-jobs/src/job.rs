@@ -11,6 +11,7 @@
 mod accounts;
 mod syncs;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use self::accounts::Accounts;
 use self::syncs::Syncs;
 pub(crate) use self::syncs::Unsynced;
 use crate::board::{Board, Help};
-use crate::compare::{Comparison, Part};
-use crate::config::Job;
+use crate::compare::{Compared, Comparison, Part};
+use crate::config::{Doubt, Job};
 use crate::error::ItemError;
 use crate::event::{Hardest, ItemReport, Progress, Summary};
 use crate::item::Item;
@@ -46,6 +47,8 @@ pub(crate) struct JobState<'a> {
     packed: Vec<StagedItem>,
     /// Parts of the pack that is there, or of what it was made of, that workers compare.
     parts_out: usize,
+    /// What key files of it may be besides, by their positions.
+    doubts: BTreeMap<u32, Doubt>,
     /// Searches that take help.
     pub(crate) board: Board<'a>,
     /// Refused items of which nobody was told yet.
@@ -156,6 +159,7 @@ impl<'a> JobState<'a> {
             pack,
             packed: Vec::new(),
             parts_out: 0,
+            doubts: BTreeMap::new(),
             board: Board::new(job.ramp),
             untold: 0,
             work,
@@ -268,14 +272,18 @@ impl<'a> JobState<'a> {
         Taken { item, holding }
     }
 
-    /// A part was compared: whether it is the same.
-    pub(crate) fn compared(&mut self, outcome: Result<bool, ItemError>) {
+    /// A part was compared.
+    pub(crate) fn compared(&mut self, outcome: Result<Compared, ItemError>) {
         self.parts_out -= 1;
         let Phase::Comparing(comparison) = &mut self.phase else { return };
         match outcome {
-            Ok(true) if comparison.take_back() => self.phase = Phase::Unchanged,
-            Ok(true) => {}
-            Ok(false) => self.phase = Phase::Admitting,
+            Ok(Compared::Same(doubts)) => {
+                self.doubts.extend(doubts);
+                if comparison.take_back() {
+                    self.phase = Phase::Unchanged;
+                }
+            }
+            Ok(Compared::Different) => self.phase = Phase::Admitting,
             Err(error) => self.phase = Phase::Draining(Drain::Lost(error)),
         }
     }
@@ -391,6 +399,7 @@ impl<'a> JobState<'a> {
             let earlier = self.work.earlier_pack.as_ref();
             let tables = &earlier.expect("only a pack is unchanged as a whole").tables;
             report.keys = tables[position as usize].num_keys;
+            report.doubt = self.doubts.get(&position).copied();
         }
         self.ledger.refuse(status);
         self.queue.take(position);

@@ -17,7 +17,7 @@ use perfecta_io::{
 };
 
 use crate::call::{call, read_file};
-use crate::compare::Part;
+use crate::compare::{Compared, Part};
 use crate::config::{Conflicts, Durability, Output};
 use crate::error::{ItemError, JobError};
 use crate::item::{ItemEvent, Workspace};
@@ -129,7 +129,7 @@ pub(crate) fn compare(
     engine: &mut dyn Engine,
     work: &Work<'_>,
     part: &Part,
-) -> Result<bool, ItemError> {
+) -> Result<Compared, ItemError> {
     let earlier = work.earlier_pack.as_ref().expect("only what is there is compared");
     let output = work.world.job.output.as_ref().expect("a pack is written");
     match part {
@@ -137,13 +137,22 @@ pub(crate) fn compare(
             let path = output.directory.join(PACKED_DIRECTORY).join(PACKED_FILE);
             let (bytes, symlinks) = (earlier.bytes(), Symlinks::Refuse);
             let hash = hash_file(engine, &path, bytes, symlinks, &work.cancel);
-            Ok(hash.is_ok_and(|hash| hash.as_ref() == Some(earlier.blake3())))
+            let is_same = hash.is_ok_and(|hash| hash.as_ref() == Some(earlier.blake3()));
+            Ok(if is_same { Compared::Same(Vec::new()) } else { Compared::Different })
         }
         Part::Tables(tables) => {
-            let mut pairs = work.items[tables.clone()].iter().zip(&earlier.tables[tables.clone()]);
-            Ok(pairs.all(|(item, entry)| is_made_of(engine, work, item, entry)))
+            let mut doubts = Vec::new();
+            for position in tables.clone() {
+                match compare_table(engine, work, position, &earlier.tables[position]) {
+                    Compared::Same(doubt) => doubts.extend(doubt),
+                    Compared::Different => return Ok(Compared::Different),
+                }
+            }
+            Ok(Compared::Same(doubts))
         }
-        Part::Sync => sync(engine, output, work.filesystem.as_ref()).map(|()| true),
+        Part::Sync => {
+            sync(engine, output, work.filesystem.as_ref()).map(|()| Compared::Same(Vec::new()))
+        }
     }
 }
 
@@ -158,26 +167,34 @@ pub(crate) fn compared(work: &Work<'_>, part: &Part) -> Named {
     }
 }
 
-/// Whether a table of an earlier pack was made of this key file as it is now.
-fn is_made_of(
+/// Whether a table of an earlier pack was made of the key file at this position as it is now. What one may be
+/// besides that is read part by part is not known.
+fn compare_table(
     engine: &mut dyn Engine,
     work: &Work<'_>,
-    item: &Planned,
+    position: usize,
     entry: &PackedEntry,
-) -> bool {
+) -> Compared {
+    let item = &work.items[position];
     let target = item.target();
     let is_named = entry.name_bytes().as_deref() == Some(target.as_os_str().as_encoded_bytes());
     if work.cancel.is_cancelled() || !is_named {
-        return false;
+        return Compared::Different;
     }
     let path = &item.keys_file;
     if item.file_bytes > PART_BYTES {
         let hash = hash_file(engine, path, item.file_bytes, Symlinks::Follow, &work.cancel);
-        return hash.is_ok_and(|hash| hash.as_ref() == Some(entry.keys_blake3.as_bytes()));
+        let is_same = hash.is_ok_and(|hash| hash.as_ref() == Some(entry.keys_blake3.as_bytes()));
+        return if is_same { Compared::Same(Vec::new()) } else { Compared::Different };
     }
-    let (path, interrupt) = (path.clone(), work.cancel.interrupt());
-    let keys = read_file(engine, path, item.file_bytes, Symlinks::Follow, interrupt);
-    keys.is_ok_and(|keys| ContentHash::of(&keys) == entry.keys_blake3)
+    let interrupt = work.cancel.interrupt();
+    match read_file(engine, path.clone(), item.file_bytes, Symlinks::Follow, interrupt) {
+        Ok(bytes) if ContentHash::of(&bytes) == entry.keys_blake3 => {
+            let doubt = work.world.job.keys.doubt(path, &bytes);
+            Compared::Same(doubt.map(|doubt| (position as u32, doubt)).into_iter().collect())
+        }
+        Ok(_) | Err(_) => Compared::Different,
+    }
 }
 
 /// Syncs the file system of an output, where that is asked for.
