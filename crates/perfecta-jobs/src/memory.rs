@@ -93,6 +93,9 @@ impl MemoryBudget {
     /// else gets any before they are.
     pub(crate) fn extend(&mut self, reservation: &mut Reservation, bytes: u64) {
         let more = bytes.saturating_sub(reservation.bytes);
+        if more == 0 {
+            return;
+        }
         reservation.bytes += more;
         self.reserved += more;
         *self.since.entry(reservation.since).or_default() += more;
@@ -100,6 +103,10 @@ impl MemoryBudget {
 
     pub(crate) fn release(&mut self, Reservation { bytes, since }: Reservation) {
         assert!(bytes <= self.reserved, "{bytes} bytes released of {self:?}");
+        // Nothing was told of it, and others of its time may be gone.
+        if bytes == 0 {
+            return;
+        }
         self.reserved -= bytes;
         let left = self.since.get_mut(&since).expect("what is released was reserved");
         *left -= bytes;
@@ -157,6 +164,15 @@ mod tests {
         budget.release(six);
         assert!(!budget.is_quiet());
         budget.release(four);
+        assert!(budget.is_quiet());
+    }
+
+    #[test]
+    fn what_needs_nothing_is_released_after_others_of_its_time() {
+        let mut budget = MemoryBudget::new(10);
+        let [none, six] = [0, 6].map(|bytes| budget.reserve(bytes, NOW).unwrap());
+        budget.release(six);
+        budget.release(none);
         assert!(budget.is_quiet());
     }
 
