@@ -219,7 +219,7 @@ fn a_limit_of_addresses_is_a_limit_of_memory() {
         assert!(run.err.contains("less to --memory") && run.err.contains(&remedy), "{}", run.err);
     }
     // The stack of a thread is more.
-    let run = in_shell(&place, "ulimit -d 1000;", "bulk-create keys out", "");
+    let run = in_shell(&place, "ulimit -d 2000;", "bulk-create keys out", "");
     assert!(run.code == 8 && run.err.contains("ulimit -d"), "{}", run.err);
     // A table of 10,000,000 keys takes more than three eighths of it.
     let file = std::fs::File::create(place.path("large.keys")).unwrap();
