@@ -48,17 +48,16 @@ const HEAD_BYTES: usize = 2 << 10;
 
 /// Writes `template` with every `@name@` replaced by its value.
 fn write_template(out: &mut dyn Output, template: &str, values: &[(&str, &str)]) -> io::Result<()> {
-    let mut filled = String::with_capacity(2 * template.len());
     // Text and names take turns.
-    let mut parts = template.split('@');
+    let mut parts = template.as_bytes().split(|&byte| byte == b'@');
     while let Some(text) = parts.next() {
-        filled.push_str(text);
+        out.write_all(text)?;
         if let Some(name) = parts.next() {
-            let value = values.iter().find(|(known, _)| *known == name);
-            filled.push_str(value.expect("every name of a template has a value").1);
+            let value = values.iter().find(|(known, _)| known.as_bytes() == name);
+            out.write_all(value.expect("every name of a template has a value").1.as_bytes())?;
         }
     }
-    out.write_all(filled.as_bytes())
+    Ok(())
 }
 
 /// Writes the body of the table that CRC-32C needs: 256 hex numbers, each followed by a comma.

@@ -5,7 +5,7 @@
 //! holds the self-test.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 
 use perfecta_core::geometry::ElementWidth;
 use perfecta_core::key::KeyWidth;
@@ -159,7 +159,7 @@ const HEADER_END: &str = r#"
 fn hash(description: &Description<'_>) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(description.identifier.as_str().as_bytes());
-    hasher.update(format!("{:?}", description.parameters).as_bytes());
+    write!(hasher, "{:?}", description.parameters).expect("a hasher takes all");
     match description.elements {
         Elements::Solved(bytes) => {
             hasher.update(bytes);
@@ -340,15 +340,26 @@ impl Text<'_> {
         Text { expression, ident: self.ident }
     }
 
-    /// With parentheses where an operator stands at the top.
-    fn operand(&self, expression: &Expression) -> String {
-        let is_operator = match expression {
+    const fn operand<'b>(&self, expression: &'b Expression) -> Operand<'b>
+    where
+        Self: 'b,
+    {
+        Operand(self.of(expression))
+    }
+}
+
+/// An expression within another: in parentheses, where an operator stands at the top.
+struct Operand<'a>(Text<'a>);
+
+impl fmt::Display for Operand<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text) = self;
+        let is_operator = match text.expression {
             Expression::Move(direction, ..) => is_shift(*direction),
             Expression::Binary(..) => true,
             _ => false,
         };
-        let text = Text { expression, ident: self.ident };
-        if is_operator { format!("({text})") } else { text.to_string() }
+        if is_operator { write!(formatter, "({text})") } else { text.fmt(formatter) }
     }
 }
 

@@ -176,7 +176,8 @@ struct Literal(u64, Option<KeyWidth>);
 
 impl fmt::Display for Literal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "0x{}", in_groups(&format!("{:x}", self.0), 4))?;
+        formatter.write_str("0x")?;
+        write_in_groups::<4, 16>(formatter, self.0)?;
         self.1.map_or(Ok(()), |width| write!(formatter, "_{}", word_type(width)))
     }
 }
@@ -186,20 +187,32 @@ struct Decimal(u32);
 
 impl fmt::Display for Decimal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&in_groups(&self.0.to_string(), 3))
+        write_in_groups::<3, 10>(formatter, self.0.into())
     }
 }
 
-/// Digits with `_` between every `width`, counted from the right.
-fn in_groups(digits: &str, width: usize) -> String {
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(width) {
-            text.push('_');
+/// Writes a number in digits of `RADIX`, with `_` between every `WIDTH` of them, counted from the right.
+fn write_in_groups<const WIDTH: usize, const RADIX: u64>(
+    formatter: &mut fmt::Formatter<'_>,
+    number: u64,
+) -> fmt::Result {
+    /// 64 bits are at most 20 digits, in radix 10, and a `_` beside each.
+    const BYTES_MAX: usize = 40;
+    let mut text = [0; BYTES_MAX];
+    let mut start = BYTES_MAX;
+    let mut rest = number;
+    let mut num_digits = 0;
+    while rest > 0 || num_digits == 0 {
+        if num_digits > 0 && num_digits % WIDTH == 0 {
+            start -= 1;
+            text[start] = b'_';
         }
-        text.push(digit);
+        start -= 1;
+        text[start] = b"0123456789abcdef"[(rest % RADIX) as usize];
+        rest /= RADIX;
+        num_digits += 1;
     }
-    text
+    formatter.write_str(str::from_utf8(&text[start..]).expect("digits are ASCII"))
 }
 
 /// An expression as Rust writes it.
