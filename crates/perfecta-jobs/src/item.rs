@@ -56,8 +56,8 @@ pub(crate) struct Item {
     /// Who began it.
     worker: usize,
     state: State,
-    /// Hash of the manifest that it staged.
-    manifest_blake3: Option<blake3::Hash>,
+    /// The manifest that it staged.
+    manifest: Option<Vec<u8>>,
     report: ItemReport,
 }
 
@@ -123,7 +123,7 @@ impl Item {
     pub(crate) fn new(planned: Arc<Planned>, position: u32) -> Self {
         let (keys_file, identifier) = (planned.keys_file.clone(), planned.identifier.to_string());
         let report = ItemReport::new(keys_file, identifier, Status::Ok);
-        Self { planned, position, worker: 0, state: State::Queued, manifest_blake3: None, report }
+        Self { planned, position, worker: 0, state: State::Queued, manifest: None, report }
     }
 
     pub(crate) const fn position(&self) -> u32 {
@@ -215,7 +215,7 @@ impl Item {
                 Err(failure) => self.fail_output(State::MakingParent(bundle), failure, world),
             },
             (State::Staging(replace), ItemEvent::Completed(outcome)) => match outcome {
-                Ok(payload) => self.staged(&payload.into_files(), replace, world),
+                Ok(payload) => self.staged(payload.into_files(), replace, world),
                 Err(failure) => self.fail_output(State::Staging(replace), failure, world),
             },
             (State::Staged(replace), ItemEvent::StagesSynced) => self.publish(replace, world),

@@ -1,6 +1,8 @@
 //! From a rendered bundle to a published table: stage, rename, clear.
 
-use perfecta_io::{Buffer, Failure, FileContent, IoErrorKind, Op, Outcome, Replace, Symlinks};
+use perfecta_io::{
+    Buffer, Failure, FileContent, IoErrorKind, Op, Outcome, Payload, Replace, Symlinks,
+};
 
 use super::state::{Bundle, State};
 use super::{Effect, Item, World};
@@ -37,13 +39,13 @@ impl Item {
 
     pub(super) fn staged(
         &mut self,
-        files: &[FileContent],
+        mut files: Vec<FileContent>,
         replace: Replace,
         world: &World<'_>,
     ) -> Effect {
-        self.manifest_blake3 = files.last().map(|manifest| blake3::hash(&manifest.bytes));
         self.report.files = files.len() as u32;
-        self.report.bytes = num_bytes(files);
+        self.report.bytes = num_bytes(&files);
+        self.manifest = files.pop().map(|manifest| manifest.bytes);
         match world.durability() {
             Durability::Process => self.publish(replace, world),
             Durability::Power => {
@@ -98,8 +100,9 @@ impl Item {
     /// A manifest says everything of a table, hashes of its files too, and whoever published it had
     /// checked those.
     pub(super) fn overtaken(&mut self, outcome: Outcome, world: &World<'_>) -> Effect {
-        let theirs = outcome.ok().map(|payload| blake3::hash(payload.into_bytes().bytes()));
-        if theirs.is_some() && theirs == self.manifest_blake3 {
+        let theirs = outcome.ok().map(Payload::into_bytes);
+        let is_same = theirs.is_some_and(|theirs| self.manifest.as_deref() == Some(theirs.bytes()));
+        if is_same {
             self.yield_to_theirs();
             self.state = State::Yielding;
             return Effect::Submit(Op::RemoveTree { path: self.staged_path(world) });
