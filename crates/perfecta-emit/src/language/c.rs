@@ -5,10 +5,11 @@
 //! holds the self-test.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 
 use perfecta_core::geometry::ElementWidth;
 use perfecta_core::key::KeyWidth;
+use perfecta_core::table::Parameters;
 
 use super::{write_crc32c_table, write_head, write_template};
 use crate::artifact::{FileGenerator, Generator};
@@ -157,9 +158,21 @@ const HEADER_END: &str = r#"
 /// Tells a table from others of its name, also those that differ in capital letters alone: their macros
 /// are the same, their functions are not. Its key file's name is shown in the head alone, and does not count.
 fn hash(description: &Description<'_>) -> u64 {
+    let Parameters { family, seeds, geometry, key_width, downsize, num_keys, first_key, last_key } =
+        description.parameters;
+    let numbers = [
+        geometry.edge_capacity().into(),
+        key_width.bits().into(),
+        downsize.map_or(0, |downsize| downsize.bitmap()),
+        num_keys.into(),
+        first_key,
+        last_key,
+    ];
+    let mut head = format!("{} {family} ", description.identifier).into_bytes();
+    head.extend(numbers.into_iter().flat_map(u64::to_le_bytes));
+    head.extend(seeds.of_family(family).iter().flat_map(|seed| seed.to_le_bytes()));
     let mut hasher = blake3::Hasher::new();
-    hasher.update(description.identifier.as_str().as_bytes());
-    write!(hasher, "{:?}", description.parameters).expect("a hasher takes all");
+    hasher.update(&head);
     match description.elements {
         Elements::Solved(bytes) => {
             hasher.update(bytes);
