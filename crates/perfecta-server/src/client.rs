@@ -44,9 +44,26 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Why a daemon did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// There is none, or it went away.
+    /// There is none.
     #[error("no daemon at {endpoint}: {reason}")]
     NoServer {
+        /// The socket.
+        endpoint: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// It took the connection, and went away before its answer was whole: it may have done what it was
+    /// asked for.
+    #[error("the daemon at {endpoint} went away before it had answered: {reason}")]
+    Lost {
+        /// The socket.
+        endpoint: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// This process has no means to connect.
+    #[error("cannot connect to {endpoint}: {reason}")]
+    NoMeans {
         /// The socket.
         endpoint: String,
         /// What the system says.
@@ -99,6 +116,11 @@ impl ClientError {
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::NoServer { .. } => Some("start one with `perfecta serve`"),
+            Self::Lost { .. } => Some(
+                "start one with `perfecta serve`, which goes on with what this one had accepted; \
+                 `perfecta client list` shows that",
+            ),
+            Self::NoMeans { .. } => Some("raise the limit of open files (ulimit -n)"),
             Self::Denied(_) => Some("use an endpoint of your own"),
             Self::Untrusted { .. } => {
                 Some("check who is there, and with which certificates; or use another endpoint")
@@ -179,7 +201,7 @@ impl Client {
         loop {
             match self.get::<serde_json::Value>("/v1/ping").await {
                 Ok(_) => return Ok(()),
-                Err(ClientError::NoServer { .. })
+                Err(ClientError::NoServer { .. } | ClientError::Lost { .. })
                     if until.is_none_or(|until| Instant::now() < until) =>
                 {
                     sleep(RETRY_EVERY).await;
@@ -273,7 +295,7 @@ impl Client {
             let frame = connection.pulse.patient(PATIENCE, body.frame()).await;
             let frame = frame.ok_or_else(|| self.silent())?;
             let frame = frame.transpose().map_err(|error| self.gone(&error))?;
-            let Some(frame) = frame else { return Err(self.no_server("it ended the answer")) };
+            let Some(frame) = frame else { return Err(self.lost("it ended the answer")) };
             let Ok(data) = frame.into_data() else { continue };
             for told in lines.take(&data)? {
                 let is_end = matches!(told, Told::End(_));
@@ -376,12 +398,12 @@ impl Client {
     fn gone(&self, error: &(dyn Error + 'static)) -> ClientError {
         match connect::alert(error) {
             Some(alert) => ClientError::Untrusting { endpoint: self.name(), reason: alert },
-            None => self.no_server(&error.to_string()),
+            None => self.lost(&error.to_string()),
         }
     }
 
-    fn no_server(&self, reason: &str) -> ClientError {
-        ClientError::NoServer { endpoint: self.name(), reason: reason.to_owned() }
+    fn lost(&self, reason: &str) -> ClientError {
+        ClientError::Lost { endpoint: self.name(), reason: reason.to_owned() }
     }
 }
 
@@ -465,6 +487,16 @@ mod tests {
         drop((client, runtime));
         daemon.join().unwrap();
         (heard, path.display().to_string())
+    }
+
+    #[test]
+    fn a_daemon_that_dies_before_its_answer_is_whole_is_not_called_absent() {
+        let head = "HTTP/1.1 200 OK\r\nperfecta-protocol: 1\r\ncontent-length: 9\r\n\r\n";
+        for answer in ["", "HTTP/1.1 200", head] {
+            let (heard, path) = heard_of(answer, 0);
+            let told = heard.to_string();
+            assert!(told.starts_with(&format!("the daemon at {path} went away")), "{told}");
+        }
     }
 
     #[test]

@@ -373,9 +373,10 @@ struct HandedIn {
 /// Whether another daemon may take what this one did not.
 fn is_of_an_ending_daemon(error: &ClientError) -> bool {
     match error {
-        ClientError::NoServer { .. } => true,
+        ClientError::NoServer { .. } | ClientError::Lost { .. } => true,
         ClientError::Refused(refusal) => refusal.kind == Some(ProblemKind::Draining),
-        ClientError::Denied(_)
+        ClientError::NoMeans { .. }
+        | ClientError::Denied(_)
         | ClientError::Untrusted { .. }
         | ClientError::Untrusting { .. }
         | ClientError::SpeaksTls(_)
@@ -405,7 +406,8 @@ fn ask<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
 /// Why a daemon did not do what it was asked for, and how the program ends then.
 pub(crate) fn client_failure(error: &ClientError) -> Failure {
     let exit = match error {
-        ClientError::NoServer { .. } => Exit::NoServer,
+        ClientError::NoServer { .. } | ClientError::Lost { .. } => Exit::NoServer,
+        ClientError::NoMeans { .. } => Exit::Work(ExitClass::Io),
         ClientError::Denied(_) | ClientError::Untrusted { .. } | ClientError::Untrusting { .. } => {
             Exit::Work(ExitClass::Denied)
         }

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::pin::Pin;
 
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio_rustls::{TlsConnector, rustls};
@@ -95,11 +96,18 @@ impl Target {
     }
 
     pub(super) fn unreachable(&self, error: &io::Error) -> ClientError {
+        let endpoint = self.name();
+        if matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+        ) {
+            return ClientError::NoMeans { endpoint, reason: error.to_string() };
+        }
         match error.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::Denied(self.name()),
+            io::ErrorKind::PermissionDenied => ClientError::Denied(endpoint),
             // Its queue of connections is full: it does not take them.
-            io::ErrorKind::WouldBlock => ClientError::Silent(self.name()),
-            _ => ClientError::NoServer { endpoint: self.name(), reason: error.to_string() },
+            io::ErrorKind::WouldBlock => ClientError::Silent(endpoint),
+            _ => ClientError::NoServer { endpoint, reason: error.to_string() },
         }
     }
 }
@@ -130,4 +138,25 @@ async fn connect_tcp(authority: &str) -> io::Result<TcpStream> {
         }
     }
     Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Endpoint;
+
+    #[test]
+    fn what_this_process_lacks_is_not_taken_for_an_absent_daemon() {
+        let target = Target::Socket(Endpoint::at(Path::new("/daemon.sock")));
+        let check = |errno: Errno, expected: &str| {
+            let told = target.unreachable(&io::Error::from(errno)).to_string();
+            assert!(told.starts_with(expected), "{told}");
+        };
+        check(Errno::MFILE, "cannot connect to /daemon.sock: ");
+        check(Errno::NFILE, "cannot connect to /daemon.sock: ");
+        check(Errno::CONNREFUSED, "no daemon at /daemon.sock: ");
+        check(Errno::NOENT, "no daemon at /daemon.sock: ");
+        check(Errno::ACCESS, "permission denied: ");
+        check(Errno::AGAIN, "the daemon at /daemon.sock is silent");
+    }
 }

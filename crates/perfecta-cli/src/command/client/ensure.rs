@@ -130,7 +130,7 @@ impl Found {
         match connection.get::<Ping>("/v1/ping").await {
             Ok(ping) if ping.is_draining => Ok(Self::Ending),
             Ok(_) => Ok(Self::Serving),
-            Err(ClientError::NoServer { .. }) => Ok(Self::Nobody),
+            Err(ClientError::NoServer { .. } | ClientError::Lost { .. }) => Ok(Self::Nobody),
             Err(error) => Err(client_failure(&error)),
         }
     }

@@ -96,14 +96,15 @@ fn left_alone(error: &ClientError, id: &str) -> Failure {
     let failure = client_failure(error);
     let again = format!("`perfecta client wait {id}` follows the request");
     match error {
-        ClientError::NoServer { .. } => failure.with_remedy(format!(
+        ClientError::NoServer { .. } | ClientError::Lost { .. } => failure.with_remedy(format!(
             "start one with `perfecta serve`, which goes on with what the journal of the one before it holds; {again}"
         )),
         ClientError::Silent(_) => {
             let remedy = failure.remedy().unwrap_or_default().to_owned();
             failure.with_remedy(format!("{remedy}; {again}"))
         }
-        ClientError::Denied(_)
+        ClientError::NoMeans { .. }
+        | ClientError::Denied(_)
         | ClientError::Untrusted { .. }
         | ClientError::Untrusting { .. }
         | ClientError::SpeaksTls(_)
