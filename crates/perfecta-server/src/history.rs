@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use perfecta_jobs::Event;
+use perfecta_jobs::{Event, Status};
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 use utoipa::ToSchema;
@@ -24,7 +24,8 @@ const SAMPLES_MAX: usize = 300;
 /// The last samples, and the counts that they are taken of.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// Items that settled since the daemon began.
+    /// Items that settled since the daemon began, those left out that were cancelled: nothing was done
+    /// for most of these, and they come all at once.
     tables: AtomicU64,
     /// Keys of these.
     keys: AtomicU64,
@@ -56,7 +57,9 @@ pub(crate) struct Samples {
 impl History {
     /// Counts what settles.
     pub(crate) fn observe(&self, event: &Event<'_>) {
-        if let Event::Settled { report, .. } = event {
+        if let Event::Settled { report, .. } = event
+            && report.status != Status::Cancelled
+        {
             self.tables.fetch_add(1, Ordering::Relaxed);
             self.keys.fetch_add(report.keys, Ordering::Relaxed);
         }
@@ -103,7 +106,7 @@ pub(crate) async fn keep(control: Arc<Control>) {
 
 #[cfg(test)]
 mod tests {
-    use perfecta_jobs::{ItemReport, Progress, Status};
+    use perfecta_jobs::{ItemReport, Progress};
 
     use super::*;
 
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_settles_is_counted_with_its_keys() {
+    fn what_settles_is_counted_with_its_keys_unless_it_was_cancelled() {
         let history = History::default();
         let item = ItemReport::new("/a".into(), "a".to_owned(), Status::Ok);
         let report = ItemReport { keys: 7, ..item };
@@ -145,6 +148,8 @@ mod tests {
         history.observe(&Event::Planned(&progress));
         history.observe(&Event::Settled { report: &report, progress: &progress });
         history.observe(&Event::Settled { report: &report, progress: &progress });
+        let cancelled = ItemReport { status: Status::Cancelled, ..report.clone() };
+        history.observe(&Event::Settled { report: &cancelled, progress: &progress });
         history.take(&load(), &MachineReport::default());
         let sample = history.after(0).samples.pop().unwrap();
         assert_eq!((sample.tables, sample.keys), (2, 14));
