@@ -61,6 +61,8 @@ pub struct Search {
     merged: u64,
     early: BTreeMap<u64, (u64, RangeReport)>,
     in_flight: BTreeMap<u64, u64>,
+    /// A report in `early` ends the search, whatever those before it say: no further range matters.
+    is_enough: bool,
     tally: Tally,
     winner: Option<Win>,
     settled: Option<Result<Win, Limit>>,
@@ -81,6 +83,7 @@ impl Search {
             merged: 1,
             early: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            is_enough: false,
             tally: Tally::default(),
             winner: None,
             settled: None,
@@ -121,6 +124,8 @@ impl Search {
         if self.settled.is_some() {
             return;
         }
+        let is_won = report.success.is_some() && self.plan.fixed_attempts.is_none();
+        self.is_enough |= is_won || report.end == RangeEnd::Stopped;
         self.early.insert(report.first, (end, report));
         while let Some((end, report)) = self.early.remove(&self.merged) {
             self.merge(end, &report);
@@ -149,7 +154,7 @@ impl Search {
     /// Whether [`Self::next_range`] has one now.
     #[must_use]
     pub const fn has_range(&self) -> bool {
-        self.settled.is_none() && self.handed_out <= self.stage.attempts
+        self.settled.is_none() && !self.is_enough && self.handed_out <= self.stage.attempts
     }
 
     /// Ranges handed out and not yet reported.
@@ -364,6 +369,31 @@ mod tests {
         assert_eq!(geometries[0], Geometry::for_keys(keys.len()).unwrap());
         assert!(geometries.is_sorted_by(|one, next| one.grown() == Some(*next)));
         assert_eq!(geometries.len(), 4);
+    }
+
+    /// Whoever drives it would try ranges without end until the one before them is reported.
+    #[test]
+    fn no_range_is_handed_out_behind_one_that_ends_the_search() {
+        let (keys, in_vain) = hopeless();
+        let solvable = plan("Jenkins");
+        let check = |keys: &KeySet, plan: &Plan, stops: bool, expected: Option<Limit>| {
+            let mut search = Search::new(keys, plan).unwrap();
+            let mut scratch = Scratch::default();
+            let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+            let [first, second] = [(); 2].map(|()| match search.next_range() {
+                Step::Try(range) => range,
+                other => panic!("{other:?}"),
+            });
+            search.complete(try_range(&mut attempter, &second, &|_| !stops));
+            assert_eq!((search.has_range(), search.next_range()), (false, Step::Wait));
+            search.complete(try_range(&mut attempter, &first, &|_| true));
+            assert_eq!(search.next_range(), Step::Settled);
+            assert_eq!(search.verdict().outcome.err(), expected);
+        };
+        check(&keys, &in_vain, true, Some(Limit::Stopped));
+        check(&strided_keys(50, 7919), &solvable, false, None);
+        let counts_on = Plan { fixed_attempts: Some(100_000), ..in_vain };
+        check(&keys, &counts_on, true, Some(Limit::Stopped));
     }
 
     #[test]
