@@ -113,10 +113,12 @@ impl<'a> Board<'a> {
         memory
     }
 
-    /// When a search may have one more helper.
-    pub(crate) fn next_more(&self) -> Option<Duration> {
+    /// When a search may have one more helper, after `now`: one that may have it by now lacks something
+    /// else, and whoever gives that wakes a helper.
+    pub(crate) fn next_more(&self, now: Duration) -> Option<Duration> {
         let growing = self.entries.iter().filter(|entry| entry.grows(self.ramp));
-        growing.filter_map(|entry| entry.more_at).min()
+        let wanting = growing.filter(|entry| entry.search.wants_help());
+        wanting.filter_map(|entry| entry.more_at).filter(|&more_at| more_at > now).min()
     }
 
     /// Searches that take help.

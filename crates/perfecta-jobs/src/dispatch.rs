@@ -238,6 +238,10 @@ impl<'a> Dispatcher<'a> {
         if let Some(number) = self.sleepers.first().filter(|_| self.offers_to_all()) {
             self.sleepers.rouse(number);
         }
+        // Who went to sleep before knows nothing of a time that something comes due at since.
+        if let Some(time) = self.next_timer() {
+            self.sleepers.rouse_by(time);
+        }
     }
 
     /// Wakes a worker that has something to do by now.
@@ -324,8 +328,9 @@ impl<'a> Dispatcher<'a> {
         if self.is_over() {
             return Assignment::Leave;
         }
-        self.sleepers.add(number, sleeper());
-        Assignment::Wait(self.next_timer())
+        let until = self.next_timer();
+        self.sleepers.add(number, sleeper(), until);
+        Assignment::Wait(until)
     }
 
     /// Takes a worker that is awake off those that were told to wait. Whether it was taken off before: it
@@ -351,7 +356,7 @@ impl<'a> Dispatcher<'a> {
 
     fn next_timer(&self) -> Option<Duration> {
         let states = || self.jobs.values().map(|active| &active.state);
-        let more_help = states().filter_map(|state| state.board.next_more()).min();
+        let more_help = states().filter_map(|state| state.board.next_more(self.now)).min();
         let first_awaited = |state: &JobState<'a>| state.memory_first_after(self.long_ago());
         let awaited = states().filter_map(first_awaited).min().map(|since| since + AWAITED);
         let awaited = awaited.filter(|_| self.awaits_memory(self.in_flight()));

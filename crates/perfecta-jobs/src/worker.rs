@@ -193,6 +193,9 @@ impl<'s, 'a> Worker<'s, 'a> {
             self.complete(completion);
             return Stepped::Worked;
         }
+        if self.num_free_places() == 0 {
+            return self.wait_for_place();
+        }
         if self.collect_buffers() {
             self.pass_on();
             return Stepped::Worked;
@@ -283,19 +286,31 @@ impl<'s, 'a> Worker<'s, 'a> {
         in_hand < self.session.limits.io_depth.get() && !self.is_full()
     }
 
-    /// Whether its engine has no room for an operation of one more slot.
+    /// Whether its engine has room for nothing more than what comes of a search: those of many items may be
+    /// led at once, which have nothing in flight, and the end of each writes a table.
     fn is_full(&self) -> bool {
-        self.slots.num_open() >= self.engine.capacity()
+        self.num_free_places() <= 1
+    }
+
+    /// Operations that its engine takes now, where what arrived has another one each.
+    fn num_free_places(&self) -> usize {
+        let num_taken = self.engine.num_in_flight() + self.arrived.len();
+        self.engine.capacity().saturating_sub(num_taken)
+    }
+
+    /// Can do nothing until something comes back, which wakes it.
+    fn wait_for_place(&mut self) -> Stepped {
+        self.pass_on();
+        if self.session.is_broken() {
+            return Stepped::Left;
+        }
+        self.give_up_what_is_cancelled();
+        Stepped::Idle(None)
     }
 
     fn take_on(&mut self) -> Stepped {
         if self.is_full() {
-            if self.session.is_broken() {
-                return Stepped::Left;
-            }
-            self.give_up_what_is_cancelled();
-            // Whatever is in a slot wakes it.
-            return Stepped::Idle(None);
+            return self.wait_for_place();
         }
         self.is_roused = false;
         let may_begin = self.has_room().then_some(self.node);

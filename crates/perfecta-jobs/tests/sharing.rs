@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{BLOCKING, keys};
+use common::{BLOCKING, Made, Overheard, PlainRenderer, keys};
 use perfecta_core::family::Family;
 use perfecta_core::search::FamilyChoice;
 use perfecta_io::{Clock, Random, SystemClock};
 use perfecta_jobs::{
-    CancelFlag, Event, Inputs, ItemError, Job, Request, Runtime, Session, SessionLimits,
-    SessionRuntime, Status, Stepped, Worker, dry_run, run,
+    CancelFlag, Durability, Event, Inputs, ItemError, Job, Output, Ramp, Request, Runtime, Session,
+    SessionLimits, SessionRuntime, Status, Stepped, Worker, dry_run, run,
 };
 
 /// Keys that differ in their high bits only have one vertex under a plain product: every attempt is
@@ -244,8 +244,8 @@ fn submit(
 ) -> CancelFlag {
     let (ended, cancel) = (Arc::clone(ended), CancelFlag::default());
     session.submit(Request {
+        renderer: job.output.is_some().then(|| Arc::new(PlainRenderer { version: 1 }) as _),
         job,
-        renderer: None,
         cancel: cancel.clone(),
         observer: Box::new(|_: &Event<'_>| {}),
         on_end: Box::new(move |_| ended.lock().unwrap().push(name)),
@@ -408,4 +408,85 @@ fn a_file_on_a_disk_that_hangs_is_not_waited_for() {
     clock.leap(LONG);
     stage.step_until(&[1], |stage| stage.has_ended("small"));
     assert_eq!(stage.close(), ["small", "hung", "large"]);
+}
+
+/// The first worker leads a search whose first helper is allowed after this time; the second went to sleep
+/// before, and was woken to learn of that.
+const RAMP: Duration = Duration::from_secs(100);
+
+fn lead_and_sleep(stage: &mut Stage<'_, '_>, keys_file: &Path) -> CancelFlag {
+    let mut job = job(Inputs::Files(vec![keys_file.to_owned()]), 100_000);
+    job.ramp = Ramp { every: Some(RAMP), ..Ramp::default() };
+    let cancel = stage.submit("led", job);
+    stage.step_until(&[0], |stage| stage.session.statistics().files_in_flight == 1);
+    assert_eq!(stage.workers[1].step(), Stepped::Idle(None));
+    assert_eq!(stage.session.statistics().workers_idle, 1);
+    stage.step_until(&[0], |stage| stage.session.statistics().workers_idle == 0);
+    cancel
+}
+
+#[test]
+fn who_sleeps_already_wakes_when_a_search_may_have_its_first_helper() {
+    let input = tempfile::tempdir().unwrap();
+    // Too many to be tried alone at first: nothing wakes anybody between two of its long ranges.
+    std::fs::write(input.path().join("a.keys"), keys(20_000, 1 << 16)).unwrap();
+    let clock = LeapingClock::default();
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &clock, tracer: None };
+    let session = Session::new(runtime, limits(2, 1 << 30));
+    let mut stage = Stage::new(&session, 2);
+    let cancel = lead_and_sleep(&mut stage, &input.path().join("a.keys"));
+    let Stepped::Idle(Some(until)) = stage.workers[1].step() else {
+        panic!("there is no help yet")
+    };
+    assert!(until <= clock.now() + RAMP);
+    clock.leap(RAMP);
+    assert_eq!(stage.workers[1].step(), Stepped::Worked, "it helps");
+    cancel.cancel();
+    assert_eq!(stage.close(), ["led"]);
+}
+
+#[test]
+fn a_worker_does_not_wake_for_help_that_only_others_can_make_possible() {
+    let input = tempfile::tempdir().unwrap();
+    let file = input.path().join("a.keys");
+    std::fs::write(&file, keys(20_000, 1 << 16)).unwrap();
+    let clock = LeapingClock::default();
+    let runtime = SessionRuntime { engines: &BLOCKING, clock: &clock, tracer: None };
+    // There is no memory for a helper.
+    let session = Session::new(runtime, limits(2, memory_of(file.clone())));
+    let mut stage = Stage::new(&session, 2);
+    let cancel = lead_and_sleep(&mut stage, &file);
+    assert!(matches!(stage.workers[1].step(), Stepped::Idle(Some(_))));
+    clock.leap(2 * RAMP);
+    assert_eq!(stage.workers[1].step(), Stepped::Idle(None));
+    cancel.cancel();
+    assert_eq!(stage.close(), ["led"]);
+}
+
+#[test]
+fn more_searches_than_an_engine_takes_operations_hold_up_nobody() {
+    let input = tempfile::tempdir().unwrap();
+    (0..20).for_each(|number| in_vain(input.path(), &format!("{number}.keys")));
+    std::fs::write(input.path().join("solved.keys"), keys(5, 3)).unwrap();
+    let others = tempfile::tempdir().unwrap();
+    let small = files(others.path(), 0..1, 5000);
+    let limits =
+        SessionLimits { files_in_flight_max: 40.try_into().unwrap(), ..limits(1, 1 << 30) };
+    for durability in [Durability::Process, Durability::Power] {
+        let output = tempfile::tempdir().unwrap();
+        let engines = Made::by(|| Box::new(Overheard::taking(4, |_| {})));
+        let runtime = SessionRuntime { engines: &engines, clock: &SystemClock, tracer: None };
+        let session = Session::new(runtime, limits);
+        let mut stage = Stage::new(&session, 1);
+        let mut without_end = job(Inputs::tree(input.path()), u64::MAX >> 1);
+        without_end.output =
+            Some(Output { durability, ..Output::new(output.path().join("tables")) });
+        let cancel = stage.submit("without end", without_end);
+        let solved = output.path().join("tables/solved");
+        stage.step_until(&[0], |_| solved.exists());
+        stage.submit("small", Job::new(Inputs::Files(small.clone())));
+        stage.step_until(&[0], |stage| stage.has_ended("small"));
+        cancel.cancel();
+        assert_eq!(stage.close(), ["small", "without end"]);
+    }
 }

@@ -277,16 +277,25 @@ impl<F: Fn() -> Box<dyn Engine> + Sync> EngineSource for Made<F> {
 pub(crate) struct Overheard<F> {
     engine: BlockingEngine,
     hear: F,
+    capacity: usize,
 }
 
 impl<F: Fn(&Op)> Overheard<F> {
     pub(crate) fn by(hear: F) -> Self {
-        Self { engine: BlockingEngine::default(), hear }
+        let engine = BlockingEngine::default();
+        let capacity = engine.capacity();
+        Self { engine, hear, capacity }
+    }
+
+    /// One that takes so many operations at once.
+    pub(crate) fn taking(capacity: usize, hear: F) -> Self {
+        Self { capacity, ..Self::by(hear) }
     }
 }
 
 impl<F: Fn(&Op)> Engine for Overheard<F> {
     fn submit(&mut self, token: Token, op: Op) {
+        assert!(self.num_in_flight() < self.capacity, "{token:?} has no room");
         (self.hear)(&op);
         self.engine.submit(token, op);
     }
@@ -312,7 +321,7 @@ impl<F: Fn(&Op)> Engine for Overheard<F> {
     }
 
     fn capacity(&self) -> usize {
-        self.engine.capacity()
+        self.capacity
     }
 }
 
