@@ -17,6 +17,7 @@ mod life_options;
 mod log_options;
 mod machine;
 mod options;
+mod pace;
 mod progress;
 mod remote_options;
 mod reporter;

@@ -1,5 +1,6 @@
 //! Progress on standard error: a bar on a terminal, nothing elsewhere.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -8,13 +9,14 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use perfecta_server::ProgressLine;
 
+use crate::pace::Pace;
 use crate::terminal::printable;
 use crate::text::counted;
 
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressChoice {
-    /// A bar where standard error is a terminal
+    /// A bar where standard error is a terminal, and TERM is not `dumb`
     Auto,
     /// Nothing
     None,
@@ -24,13 +26,14 @@ pub(crate) enum ProgressChoice {
 #[derive(Debug)]
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
+    pace: RefCell<Pace>,
 }
 
 impl Display {
     /// A display that follows `choice`.
     pub(crate) fn new(choice: ProgressChoice) -> Self {
-        let shown = choice == ProgressChoice::Auto && io::stderr().is_terminal();
-        Self { bar: shown.then(bar) }
+        let shown = choice == ProgressChoice::Auto && io::stderr().is_terminal() && !is_dumb();
+        Self { bar: shown.then(bar), pace: RefCell::default() }
     }
 
     /// Shows where the job is.
@@ -42,7 +45,8 @@ impl Display {
         // As the counts beside it: what is done of the keys is another part, and the time to go tells it.
         bar.set_length(u64::from(progress.tables.max(1)));
         bar.set_position(u64::from(progress.settled()));
-        bar.set_message(message_beside_bar(&progress, columns));
+        let seconds_left = self.pace.borrow_mut().note(&progress);
+        bar.set_message(message_beside_bar(&progress, seconds_left, columns));
     }
 
     /// Prints a line above the bar.
@@ -59,6 +63,11 @@ impl Display {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whether the terminal says of itself that it moves no cursor: one of an editor, or a log.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// One line, cut where the terminal ends: a line that wraps cannot be drawn over.
@@ -143,9 +152,13 @@ const fn bar_columns(columns: usize) -> usize {
 const ECHO_COLUMNS: usize = 4;
 
 /// The message, cut to what the bar and the echo leave of `columns`.
-fn message_beside_bar(progress: &ProgressLine, columns: usize) -> String {
+fn message_beside_bar(
+    progress: &ProgressLine,
+    seconds_left: Option<f64>,
+    columns: usize,
+) -> String {
     let room = columns.saturating_sub(bar_columns(columns) + ECHO_COLUMNS);
-    message(progress, room).chars().take(room).collect()
+    message(progress, seconds_left, room).chars().take(room).collect()
 }
 
 /// The terminal's width, as it is now.
@@ -162,8 +175,8 @@ fn columns() -> usize {
 ///
 /// Left out first is what moves least or can be guessed: the rate, the middle of the file's name,
 /// words, the time to go where a hard search has it wait, at last the name.
-fn message(progress: &ProgressLine, columns: usize) -> String {
-    let parts = Parts::of(progress);
+fn message(progress: &ProgressLine, seconds_left: Option<f64>, columns: usize) -> String {
+    let parts = Parts::of(progress, seconds_left);
     let fits = |text: &String| text.chars().count() <= columns;
     let long = [parts.with_rate(), parts.without_rate()].into_iter().find(fits);
     let name_cut = |form: &dyn Fn(&str) -> String, least: usize| {
@@ -189,13 +202,12 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(progress: &ProgressLine) -> Self {
+    fn of(progress: &ProgressLine, seconds_left: Option<f64>) -> Self {
         let count = |number: u32| thousands(u64::from(number));
         let rate = |seconds: f64| format!("{} keys/s", rate(progress.keys_done as f64 / seconds));
         Self {
             counts: format!("{}/{}", count(progress.settled()), count(progress.tables)),
-            time_left: progress
-                .seconds_left()
+            time_left: seconds_left
                 .filter(|&seconds| seconds > 0.0)
                 .map(|seconds| format!("ETA {}", clock(Duration::from_secs_f64(seconds.ceil())))),
             failed: (progress.failed > 0).then(|| format!("{} failed", count(progress.failed))),
@@ -322,7 +334,11 @@ mod tests {
     #[test]
     fn a_narrow_terminal_leaves_out_what_moves_least() {
         let check = |progress: &ProgressLine, columns: usize, expected: &str| {
-            assert_eq!(message(progress, columns), expected, "{columns} columns");
+            assert_eq!(
+                message(progress, progress.seconds_left(), columns),
+                expected,
+                "{columns} columns"
+            );
         };
         let (plain, hard) = (at_work(), with_a_hard_search());
         check(&plain, 80, "9,312/13,637 tables  ETA 0:12  3 failed  416.7 k keys/s");
@@ -353,7 +369,7 @@ mod tests {
     fn a_line_is_never_longer_than_the_terminal_that_has_room_for_counts() {
         for columns in 12..130 {
             for progress in [at_work(), with_a_hard_search()] {
-                let line = message(&progress, columns);
+                let line = message(&progress, progress.seconds_left(), columns);
                 assert!(line.chars().count() <= columns, "{columns} columns: {line}");
             }
         }
@@ -362,7 +378,7 @@ mod tests {
     #[test]
     fn the_bar_is_as_full_as_the_counts_say() {
         let bar = ProgressBar::hidden();
-        let display = Display { bar: Some(bar.clone()) };
+        let display = Display { bar: Some(bar.clone()), pace: RefCell::default() };
         display.show(at_work);
         assert_eq!((bar.position(), bar.length()), (9_312, Some(13_637)));
         display.show(ProgressLine::default);
@@ -373,7 +389,7 @@ mod tests {
     fn the_echo_of_a_key_does_not_wrap_the_line() {
         for columns in 0..130 {
             for progress in [at_work(), with_a_hard_search()] {
-                let line = message_beside_bar(&progress, columns);
+                let line = message_beside_bar(&progress, progress.seconds_left(), columns);
                 let taken = bar_columns(columns) + line.chars().count() + "^C^C".len();
                 assert!(taken <= columns.max(4), "{columns} columns: {line}");
             }
@@ -385,7 +401,7 @@ mod tests {
     fn there_is_time_to_go_until_there_is_none() {
         let time_left = |keys_done| {
             let progress = ProgressLine { keys_done, ..at_work() };
-            Parts::of(&progress).time_left
+            Parts::of(&progress, progress.seconds_left()).time_left
         };
         assert_eq!(time_left(9_999_999).as_deref(), Some("ETA 0:01"));
         assert_eq!(time_left(8_900_000).as_deref(), Some("ETA 0:02"));

@@ -29,9 +29,12 @@ export class Rates {
     const keysSpeed = speed(keys, progress.keys_done);
     // A hard search settles nothing for a while; its attempts say that it goes on.
     if (settledOf(progress) === tables) return [];
-    const words = [`${rate(speed(tables, settledOf(progress)))} tables/s`, `${rate(keysSpeed)} keys/s`];
-    const left = progress.keys_total - progress.keys_done;
-    if (keysSpeed > 0 && left > 0) words.push(`about ${duration(left / keysSpeed)} left`);
+    const tablesSpeed = speed(tables, settledOf(progress));
+    const words = [`${rate(tablesSpeed)} tables/s`, `${rate(keysSpeed)} keys/s`];
+    const keysLeft = progress.keys_total - progress.keys_done;
+    // The largest come first: what is left has fewer keys a table, and each takes some time for itself.
+    const left = Math.max(keysSpeed > 0 ? keysLeft / keysSpeed : 0, (progress.tables - settledOf(progress)) / tablesSpeed);
+    if (keysLeft > 0) words.push(`about ${duration(left)} left`);
     return words;
   }
 }
