@@ -33,7 +33,8 @@ mod work_options;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ContextKind;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser};
 use perfecta_jobs::ExitClass;
 
 use crate::command::Command;
@@ -56,11 +57,13 @@ struct Cli {
 
 fn main() -> ExitCode {
     let terminal = Terminal;
-    let run = match Cli::try_parse() {
+    let run = match parse() {
         Ok(cli) => guarded(|| cli.command.run(&terminal)),
         // Help and versions, which were asked for.
-        Err(told) if !told.use_stderr() => told.exit(),
-        Err(misread) => {
+        Err(told) if !told.use_stderr() => terminal.tell(|| told.print()).map(|()| Exit::SUCCESS),
+        Err(mut misread) => {
+            // Of an option that is not known: after `--` it would be a file, and no option's value.
+            misread.remove(ContextKind::Suggested);
             // As its maker prints it, usage and colours included.
             let _ = misread.print();
             end_lines(&terminal, &usage_failure(&misread));
@@ -75,6 +78,23 @@ fn main() -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// The command line. What looks like a negative number is an option's value, and refused as that.
+fn parse() -> Result<Cli, clap::Error> {
+    let matches = with_negative_values(Cli::command()).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn with_negative_values(command: clap::Command) -> clap::Command {
+    let takes_value =
+        |argument: &Arg| !argument.is_positional() && argument.get_action().takes_values();
+    command
+        .mut_args(|argument| {
+            let takes_value = takes_value(&argument);
+            if takes_value { argument.allow_negative_numbers(true) } else { argument }
+        })
+        .mut_subcommands(with_negative_values)
 }
 
 /// Runs a command. A panic is a bug, which the exit code and the last of JSON lines say, too.

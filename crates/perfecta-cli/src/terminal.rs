@@ -20,6 +20,14 @@ impl Terminal {
         writeln!(io::stdout().lock(), "{line}").map_err(|error| gone(&error))
     }
 
+    /// Prints on standard output what prints itself.
+    ///
+    /// # Errors
+    /// As [`Self::say`].
+    pub(crate) fn tell(&self, print: impl FnOnce() -> io::Result<()>) -> Result<(), Failure> {
+        print().and_then(|()| io::stdout().flush()).map_err(|error| gone(&error))
+    }
+
     /// Prints a failure, and what can be done about it. A standard error that takes nothing leaves
     /// the exit code to speak; what ends the program well is no failure to speak of.
     pub(crate) fn complain(&self, failure: &Failure) {

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs::OpenOptions;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
@@ -44,7 +45,11 @@ fn wrong_flags_are_usage_errors_that_name_the_remedy() {
     );
     check(&place.run(&["create", "k.keys", "out", "--emit", "cobol"]), 2, &["pht", "rust"]);
     check(&place.run(&["create", "k.keys", "out", "--key-size", "16"]), 2, &["32 or 64"]);
-    check(&place.run(&["create", "k.keys", "out", "--bogus"]), 2, &["--bogus"]);
+    let bogus = place.run(&["create", "k.keys", "out", "--bogus"]);
+    check(&bogus, 2, &["--bogus"]);
+    assert!(!bogus.err.contains("as a value"), "after -- it would be a file: {}", bogus.err);
+    let below_zero = ["create", "k.keys", "out", "--max-seconds", "-1"];
+    check(&place.run(&below_zero), 2, &["'-1' for '--max-seconds", "seconds are from 0"]);
     check(&place.run(&["bulk-create", ".", "out", "--include", "[a"]), 2, &["[a"]);
     check(&place.run(&["keygen", "x", "--keys", "0"]), 2, &["1 to"]);
     for command in [&["bulk-create", ".", "out"][..], &["serve"]] {
@@ -321,6 +326,18 @@ fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
     check(&place.run(&["bulk-create", "keys/k.keys", "out"]), 8, &["keys/k.keys", "`create`"]);
     check(&place.run(&["create", "keys/k.keys", "keys/k.keys"]), 8, &["another directory"]);
     check(&place.run(&["create", "keys/k.keys", "out", "--jobs", "5000"]), 2, &["1 to 512"]);
+}
+
+#[test]
+fn help_that_could_not_be_written_is_no_success() {
+    for asked in [&["--help"][..], &["--version"], &["create", "--help"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_perfecta"));
+        let run = program.args(asked).stdout(full).output().unwrap();
+        assert_eq!(run.status.code(), Some(8), "{asked:?}");
+        let told = String::from_utf8(run.stderr).unwrap();
+        assert!(told.contains("standard output: cannot write"), "{told}");
+    }
 }
 
 #[test]
