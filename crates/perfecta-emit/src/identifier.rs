@@ -179,7 +179,10 @@ const RESERVED: [&str; 7] = [
      ucontext ulimit unistd unwind ustat utime utmp utmpx values varargs wait wchar wctype
      wordexp",
     // Those of gcc's own and of its libraries; what ends in `intrin` is one, too.
-    "acc_prof backtrace cet gcov mm3dnow mm_malloc omp openacc quadmath quadmath_weak",
+    "acc_prof altivec arm_acle arm_bf16 arm_cde arm_cmse arm_fp16 arm_mve arm_mve_types arm_neon
+     arm_sme arm_sve backtrace backtrace_supported cet cross_stdarg cxxabi gcov gnu_versions htmxlintrin
+     itm libitm mm3dnow mm_malloc msa omp openacc paired quadmath quadmath_weak riscv_vector s390intrin
+     si2vmx spe spu2vmx unwind_arm_common vec_types vecintrin vxworks",
     // Devices, which Windows takes no file by the name of.
     "aux con nul prn com0 com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt0 lpt1 lpt2 lpt3 lpt4 lpt5
      lpt6 lpt7 lpt8 lpt9",
@@ -217,6 +220,8 @@ mod tests {
         check("lib.keys", "lib_table");
         check("immintrin.keys", "immintrin_table");
         check("omp.keys", "omp_table");
+        check("arm-neon.keys", "arm_neon_table");
+        check("cxxabi.keys", "cxxabi_table");
         check(".keys", "keys");
         check("", "table");
         check("*/ #include <x> /*", "include_x");
