@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use perfecta_emit::{ArtifactKind, Identifier};
-use support::{Case, cases, directory, has, run, run_in_vain};
+use support::{Case, cases, directory, has, run, run_in_vain, scattered};
 
 const WARNINGS: [&str; 6] =
     ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"];
@@ -187,6 +187,57 @@ fn two_tables_of_one_name_are_not_included_in_one_unit() {
             let message = format!("two tables are called {name}: give one key file another name");
             assert!(said.contains(&message), "{said}");
         }
+    }
+}
+
+/// An object that was compiled before its table was built anew has another length, and another formula.
+#[test]
+fn a_header_is_not_linked_with_the_array_of_another_table() {
+    if !has("gcc") {
+        return;
+    }
+    let directory = directory("c-mixed");
+    for (below, num_keys) in [("old", 40_000), ("new", 12_000)] {
+        fs::create_dir(directory.join(below)).unwrap();
+        let case = Case::u32("big", perfecta_core::family::Family::Folded, scattered(num_keys));
+        let files = case.without_keys().write(ArtifactKind::C, &directory.join(below));
+        assert_eq!(files, ["big.h", "big_data.c"]);
+    }
+    let main = "#include \"big.h\"\nint main(void) { return big_index(BIG_FIRST_KEY) != 0; }\n";
+    fs::write(directory.join("main.c"), main).unwrap();
+    let link = |header: &str, array: &str| {
+        let mut command = Command::new("gcc");
+        command.args(["-I", header, "main.c", &format!("{array}/big_data.c"), "-o", "mixed"]);
+        command
+    };
+    for one in ["old", "new"] {
+        run(&mut link(one, one), &directory);
+        run(&mut Command::new(directory.join("mixed")), &directory);
+    }
+    for (header, array) in [("old", "new"), ("new", "old")] {
+        let said = run_in_vain(&mut link(header, array), &directory);
+        assert!(said.contains("undefined reference to `big_data_"), "{said}");
+    }
+}
+
+#[test]
+fn a_header_of_the_users_may_have_the_usual_guard_of_the_name() {
+    if !has("gcc") {
+        return;
+    }
+    let directory = directory("c-guard");
+    Case::u32("x", perfecta_core::family::Family::Folded, vec![1, 2, 3])
+        .write(ArtifactKind::C, &directory);
+    fs::create_dir(directory.join("theirs")).unwrap();
+    let theirs = "#ifndef X_H\n#define X_H\nenum { THEIRS };\n#endif\n";
+    fs::write(directory.join("theirs/x.h"), theirs).unwrap();
+    for order in [["x.h", "theirs/x.h"], ["theirs/x.h", "x.h"]] {
+        let includes = order.map(|header| format!("#include \"{header}\"\n")).concat();
+        let main = "int main(void) { return x_index(1) != THEIRS; }\n";
+        fs::write(directory.join("main.c"), includes + main).unwrap();
+        let mut compile = Command::new("gcc");
+        compile.args(["-std=c99"]).args(WARNINGS).args(["-fsyntax-only", "main.c"]);
+        run(&mut compile, &directory);
     }
 }
 

@@ -92,14 +92,19 @@ struct Names {
     key: &'static str,
     element: &'static str,
     vertices: String,
+    /// The guard: no other header has it by chance.
+    guard: String,
     hash: String,
+    /// The array. Where it is linked its name tells it from that of another table of this name.
+    array: String,
 }
 
 impl Names {
     fn new(description: &Description<'_>) -> Self {
+        let (ident, hash) = (description.identifier, hash(description));
         Self {
-            ident: description.identifier.to_string(),
-            upper: description.identifier.to_upper(),
+            ident: ident.to_string(),
+            upper: ident.to_upper(),
             key: word_type(description.key_width()),
             element: match description.element_width() {
                 ElementWidth::U8 => "uint8_t",
@@ -107,7 +112,13 @@ impl Names {
                 ElementWidth::U32 => "uint32_t",
             },
             vertices: description.parameters.geometry.vertices().to_string(),
-            hash: format!("{:#018x}ull", hash(description)),
+            guard: format!("{}_PERFECTA_H", ident.to_upper()),
+            hash: format!("{hash:#018x}ull"),
+            array: if is_data_apart(description) {
+                format!("{ident}_data_{:08x}", hash >> 32)
+            } else {
+                format!("{ident}_assigned")
+            },
         }
     }
 
@@ -118,7 +129,9 @@ impl Names {
             ("key", self.key),
             ("element", self.element),
             ("vertices", &self.vertices),
+            ("guard", &self.guard),
             ("hash", &self.hash),
+            ("array", &self.array),
         ];
         write_template(out, template, &values)
     }
@@ -132,8 +145,8 @@ const fn word_type(width: KeyWidth) -> &'static str {
 }
 
 const HEADER_START: &str = r#" */
-#ifndef @IDENT@_H
-#define @IDENT@_H @hash@
+#ifndef @guard@
+#define @guard@ @hash@
 
 #include <stdint.h>
 
@@ -150,9 +163,9 @@ const LINKAGE_END: &str = r"
 ";
 
 const HEADER_END: &str = r#"
-#elif @IDENT@_H != @hash@
+#elif @guard@ != @hash@
 #error "two tables are called @ident@: give one key file another name, and build its table anew"
-#endif /* @IDENT@_H */
+#endif /* @guard@ */
 "#;
 
 /// Tells a table from others of its name, also those that differ in capital letters alone: their macros
@@ -201,7 +214,7 @@ fn write_declarations(
     writeln!(out, "#define {upper}_ORIGINAL_NAME \"{}\"", description.original_name)?;
     writeln!(out)?;
     if is_data_apart(description) {
-        return names.fill(out, "extern const @element@ @ident@_assigned[@vertices@];\n");
+        return names.fill(out, "extern const @element@ @array@[@vertices@];\n");
     }
     write_assigned(description, names, out)
 }
@@ -213,7 +226,7 @@ fn write_assigned(
 ) -> io::Result<()> {
     let linkage = if is_data_apart(description) { "" } else { "static " };
     out.write_all(linkage.as_bytes())?;
-    names.fill(out, "const @element@ @ident@_assigned[@vertices@] = {\n")?;
+    names.fill(out, "const @element@ @array@[@vertices@] = {\n")?;
     out.elements(description)?;
     writeln!(out, "}};")
 }
@@ -321,9 +334,8 @@ fn write_index(
     }
     writeln!(out, "    const uint32_t first = {};", Text { expression: &formula.first, ident })?;
     writeln!(out, "    const uint32_t second = {};", Text { expression: &formula.second, ident })?;
-    let element = |vertex| format!("(uint32_t){ident}_assigned[{vertex}]");
-    let (first, second) = (element("first"), element("second"));
-    writeln!(out, "    return ({first} + {second}) & {};", Literal(mask.into(), KeyWidth::Bits32))?;
+    names.fill(out, "    return ((uint32_t)@array@[first] + (uint32_t)@array@[second]) & ")?;
+    writeln!(out, "{};", Literal(mask.into(), KeyWidth::Bits32))?;
     writeln!(out, "}}")
 }
 

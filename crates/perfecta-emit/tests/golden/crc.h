@@ -21,8 +21,8 @@
  * without fee, with or without this notice. It comes as it is, without warranty of any
  * kind.
  */
-#ifndef CRC_H
-#define CRC_H 0xea0fd6cb8bae7275ull
+#ifndef CRC_PERFECTA_H
+#define CRC_PERFECTA_H 0xea0fd6cb8bae7275ull
 
 #include <stdint.h>
 
@@ -126,6 +126,6 @@ int main(int argc, char **argv)
 
 #endif /* CRC_SELF_TEST */
 
-#elif CRC_H != 0xea0fd6cb8bae7275ull
+#elif CRC_PERFECTA_H != 0xea0fd6cb8bae7275ull
 #error "two tables are called crc: give one key file another name, and build its table anew"
-#endif /* CRC_H */
+#endif /* CRC_PERFECTA_H */

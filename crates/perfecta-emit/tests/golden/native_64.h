@@ -22,8 +22,8 @@
  * without fee, with or without this notice. It comes as it is, without warranty of any
  * kind.
  */
-#ifndef NATIVE_64_H
-#define NATIVE_64_H 0x11db3da3b119ce8dull
+#ifndef NATIVE_64_PERFECTA_H
+#define NATIVE_64_PERFECTA_H 0x11db3da3b119ce8dull
 
 #include <stdint.h>
 
@@ -124,6 +124,6 @@ int main(int argc, char **argv)
 
 #endif /* NATIVE_64_SELF_TEST */
 
-#elif NATIVE_64_H != 0x11db3da3b119ce8dull
+#elif NATIVE_64_PERFECTA_H != 0x11db3da3b119ce8dull
 #error "two tables are called native_64: give one key file another name, and build its table anew"
-#endif /* NATIVE_64_H */
+#endif /* NATIVE_64_PERFECTA_H */
