@@ -160,6 +160,13 @@ pub(crate) fn agree(
     differ("identifier", identifier, "key_file.name", of_name.as_str())?;
     differ("key_file.num_keys", key_file.num_keys, "table.num_keys", table.num_keys)?;
     differ("key_file.key_bits", key_file.key_bits, "table.key_bits", table.key_bits)?;
+    if key_file.bytes < u64::from(key_file.num_keys) {
+        let (bytes, keys) = (key_file.bytes, key_file.num_keys);
+        return Err(format!("key_file.bytes is {bytes}, which is less than its {keys} keys take"));
+    }
+    if manifest.search.attempt == 0 {
+        return Err("search.attempt is 0, and attempts are counted from 1".to_owned());
+    }
     for (place, file) in files.iter().enumerate() {
         if !file.is_named_by_its_kind(identifier) {
             return Err(format!("files[{place}] is {} of kind {}", file.name, file.kind));

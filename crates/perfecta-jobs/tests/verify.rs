@@ -412,6 +412,8 @@ fn what_a_manifest_says_of_names_and_keys_is_held_against_these() {
         check(|it| it["key_file"]["name_hex"] = "ff".into(), "key_file.name and key_file.name_hex");
         check(|it| it["key_file"]["key_bits"] = 64.into(), "key_file.key_bits is 64, ");
         check(|it| it["files"][0]["kind"] = "rust".into(), "files[0] is small.");
+        check(|it| it["key_file"]["bytes"] = 3.into(), "key_file.bytes is 3, which is less");
+        check(|it| it["search"]["attempt"] = 0.into(), "search.attempt is 0");
         let twice = |it: &mut Value| {
             let first = it["files"][0].clone();
             it["files"].as_array_mut().unwrap().push(first);
