@@ -230,8 +230,7 @@ impl<'a> PackView<'a> {
 
     fn entry(&self, table: IndexedTable<'a>) -> PackEntry<'a> {
         let IndexedTable { name, keys_blake3, place } = table;
-        let start = place.offset as usize;
-        let image = &self.bytes[start..start + place.bytes as usize];
+        let image = part(self.bytes, place.offset, place.bytes);
         PackEntry { name, image, keys_blake3, place }
     }
 }
@@ -293,8 +292,7 @@ impl<'a> PackIndex<'a> {
     }
 
     fn name(&self, entry: &IndexEntry) -> &'a [u8] {
-        let start = entry.name_offset.get() as usize;
-        &self.names[start..start + entry.name_bytes.get() as usize]
+        part(self.names, entry.name_offset.get().into(), entry.name_bytes.get().into())
     }
 
     fn table(&self, entry: &'a IndexEntry) -> IndexedTable<'a> {
@@ -343,6 +341,17 @@ impl<'a> PackIndex<'a> {
         check_limit("zero bytes after the names", names_start, 63, padding.len() as u64)?;
         super::check_zero(self.names, names_end as usize, self.names.len())
     }
+}
+
+/// The part that an entry names; none of it where there are no such bytes. All of it was checked to be
+/// there, but a mapped file may be changed afterwards: such a name is none that is asked for, such an
+/// image no table.
+fn part(bytes: &[u8], offset: u64, length: u64) -> &[u8] {
+    let range = || {
+        let start = usize::try_from(offset).ok()?;
+        bytes.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+    };
+    range().unwrap_or_default()
 }
 
 fn index_parts(index: &[u8], count: usize) -> Result<(&[IndexEntry], &[u8]), ()> {
@@ -396,5 +405,37 @@ fn check_part(
         Ok(())
     } else {
         Err(FormatError::PartChecksum { part, offset, expected, found })
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// As of a mapped file that was overwritten in place: the look-up of its only name panicked.
+    #[test]
+    fn an_index_that_was_changed_after_its_check_gives_no_table_and_no_panic() {
+        let mut writer = PackWriter::default();
+        let image = [7; 64];
+        writer.append(b"a name", &image, [0; 32]).expect("a name");
+        let pack: Vec<u8> = [&PackWriter::header()[..], &image, &writer.finish()].concat();
+        let entry_at = 2 * PART_BYTES;
+        let check = |field: core::ops::Range<usize>, found: usize| {
+            let mut changed = pack[entry_at..pack.len() - PART_BYTES].to_vec();
+            changed[field].fill(0xff);
+            let (entries, names) = index_parts(&changed, 1).expect("one entry");
+            let view = PackView { bytes: &pack, index: PackIndex { entries, names } };
+            let entries = view.get(b"a name").into_iter().chain(view.iter());
+            let opened: Vec<_> = entries.map(|entry| entry.table()).collect();
+            assert_eq!(opened.len(), found);
+            assert!(opened.iter().all(Result::is_err), "{opened:?}");
+        };
+        check(0..4, 1);
+        check(4..8, 1);
+        check(0..8, 1);
+        check(8..16, 2);
+        check(16..24, 2);
+        check(0..64, 1);
     }
 }
