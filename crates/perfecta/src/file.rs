@@ -17,16 +17,21 @@ use perfecta_core::table::{Lookup, Parameters, TableView};
 ///
 /// # Mapped files
 ///
-/// A mapped file costs nothing to open, and its pages are shared by all processes that use it. It must
-/// stay as it is while it is mapped:
+/// A mapped file costs nothing to open, and its pages are shared by all processes that use it. To map
+/// one is `unsafe`, because it must stay as it is for as long as it is mapped, and no program can hold
+/// others to that; the bytes are given out as `&[u8]`, which nobody may change.
 ///
-/// * If it is cut shorter, the next look-up that reaches a missing page ends the process (`SIGBUS`; an
-///   exception on Windows, where the system refuses the cut in the first place).
-/// * If it is overwritten in place, look-ups may give wrong indexes. They stay below the edge
-///   capacity: what look-ups rely on for their own safety is copied out when the file is opened.
+/// * A file that is **replaced by renaming** another one over it, or removed, is safe: a mapping keeps
+///   the file that it was made of. So perfecta publishes tables and packs, and never writes to one that
+///   is published.
+/// * A file that is **overwritten in place**, by whomever (`cp` onto it, an editor, a second
+///   `std::fs::write`), is undefined behaviour. What is done against the worst of it: what look-ups rely on to stay
+///   within the array is copied out when the file is opened, so that wrong indexes are still below the
+///   edge capacity, and a name or a place that a pack's index says is checked whenever it is used.
+/// * A file that is **cut shorter** ends the process when a missing page is reached (`SIGBUS`; Windows
+///   refuses the cut in the first place).
 ///
-/// Files that are replaced by renaming another one over them, as perfecta publishes them, are safe: a
-/// mapping keeps the file that it was made of. Where that cannot be relied on, use [`Table::load`].
+/// Where that cannot be relied on, use [`Table::load`].
 #[derive(Debug)]
 pub struct Table {
     /// Looks into `storage`; given out for no longer than a borrow of it.
@@ -45,21 +50,32 @@ impl Table {
         Self::open(path.as_ref(), Storage::read, format::decode)
     }
 
-    /// Maps a table file and checks all of it, which reads it once. See [mapped files](#mapped-files).
+    /// Maps a table file and checks all of it, which reads it once.
+    ///
+    /// # Safety
+    /// Nobody changes the file while it is mapped; see [mapped files](#mapped-files). One that is
+    /// replaced by a rename, as perfecta publishes, is not changed.
     ///
     /// # Errors
     /// [`LoadError`] with the path, and what is wrong with the file.
-    pub fn map(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        Self::open(path.as_ref(), Storage::map, format::decode)
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        // SAFETY: the caller's.
+        let map = |path: &Path| unsafe { Storage::map(path) };
+        Self::open(path.as_ref(), map, format::decode)
     }
 
     /// Maps a table file and checks its header, but reads none of the array: for tables of gigabytes
     /// of which few pages will be used. Damage shows as wrong indexes.
     ///
+    /// # Safety
+    /// As of [`Self::map`].
+    ///
     /// # Errors
     /// [`LoadError`] with the path, and what is wrong with the header.
-    pub fn map_trusting_sections(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        Self::open(path.as_ref(), Storage::map, format::decode_trusting_sections)
+    pub unsafe fn map_trusting_sections(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        // SAFETY: the caller's.
+        let map = |path: &Path| unsafe { Storage::map(path) };
+        Self::open(path.as_ref(), map, format::decode_trusting_sections)
     }
 
     /// A table of the bytes of its file.
@@ -144,8 +160,6 @@ impl Table {
 }
 
 /// A pack of tables that holds its file: the tables of a whole bulk run, found by name.
-///
-/// What is said of [mapped files](Table#mapped-files) is true here too.
 #[derive(Debug)]
 pub struct Pack {
     /// Looks into `storage`; given out for no longer than a borrow of it.
@@ -165,10 +179,15 @@ impl Pack {
 
     /// Maps a pack and checks its index.
     ///
+    /// # Safety
+    /// Nobody changes the file while it is mapped; see [mapped files](Table#mapped-files). One that is
+    /// replaced by a rename, as perfecta publishes, is not changed.
+    ///
     /// # Errors
     /// [`LoadError`] with the path, and what is wrong with the file.
-    pub fn map(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        Self::open(path.as_ref(), Storage::map)
+    pub unsafe fn map(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        // SAFETY: the caller's.
+        Self::open(path.as_ref(), |path| unsafe { Storage::map(path) })
     }
 
     fn open(
@@ -248,10 +267,11 @@ impl Storage {
         pages.make_read_only().map(Self::Mapped)
     }
 
-    fn map(path: &Path) -> std::io::Result<Self> {
+    /// # Safety
+    /// Nobody changes the file while the storage lives.
+    unsafe fn map(path: &Path) -> std::io::Result<Self> {
         let (file, _) = Self::open(path)?;
-        // SAFETY: what may happen to a mapped file is told to the caller, and what look-ups rely on
-        // is copied out of it.
+        // SAFETY: the caller's.
         unsafe { Mmap::map(&file) }.map(Self::Mapped)
     }
 

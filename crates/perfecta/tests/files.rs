@@ -2,11 +2,29 @@
 
 #![cfg(feature = "build")]
 
+use std::path::Path;
+
 use perfecta::build::{self, BuildError, KeyError, KeySet, Plan, Repair};
-use perfecta::{FormatError, LoadErrorKind, Pack, Table};
+use perfecta::{FormatError, LoadError, LoadErrorKind, Pack, Table};
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::graph::Scratch;
 use perfecta_core::search::search;
+
+/// A table, mapped: no test writes to a file while it is.
+fn map(path: impl AsRef<Path>) -> Result<Table, LoadError> {
+    // SAFETY: the file is in a directory of the test's own, and replaced when it is no longer mapped.
+    unsafe { Table::map(path) }
+}
+
+fn map_trusting_sections(path: impl AsRef<Path>) -> Result<Table, LoadError> {
+    // SAFETY: as in `map`.
+    unsafe { Table::map_trusting_sections(path) }
+}
+
+fn map_pack(path: impl AsRef<Path>) -> Result<Pack, LoadError> {
+    // SAFETY: as in `map`.
+    unsafe { Pack::map(path) }
+}
 
 fn built(num_keys: u32) -> Table {
     let keys = (0..num_keys).map(|key| key * 16 + 0x40_1000).collect();
@@ -19,7 +37,7 @@ fn a_file_is_read_and_mapped_alike() {
     let path = directory.path().join("functions.pht");
     let table = built(1000);
     std::fs::write(&path, table.as_bytes()).expect("written");
-    for table in [Table::load(&path), Table::map(&path), Table::map_trusting_sections(&path)] {
+    for table in [Table::load(&path), map(&path), map_trusting_sections(&path)] {
         let table = table.expect("a sound file");
         assert_eq!(table.len(), 1000);
         let keys: Vec<u32> = (0..1000).map(|key| key * 16 + 0x40_1000).collect();
@@ -65,10 +83,10 @@ fn a_table_can_be_moved_and_shared_by_threads() {
 fn an_error_names_the_file_and_the_place() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("cut.pht");
-    assert!(matches!(Table::map(&path).expect_err("no file").kind, LoadErrorKind::Io(_)));
+    assert!(matches!(map(&path).expect_err("no file").kind, LoadErrorKind::Io(_)));
     let table = built(100);
     std::fs::write(&path, &table.as_bytes()[..300]).expect("written");
-    for error in [Table::load(&path), Table::map(&path)] {
+    for error in [Table::load(&path), map(&path)] {
         let error = error.expect_err("it is cut off").to_string();
         assert!(
             error.ends_with("cut.pht: the file is cut off: 300 bytes, at least 512 are needed"),
@@ -77,7 +95,7 @@ fn an_error_names_the_file_and_the_place() {
     }
     std::fs::write(&path, b"").expect("written");
     assert!(Table::load(&path).is_err());
-    assert!(Table::map(&path).is_err());
+    assert!(map(&path).is_err());
 }
 
 #[test]
@@ -88,17 +106,17 @@ fn what_is_no_table_file_is_told_as_what_it_is() {
     std::fs::write(path.join("a.pack"), &pack).expect("written");
     let longer = [built(100).as_bytes(), &[0]].concat();
     std::fs::write(path.join("longer.pht"), &longer).expect("written");
-    let check = |error: perfecta::LoadError, end: &str| {
+    let check = |error: LoadError, end: &str| {
         let error = error.to_string();
         assert!(error.contains(end), "{error}");
     };
-    for open in [Table::load, Table::map] {
+    for open in [Table::load, map] {
         let open = |name: &str| open(path.join(name)).expect_err("no table file");
         check(open(""), ": it is a directory, not a regular file");
         check(open("a.pack"), "a.pack: not a table file: its first bytes are [89, 50, 50, 4b");
         check(open("longer.pht"), ": the file has 513 bytes, its header says 512");
     }
-    for open in [Pack::load, Pack::map] {
+    for open in [Pack::load, map_pack] {
         let open = |name: &str| open(path.join(name)).expect_err("no pack");
         check(open(""), ": it is a directory, not a regular file");
         check(open("longer.pht"), ": not a pack of tables: its first bytes are [89, 50, 48, 54");
@@ -113,13 +131,13 @@ fn what_is_no_regular_file_is_refused_at_once() {
     let fifo = directory.path().join("tables.pht");
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
     assert!(made.success());
-    let check = |path: &std::path::Path, what: &str| {
+    let check = |path: &Path, what: &str| {
         let opened = [
             Table::load(path).err(),
-            Table::map(path).err(),
-            Table::map_trusting_sections(path).err(),
+            map(path).err(),
+            map_trusting_sections(path).err(),
             Pack::load(path).err(),
-            Pack::map(path).err(),
+            map_pack(path).err(),
         ];
         for error in opened {
             let error = error.expect("no regular file").to_string();
@@ -147,7 +165,7 @@ fn a_pack_is_read_and_mapped_alike() {
     bytes.extend_from_slice(&writer.finish());
     let image_of_9 = writer.end() as usize - built(49).as_bytes().len();
     std::fs::write(&path, &bytes).expect("written");
-    for pack in [Pack::load(&path), Pack::map(&path)] {
+    for pack in [Pack::load(&path), map_pack(&path)] {
         let pack = pack.expect("a sound file");
         assert_eq!(pack.len(), 49);
         for num_keys in 1..50 {
@@ -160,7 +178,7 @@ fn a_pack_is_read_and_mapped_alike() {
     }
     bytes[image_of_9 + 200] ^= 1;
     std::fs::write(&path, &bytes).expect("written");
-    let pack = Pack::map(&path).expect("the index is sound");
+    let pack = map_pack(&path).expect("the index is sound");
     assert!(matches!(pack.get("set-49"), Err(FormatError::PartChecksum { .. })));
     assert!(matches!(pack.get("set-48"), Ok(Some(_))));
 }
@@ -189,7 +207,7 @@ fn what_holds_a_file_shows_its_sizes_and_not_its_bytes() {
     let plan = Plan::default();
     let solved = search(&keys, &plan, &mut Scratch::default(), &|| true).expect("a sound plan");
     check(&solved.table, "assigned_bytes: ");
-    for pack in [Pack::load(&path), Pack::map(&path)] {
+    for pack in [Pack::load(&path), map_pack(&path)] {
         let pack = pack.expect("a sound file");
         check(&pack, "tables: 1");
         check(&pack.view(), "tables: 1");
