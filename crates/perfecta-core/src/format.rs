@@ -198,18 +198,13 @@ fn parameters_of(header: &Header) -> Result<Parameters, FormatError> {
     let family = Family::from_id(family_id).ok_or(FormatError::UnknownFamily { id: family_id })?;
     let num_seeds = family.num_seeds().into();
     check_equal("number of seeds", 33, num_seeds, header.num_seeds.into())?;
-    let key_bits = u64::from(header.key_bits);
     let key_width = KeyWidth::from_bits(header.key_bits.into());
-    let key_width = key_width.ok_or(FormatError::Field {
-        field: "key bits",
-        offset: 34,
-        expected: 32,
-        found: key_bits,
-    })?;
+    let key_width = key_width.ok_or(FormatError::KeyBits { offset: 34, found: header.key_bits })?;
     let edge_log2 = header.edge_capacity_log2;
-    let geometry = Geometry::from_edge_capacity_log2(edge_log2).ok_or(FormatError::Limit {
+    let geometry = Geometry::from_edge_capacity_log2(edge_log2).ok_or(FormatError::Range {
         field: "logarithm of the edge capacity",
         offset: 36,
+        min: Geometry::EDGE_CAPACITY_LOG2_MIN.into(),
         max: Geometry::EDGE_CAPACITY_LOG2_MAX.into(),
         found: edge_log2.into(),
     })?;

@@ -147,13 +147,12 @@ fn forged_fields_are_refused_by_name_and_place() {
     check(28, &[0], "header length at byte 0xc is 192, must be 128");
     check(32, &[77], "no hash family has the number 77");
     check(33, &[9], "number of seeds at byte 0x21 is 9, must be 3");
-    check(34, &[33], "key bits at byte 0x22 is 33");
+    check(34, &[16], "key bits at byte 0x22 is 16, must be 32 or 64");
     check(35, &[16], "element bits at byte 0x23 is 16, must be 8");
-    check(
-        36,
-        &[31],
-        "logarithm of the edge capacity at byte 0x24 is 31, out of limits (at most 30)",
-    );
+    for log2 in [2, 31] {
+        let message = "logarithm of the edge capacity at byte 0x24 is {}, out of limits (3 to 30)";
+        check(36, &[log2], &message.replace("{}", &log2.to_string()));
+    }
     check(36, &[6], "logarithm of the vertices at byte 0x25 is 6, must be 7");
     check(38, &[2, 0], "flags at byte 0x26 is 2, must be 0");
     check(40, &[0; 4], "number of keys at byte 0x28 is 0, must be 1");

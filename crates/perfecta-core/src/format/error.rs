@@ -102,6 +102,28 @@ pub enum FormatError {
         /// What it is.
         found: u64,
     },
+    /// A field is out of its limits, of which the least is not 0.
+    #[error("{field} at byte {offset:#x} is {found}, out of limits ({min} to {max})")]
+    Range {
+        /// The field.
+        field: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// The least value.
+        min: u64,
+        /// The greatest value.
+        max: u64,
+        /// What it is.
+        found: u64,
+    },
+    /// No key has so many bits.
+    #[error("key bits at byte {offset:#x} is {found}, must be 32 or 64")]
+    KeyBits {
+        /// Where it is.
+        offset: u64,
+        /// What it is.
+        found: u8,
+    },
     /// A byte without meaning is not zero.
     #[error("byte {offset:#x} must be zero and is {found:#04x}")]
     Padding {
@@ -178,6 +200,8 @@ impl FormatError {
             | Self::SectionChecksum { .. }
             | Self::Field { .. }
             | Self::Limit { .. }
+            | Self::Range { .. }
+            | Self::KeyBits { .. }
             | Self::Padding { .. }
             | Self::DuplicateSection { .. }
             | Self::NameOrder { .. }
