@@ -243,6 +243,17 @@ fn check_keys(parameters: &Parameters) -> Result<(), FormatError> {
     check_limit("number of keys from the first to the last", 40, between, num_keys.into())
 }
 
+/// The first and the last key have no bit that is left out, and between what is left of them there is
+/// room for all.
+fn check_downsized(parameters: &Parameters, downsize: Downsize) -> Result<(), FormatError> {
+    let Parameters { num_keys, first_key, last_key, .. } = *parameters;
+    let bitmap = downsize.bitmap();
+    check_equal("first key in the bits of the downsize bitmap", 48, first_key & bitmap, first_key)?;
+    check_equal("last key in the bits of the downsize bitmap", 56, last_key & bitmap, last_key)?;
+    let between = u64::from(downsize.apply(last_key)) - u64::from(downsize.apply(first_key)) + 1;
+    check_limit("number of keys in the bits of the downsize bitmap", 40, between, num_keys.into())
+}
+
 /// Only keys of 64 bits are downsized, and only one family hashes them as they are.
 fn check_widths(parameters: &Parameters) -> Result<(), FormatError> {
     let Parameters { family, key_width, downsize, .. } = parameters;
@@ -252,7 +263,8 @@ fn check_widths(parameters: &Parameters) -> Result<(), FormatError> {
             let (expected, found) = (Family::Folded.id().into(), family.id().into());
             check_equal("hash family of 64-bit keys", 32, expected, found)
         }
-        (KeyWidth::Bits32, None) | (KeyWidth::Bits64, Some(_)) => Ok(()),
+        (KeyWidth::Bits64, Some(downsize)) => check_downsized(parameters, *downsize),
+        (KeyWidth::Bits32, None) => Ok(()),
     }
 }
 

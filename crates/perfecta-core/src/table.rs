@@ -72,9 +72,17 @@ impl Parameters {
             && self.first_key <= self.last_key
             && last_fits
             && self.last_key - self.first_key >= u64::from(self.num_keys) - 1
-            && (self.downsize.is_none() || self.key_width == KeyWidth::Bits64)
+            && self.downsize.is_none_or(|downsize| self.are_downsized(downsize))
             && (self.hashed_width() == KeyWidth::Bits32 || self.family == Family::Folded)
             && self.family.check_seeds(&self.seeds, self.geometry)
+    }
+
+    /// Whether keys from the first to the last can be these, and as many, after downsizing.
+    fn are_downsized(&self, downsize: Downsize) -> bool {
+        let [first, last] = [self.first_key, self.last_key].map(|key| downsize.apply(key));
+        self.key_width == KeyWidth::Bits64
+            && (self.first_key | self.last_key) & !downsize.bitmap() == 0
+            && last - first >= self.num_keys - 1
     }
 }
 

@@ -10,7 +10,7 @@ use perfecta_core::family::Family;
 use perfecta_core::format::pack::{PackError, PackIndex, PackView, PackWriter};
 use perfecta_core::format::{self, FormatError};
 use perfecta_core::graph::Scratch;
-use perfecta_core::key::{KeySet, Repair};
+use perfecta_core::key::{Downsize, KeySet, Repair};
 use perfecta_core::search::{FamilyChoice, Plan, search};
 use perfecta_core::seeds::SeedSource;
 use perfecta_core::table::Table;
@@ -182,6 +182,51 @@ fn forged_fields_are_refused_by_name_and_place() {
     check(152, &[0xff; 4], "is damaged");
     check(156, &[1], "reserved of a section at byte 0x9c");
     check(160, &[1], "byte 0xa0 must be zero");
+}
+
+/// A bitmap of 0 was accepted: all keys of such a table get one index.
+#[test]
+fn a_downsize_bitmap_that_cannot_be_that_of_the_keys_is_refused() {
+    let keys = (0..300).map(|key| (key % 20) << 40 | (key / 20) << 4).collect();
+    let repair = Repair { sort: true, dedupe: false };
+    let keys = KeySet::from_u64(keys, repair).expect("distinct keys");
+    let table = table_of(&keys, FamilyChoice::Auto);
+    let file = format::encode(&table.view());
+    let (bitmap, last) = (0x1f00_0000_00f0_u64, 0x1300_0000_00e0_u64);
+    assert_eq!((keys.bitmap(), keys.last()), (bitmap, last));
+    let check = |offset: usize, value: u64, message: &str| {
+        let file = forged(&file, offset, &value.to_le_bytes());
+        harness::check_table(&file);
+        for decoded in [format::decode(&file), format::decode_trusting_sections(&file)] {
+            let error = decoded.expect_err(message).to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+        let mut parameters = *table.parameters();
+        match offset {
+            48 => parameters.first_key = value,
+            56 => parameters.last_key = value,
+            _ => parameters.downsize = Downsize::new(value),
+        }
+        assert!(!parameters.are_consistent(), "{message}");
+    };
+    let in_the_bits = "key in the bits of the downsize bitmap";
+    check(64, 0, &format!("last {in_the_bits} at byte 0x38 is 20890720927968, must be 0"));
+    check(64, bitmap ^ 0x20, &format!("last {in_the_bits} at byte 0x38"));
+    check(48, 1, &format!("first {in_the_bits} at byte 0x30 is 1, must be 0"));
+    check(56, last + 1, &format!("last {in_the_bits} at byte 0x38"));
+    let few =
+        "number of keys in the bits of the downsize bitmap at byte 0x28 is 300, out of limits";
+    check(56, 0x0f00_0000_00f0, &format!("{few} (at most 256)"));
+}
+
+/// The least bitmaps: of one key, and of two.
+#[test]
+fn tables_of_the_keys_0_and_0_with_another_are_read_back() {
+    for keys in [vec![0], vec![0, 1 << 50]] {
+        let keys = KeySet::from_u64(keys, Repair::default()).expect("ascending keys");
+        assert_eq!(keys.downsize().map(|downsize| downsize.bitmap()), Some(keys.last()));
+        check_round_trip(&table_of(&keys, FamilyChoice::Auto), &keys);
+    }
 }
 
 #[test]
