@@ -42,17 +42,20 @@ pub(crate) fn parse(
     Ok(keys)
 }
 
-/// All bytes of a file of keys, or of one that begins with one of `magics`.
+/// All bytes of a file of keys, or of one that is something else by its first eight bytes (none are
+/// asked about if it has fewer).
 ///
 /// # Errors
 /// [`Failure`] if it is no regular file, is too large, or cannot be read.
 pub(crate) fn read_any(
     path: &Path,
-    magics: &[[u8; 8]],
+    is_something_else: impl Fn(&[u8]) -> bool,
     options: &InputOptions,
 ) -> Result<Buffer, Failure> {
     match inspect(path)? {
-        EntryKind::File { bytes: file_bytes } if begins_with(path, file_bytes, magics)? => {
+        EntryKind::File { bytes: file_bytes }
+            if is_something_else(head(path, file_bytes)?.bytes()) =>
+        {
             check_memory(path, file_bytes)?;
         }
         kind => check(path, kind, options)?,
@@ -60,14 +63,13 @@ pub(crate) fn read_any(
     read(path)
 }
 
-fn begins_with(path: &Path, file_bytes: u64, magics: &[[u8; 8]]) -> Result<bool, Failure> {
+fn head(path: &Path, file_bytes: u64) -> Result<Buffer, Failure> {
     if file_bytes < 8 {
-        return Ok(false);
+        return Ok(Buffer::default());
     }
     let (buffer, symlinks) = (Buffer::default(), Symlinks::Follow);
     let op = Op::ReadRange { path: path.to_owned(), offset: 0, bytes: 8, buffer, symlinks };
-    let head = call(path, op)?.into_bytes();
-    Ok(magics.iter().any(|magic| head.bytes() == magic))
+    call(path, op).map(Payload::into_bytes)
 }
 
 fn inspect(path: &Path) -> Result<EntryKind, Failure> {

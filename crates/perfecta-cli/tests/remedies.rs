@@ -437,12 +437,38 @@ fn a_table_that_is_named_where_keys_are_wanted_is_refused_as_what_it_is() {
     let table = fs::read(place.path("out/my/my.pht")).unwrap();
     let text = String::from_utf8_lossy(&table[4..6]).into_owned();
     assert_eq!(text, "\r\n");
-    place.write("lines.pht", &[&table[..4], &table[5..]].concat());
-    let mut first = table;
-    first[0] = 0;
-    place.write("first.pht", &first);
-    for changed in ["lines.pht", "first.pht"] {
-        check(&place, &["inspect", changed], 5, &["copy it again, as a binary file"]);
+    let changed_at = |place: usize| {
+        let mut changed = table.clone();
+        changed[place] ^= 0x20;
+        changed
+    };
+    let lines = [&table[..4], &table[5..]].concat();
+    for changed in [lines, changed_at(0), changed_at(3)] {
+        place.write("changed.keys", &changed);
+        check(&place, &["inspect", "changed.keys"], 5, &["copy it again, as a binary file"]);
+        place.write("changed.pht", &changed);
+        check(&place, &["inspect", "changed.pht"], 9, &["copy it again, as a binary file"]);
+    }
+}
+
+/// They were told of as key files, with remedies such as `--sort` and `--dedupe`.
+#[test]
+fn a_damaged_table_is_told_of_as_a_table_by_its_name() {
+    let place = with_keys();
+    place.ok(&["create", "my.keys", "out"]);
+    let mut table = fs::read(place.path("out/my/my.pht")).unwrap();
+    table[..64].fill(0);
+    for (name, kind) in [("a.pht", "table file"), ("a.phtpack", "pack of tables")] {
+        place.write(name, &table);
+        let words = [&format!("{name}: not a {kind}: its first bytes are")[..], "it is damaged"];
+        check(&place, &["inspect", name], 9, &words);
+        place.write(name, b"");
+        check(
+            &place,
+            &["inspect", name],
+            9,
+            &["the file is cut off: 0 bytes", "copy the file again"],
+        );
     }
 }
 

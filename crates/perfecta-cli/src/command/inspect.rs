@@ -1,5 +1,6 @@
 //! `perfecta inspect`: what is in a table file, a packed file or a key file?
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -29,6 +30,14 @@ pub(crate) struct Inspect {
     input: InputOptions,
 }
 
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    Pack,
+    Keys,
+}
+
 /// Names and values, in the order in which they are shown.
 type Facts = Vec<(&'static str, Value)>;
 
@@ -38,18 +47,37 @@ impl Inspect {
     /// # Errors
     /// [`Failure`] if the file cannot be read, or is damaged.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let file = key_file::read_any(&self.file, &[format::MAGIC, pack::MAGIC], &self.input)?;
+        let is_no_key_file = |head: &[u8]| self.kind(head) != Kind::Keys;
+        let file = key_file::read_any(&self.file, is_no_key_file, &self.input)?;
         let bytes = file.bytes();
-        let facts = if bytes.starts_with(&format::MAGIC) {
-            let view = format::decode(bytes).map_err(|error| self.damaged(&error))?;
-            table_facts(view.parameters(), bytes.len())
-        } else if bytes.starts_with(&pack::MAGIC) {
-            self.pack_facts(bytes)?
-        } else {
-            key_facts(bytes, &key_file::parse(&self.file, bytes, &self.input, terminal)?)
+        let facts = match self.kind(bytes) {
+            Kind::Table => {
+                let view = format::decode(bytes).map_err(|error| self.damaged(&error))?;
+                table_facts(view.parameters(), bytes.len())
+            }
+            Kind::Pack => self.pack_facts(bytes)?,
+            Kind::Keys => {
+                key_facts(bytes, &key_file::parse(&self.file, bytes, &self.input, terminal)?)
+            }
         };
         self.say(terminal, facts)?;
         Ok(Exit::SUCCESS)
+    }
+
+    /// What a file is by its first bytes; if they tell nothing, by its name: of a damaged table the remedies
+    /// for keys make things worse.
+    fn kind(&self, bytes: &[u8]) -> Kind {
+        if bytes.starts_with(&format::MAGIC) {
+            return Kind::Table;
+        }
+        if bytes.starts_with(&pack::MAGIC) {
+            return Kind::Pack;
+        }
+        match self.file.extension().and_then(OsStr::to_str) {
+            Some("pht") => Kind::Table,
+            Some("phtpack") => Kind::Pack,
+            _ => Kind::Keys,
+        }
     }
 
     fn say(&self, terminal: &Terminal, facts: Facts) -> Result<(), Failure> {

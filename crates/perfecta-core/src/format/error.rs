@@ -187,7 +187,9 @@ impl FormatError {
             Self::Truncated { .. } | Self::NoEnd { .. } | Self::Surplus { .. } => {
                 "copy the file again from where it is whole, or build it again"
             }
-            Self::Magic { .. } => "check that this is the file that was meant",
+            Self::Magic { .. } => {
+                "check that this is the file that was meant; if it is, it is damaged: copy it again, as a binary file, or build it again"
+            }
             Self::Version { expected, found } if *found < *expected => {
                 "build it again with this version"
             }

@@ -7,11 +7,12 @@ pub(super) fn is_table_file(bytes: &[u8]) -> bool {
     [format::MAGIC, pack::MAGIC].iter().any(|magic| bytes.starts_with(magic))
 }
 
-/// Whether a file begins as a table file or a pack may after its line ends or its first byte were changed.
+/// Whether a file begins as a table file or a pack may after its line ends or some of its first bytes were
+/// changed: most of them are still there.
 pub(super) fn looks_like_table_file(bytes: &[u8]) -> bool {
     [format::MAGIC, pack::MAGIC].iter().any(|magic| {
-        let rest = bytes.get(1..magic.len());
-        bytes.starts_with(&magic[..4]) || rest == Some(&magic[1..])
+        let kept = magic.iter().zip(bytes).filter(|(expected, found)| expected == found);
+        bytes.starts_with(&magic[..4]) || kept.count() > magic.len() / 2
     })
 }
 
@@ -29,6 +30,25 @@ pub fn looks_paired(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_looks_like_a_table_file_as_long_as_most_of_its_first_bytes_are_there() {
+        let check = |changed: &[usize], expected| {
+            let mut bytes = [&format::MAGIC[..], &[0; 56]].concat();
+            for &place in changed {
+                bytes[place] ^= 0x40;
+            }
+            assert_eq!(looks_like_table_file(&bytes), expected, "{changed:?}");
+        };
+        for place in 0..8 {
+            check(&[place], true);
+        }
+        check(&[0, 3, 7], true);
+        check(&[4, 5, 6, 7], true);
+        check(&[0, 1, 2, 3], false);
+        assert!(!looks_like_table_file(b""));
+        assert!(!looks_like_table_file(&[0; 64]));
+    }
 
     #[test]
     fn keys_of_64_bits_are_pairs_only_where_all_halves_ascend() {
