@@ -80,6 +80,8 @@ pub struct Place {
 /// By what a key is found in its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
+    /// Of keys in memory: [`Place::index`] itself.
+    Index,
     /// Of packed words: bytes before it.
     Byte(usize),
     /// Of a text: its line, counted from 1.
@@ -89,6 +91,7 @@ pub enum At {
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.at {
+            At::Index => write!(formatter, "at index {}", self.index),
             At::Byte(offset) => write!(formatter, "at byte {offset:#x} (key {})", self.index),
             At::Line(line) => write!(formatter, "in line {line} (key {})", self.index),
         }
@@ -96,9 +99,14 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// In packed words.
-    const fn in_words(index: usize, width: KeyWidth) -> Self {
-        Self { index, at: At::Byte(index * width.bytes()) }
+    /// Among keys in memory.
+    const fn in_memory(index: usize) -> Self {
+        Self { index, at: At::Index }
+    }
+
+    /// In the packed words that the keys were read from.
+    fn in_words(self, width: KeyWidth) -> Self {
+        Self { at: At::Byte(self.index * width.bytes()), ..self }
     }
 
     /// In the text that the keys were read from.
@@ -111,7 +119,7 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// No keys.
-    #[error("the file holds no keys")]
+    #[error("there are no keys")]
     Empty,
     /// The last key is cut off.
     #[error(
@@ -193,6 +201,12 @@ impl KeyError {
                 "check that the file is complete and that --key-size says its width (auto: 64 where the name does); if it is text, give --text"
             }
             Self::TooMany { .. } => "split the set",
+            Self::NotSorted { place: Place { at: At::Index, .. }, .. } => {
+                "sort the keys, or have a KeySet sort them (Repair::sort; an index is then the rank in sorted order)"
+            }
+            Self::Duplicate { place: Place { at: At::Index, .. }, .. } => {
+                "remove one, or have a KeySet keep the first (Repair::dedupe)"
+            }
             // The upper halves of wide keys look like small keys out of order.
             Self::NotSorted {
                 can_be_halves: true, place: Place { at: At::Byte(_), .. }, ..
@@ -221,15 +235,15 @@ impl KeyError {
         }
     }
 
-    /// The same, with places in the text that the keys were read from.
-    fn in_text(self, text: &[u8]) -> Self {
+    /// The same, with places in the input that the keys in memory were read from.
+    fn in_input(self, found: impl Fn(Place) -> Place) -> Self {
         match self {
             Self::NotSorted { place, previous, key, width, can_be_halves } => {
-                let place = place.in_text(text);
+                let place = found(place);
                 Self::NotSorted { place, previous, key, width, can_be_halves }
             }
             Self::Duplicate { place, first, key, width, looks_halved } => {
-                let (place, first) = (place.in_text(text), first.in_text(text));
+                let (place, first) = (found(place), found(first));
                 Self::Duplicate { place, first, key, width, looks_halved }
             }
             other => other,
@@ -272,7 +286,7 @@ impl KeySet {
 
     fn from_words(bytes: &[u8], width: KeyWidth, repair: Repair) -> Result<Self, KeyError> {
         Self::check_length(bytes.len(), width)?;
-        match width {
+        let keys = match width {
             KeyWidth::Bits32 => {
                 let (words, _) = bytes.as_chunks::<4>();
                 Self::from_u32(words.iter().map(|word| u32::from_le_bytes(*word)).collect(), repair)
@@ -281,7 +295,8 @@ impl KeySet {
                 let (words, _) = bytes.as_chunks::<8>();
                 Self::from_u64(words.iter().map(|word| u64::from_le_bytes(*word)).collect(), repair)
             }
-        }
+        };
+        keys.map_err(|error| error.in_input(|place| place.in_words(width)))
     }
 
     /// Keys from text: one decimal or `0x` number a line; blank lines and `#` comments pass.
@@ -295,13 +310,13 @@ impl KeySet {
             }
             KeyWidth::Bits64 => Self::from_u64(text::parse(text, u64::MAX, |key| key)?, repair),
         };
-        keys.map_err(|error| error.in_text(text))
+        keys.map_err(|error| error.in_input(|place| place.in_text(text)))
     }
 
     /// Keys of 32 bits.
     ///
     /// # Errors
-    /// [`KeyError`].
+    /// [`KeyError`], with the index in `keys`.
     pub fn from_u32(keys: Vec<u32>, repair: Repair) -> Result<Self, KeyError> {
         let keys = in_order(keys, repair)?;
         let bitmap = u64::from(keys.iter().fold(0, |bits, key| bits | key));
@@ -313,7 +328,7 @@ impl KeySet {
     /// Keys of 64 bits; those that use at most 32 of them are made smaller.
     ///
     /// # Errors
-    /// [`KeyError`].
+    /// [`KeyError`], with the index in `keys`.
     pub fn from_u64(keys: Vec<u64>, repair: Repair) -> Result<Self, KeyError> {
         let keys = in_order(keys, repair)?;
         let bitmap = keys.iter().fold(0, |bits, key| bits | key);
@@ -427,7 +442,7 @@ fn repair_order<K: Key>(keys: &mut Vec<K>, repair: Repair) -> Result<(), KeyErro
     }
     if let Some(place) = descent.filter(|_| !repair.sort) {
         return Err(KeyError::NotSorted {
-            place: Place::in_words(place + 1, K::WIDTH),
+            place: Place::in_memory(place + 1),
             previous: keys[place].into(),
             key: keys[place + 1].into(),
             width: K::WIDTH,
@@ -454,7 +469,7 @@ fn first_duplicate<K: Key>(keys: &[K]) -> Option<(usize, usize)> {
 }
 
 fn duplicate<K: Key>(keys: &[K], first_index: usize, index: usize) -> KeyError {
-    let [place, first] = [index, first_index].map(|index| Place::in_words(index, K::WIDTH));
+    let [place, first] = [index, first_index].map(Place::in_memory);
     let (key, looks_halved) = (keys[index].into(), looks_halved(keys));
     KeyError::Duplicate { place, first, key, width: K::WIDTH, looks_halved }
 }
@@ -487,13 +502,18 @@ mod tests {
     const DEDUPE: Repair = Repair { sort: false, dedupe: true };
     const BOTH: Repair = Repair { sort: true, dedupe: true };
 
-    fn message(keys: &[u32], repair: Repair) -> alloc::string::String {
-        KeySet::from_u32(keys.to_vec(), repair).unwrap_err().to_string()
+    fn error_of_words(words: &[u32], repair: Repair) -> KeyError {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        KeySet::from_le_bytes(&bytes, KeyWidth::Bits32, repair).unwrap_err()
+    }
+
+    fn message(words: &[u32], repair: Repair) -> alloc::string::String {
+        error_of_words(words, repair).to_string()
     }
 
     #[test]
     fn a_bad_input_names_place_and_both_values() {
-        assert_eq!(message(&[], NONE), "the file holds no keys");
+        assert_eq!(message(&[], NONE), "there are no keys");
         assert_eq!(
             message(&[1, 5, 3, 9], NONE),
             "keys are not sorted: 0x00000003 at byte 0x8 (key 2) follows 0x00000005"
@@ -508,11 +528,28 @@ mod tests {
         );
     }
 
+    /// They spoke of bytes of a file, and of flags of the command line.
+    #[test]
+    fn bad_keys_in_memory_are_named_by_their_index_and_no_remedy_is_a_flag() {
+        let check = |error: KeyError, message: &str| {
+            assert_eq!(error.to_string(), message);
+            assert!(!error.remedy().contains("--"), "{}", error.remedy());
+        };
+        let narrow = |keys: &[u32]| KeySet::from_u32(keys.to_vec(), NONE).unwrap_err();
+        check(narrow(&[]), "there are no keys");
+        let unsorted = "keys are not sorted: 0x00000002 at index 1 follows 0x00000003";
+        check(narrow(&[3, 2]), unsorted);
+        let twice = "duplicate key 0x00000000 at index 3, first at index 1";
+        check(KeySet::from_u32(vec![5, 0, 6, 0], SORT).unwrap_err(), twice);
+        let wide = "duplicate key 0x0000000000000007 at index 2, first at index 1";
+        check(KeySet::from_u64(vec![1, 7, 7], NONE).unwrap_err(), wide);
+    }
+
     /// The words of wide keys, taken for keys, repeat where a low half is as its high half.
     #[test]
     fn duplicates_of_halves_of_wide_keys_lead_to_the_keys_width() {
         let check = |words: &[u32], repair, is_told| {
-            let error = KeySet::from_u32(words.to_vec(), repair).unwrap_err();
+            let error = error_of_words(words, repair);
             assert!(matches!(error, KeyError::Duplicate { .. }), "{words:?}: {error}");
             let remedy = error.remedy();
             assert_eq!(remedy.contains("--key-size 64"), is_told, "{words:?}: {remedy}");
@@ -533,7 +570,7 @@ mod tests {
     #[test]
     fn words_out_of_order_lead_to_wide_keys_only_where_they_can_be_halves() {
         let check = |words: &[u32], is_told| {
-            let remedy = KeySet::from_u32(words.to_vec(), NONE).unwrap_err().remedy();
+            let remedy = error_of_words(words, NONE).remedy();
             assert_eq!(remedy.contains("--key-size 64"), is_told, "{words:?}: {remedy}");
             assert!(remedy.contains("--sort"), "{words:?}: {remedy}");
         };
