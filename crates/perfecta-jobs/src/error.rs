@@ -117,7 +117,7 @@ pub enum ItemError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The search ended without a table.
-    #[error("no table after {}: {}", attempts_words(*.attempts), limit_words(*.limit))]
+    #[error("no table after {}: {limit}", attempts_words(*.attempts))]
     Unsolved {
         /// What ended it.
         limit: Limit,
@@ -277,16 +277,6 @@ pub enum ItemError {
 fn attempts_words(attempts: u64) -> String {
     let plural = if attempts == 1 { "" } else { "s" };
     format!("{attempts} attempt{plural}")
-}
-
-const fn limit_words(limit: Limit) -> &'static str {
-    match limit {
-        Limit::Attempts => "the limit of attempts is reached",
-        Limit::Grows => "the table was doubled as often as allowed",
-        Limit::Memory => "a further doubling takes too much memory",
-        Limit::FixedSeeds => "the seeds are fixed, so every attempt is the same",
-        Limit::Stopped => "stopped",
-    }
 }
 
 impl ItemError {

@@ -37,13 +37,42 @@ pub enum BuildError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A limit of the plan was met first.
-    #[error("no table within the limits: {limit:?} after {} attempts", verdict.tally.attempts())]
+    #[error("no table after {}: {limit}", attempts_words(verdict.tally.attempts()))]
     Unsolved {
         /// The limit.
         limit: Limit,
         /// What the attempts came to.
         verdict: Verdict,
     },
+}
+
+fn attempts_words(attempts: u64) -> String {
+    let plural = if attempts == 1 { "" } else { "s" };
+    format!("{attempts} attempt{plural}")
+}
+
+impl BuildError {
+    /// What can be done about it.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Keys(error) => error.remedy(),
+            Self::Plan(PlanError::Unsuitable(_)) => "choose another family, or FamilyChoice::Auto",
+            Self::Plan(PlanError::NoAttempts { .. }) => "allow 1 attempt at least",
+            Self::Plan(PlanError::Memory { .. }) => "raise memory_bytes_max, or split the set",
+            Self::Plan(PlanError::TooLarge { .. }) => "give a smaller grows_initial",
+            Self::Unsolved { limit: Limit::Stopped, .. } => "let it go on for longer",
+            Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
+                "fix other seeds, or 0 for a seed that is to be drawn anew for each attempt"
+            }
+            Self::Unsolved { limit: Limit::Memory, .. } => {
+                "raise memory_bytes_max or attempts_max, or choose FamilyChoice::Auto"
+            }
+            Self::Unsolved { .. } => {
+                "raise attempts_max, let the table grow (grow_after, grows_max), or choose FamilyChoice::Auto"
+            }
+        }
+    }
 }
 
 /// The table of 32-bit keys, which must be sorted and distinct, on the calling thread.

@@ -343,6 +343,19 @@ impl LoadError {
     fn new(path: &Path, kind: LoadErrorKind) -> Self {
         Self { path: path.to_owned(), kind }
     }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match &self.kind {
+            LoadErrorKind::Format(error) => error.remedy(),
+            LoadErrorKind::Io(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::IsADirectory => "check the path",
+                ErrorKind::PermissionDenied => "check the permissions of the file",
+                _ => "check the file, and the device that it is on",
+            },
+        }
+    }
 }
 
 /// What is wrong with a file.

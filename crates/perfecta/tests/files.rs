@@ -223,6 +223,30 @@ fn keys_that_are_no_set_are_named() {
     assert_eq!(error, BuildError::Keys(KeyError::Empty));
 }
 
+/// It fills a power of two, so that few attempts succeed: not the first two.
+fn set_that_wants_many_attempts() -> KeySet {
+    let keys = (0..0x1_0000_u32).map(|key| key.wrapping_mul(0x9e37_79b1)).collect();
+    KeySet::from_u32(keys, Repair { sort: true, dedupe: false }).expect("distinct keys")
+}
+
+/// It said "no table within the limits: Attempts after 2 attempts".
+#[test]
+fn an_error_says_in_words_what_was_met_and_what_helps() {
+    let keys = set_that_wants_many_attempts();
+    let plan = Plan { attempts_max: 2, ..Plan::default() };
+    let error = build::table_of(&keys, &plan).expect_err("2 attempts do not do");
+    assert_eq!(error.to_string(), "no table after 2 attempts: the limit of attempts is reached");
+    assert!(error.remedy().contains("attempts_max"), "{}", error.remedy());
+    let error = build::table_from_u32(vec![3, 2]).expect_err("out of order");
+    assert!(error.to_string().contains(" at index 1 follows "), "{error}");
+    assert!(error.remedy().contains("Repair::sort"), "{}", error.remedy());
+    let error = Table::load("no/such.pht").expect_err("no file");
+    assert_eq!(error.remedy(), "check the path");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let error = Table::load(path).expect_err("no table");
+    assert!(error.remedy().starts_with("check that this is the file"), "{}", error.remedy());
+}
+
 /// It panicked: the search waited for attempts that no stage had.
 #[test]
 fn a_plan_that_doubles_the_table_after_no_attempt_is_refused() {

@@ -193,18 +193,23 @@ pub enum Contradiction {
 }
 
 /// The limit that ended a search without a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     /// [`Plan::attempts_max`] or [`Plan::fixed_attempts`] attempts were made.
+    #[error("the limit of attempts is reached")]
     Attempts,
     /// The table was doubled [`Plan::grows_max`] times.
+    #[error("the table was doubled as often as allowed")]
     Grows,
     /// A further doubling takes more memory than [`Plan::memory_bytes_max`], or passes the greatest
     /// geometry.
+    #[error("a further doubling takes too much memory")]
     Memory,
     /// Every attempt would have the same, fixed seeds.
+    #[error("the seeds are fixed, so every attempt is the same")]
     FixedSeeds,
     /// The caller said stop: time is up, or the work was cancelled.
+    #[error("stopped")]
     Stopped,
 }
 
