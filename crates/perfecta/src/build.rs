@@ -14,7 +14,7 @@ use perfecta_core::graph::Scratch;
 use perfecta_core::search;
 
 pub use perfecta_core::key::{KeyError, KeySet, Repair};
-pub use perfecta_core::search::{FamilyChoice, Limit, Plan, PlanError, Verdict};
+pub use perfecta_core::search::{Contradiction, FamilyChoice, Limit, Plan, PlanError, Verdict};
 
 use crate::Table;
 
@@ -33,6 +33,9 @@ pub enum BuildError {
     /// The keys are no key set: unsorted, some twice, none at all.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The plan contradicts itself, whatever the keys.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
     /// The plan cannot succeed on these keys.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -57,6 +60,16 @@ impl BuildError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::Keys(error) => error.remedy(),
+            Self::Contradiction(Contradiction::NoAttempts { .. }) => "allow 1 attempt at least",
+            Self::Contradiction(Contradiction::FixedAttempts { .. }) => {
+                "raise attempts_max, or lower fixed_attempts"
+            }
+            Self::Contradiction(Contradiction::InitialGrows { .. }) => {
+                "raise grows_max, or lower grows_initial"
+            }
+            Self::Contradiction(Contradiction::Seeds(_)) => {
+                "fix no more than the family takes, or choose another family"
+            }
             Self::Plan(PlanError::Unsuitable(_)) => "choose another family, or FamilyChoice::Auto",
             Self::Plan(PlanError::NoAttempts { .. }) => "allow 1 attempt at least",
             Self::Plan(PlanError::Memory { .. }) => "raise memory_bytes_max, or split the set",
@@ -99,6 +112,7 @@ pub fn table_from_u64(keys: Vec<u64>) -> Result<Built, BuildError> {
 /// # Panics
 /// If the search finds a table that does not hold its keys, which is a bug here.
 pub fn table_of(keys: &KeySet, plan: &Plan) -> Result<Built, BuildError> {
+    plan.check()?;
     let solution = search::search(keys, plan, &mut Scratch::default(), &|| true)?;
     let verdict = solution.verdict;
     let table = match (solution.table, verdict.outcome) {

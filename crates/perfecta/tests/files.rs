@@ -247,6 +247,21 @@ fn an_error_says_in_words_what_was_met_and_what_helps() {
     assert!(error.remedy().starts_with("check that this is the file"), "{}", error.remedy());
 }
 
+/// They were carried out as if half of them were not there: 100 attempts, where 1 was to be the most.
+#[test]
+fn a_plan_that_contradicts_itself_is_refused() {
+    let keys = KeySet::from_u32((1..100).collect(), Repair::default()).expect("in order");
+    let check = |plan: Plan, message: &str| {
+        let error = build::table_of(&keys, &plan).expect_err(message);
+        assert_eq!(error.to_string(), message);
+        assert!(!error.remedy().is_empty());
+    };
+    let plan = Plan { fixed_attempts: Some(100), attempts_max: 1, ..Plan::default() };
+    check(plan, "100 attempts are to be made, and 1 at most");
+    let plan = Plan { grows_initial: 7, grows_max: 2, ..Plan::default() };
+    check(plan, "the table is to be doubled 7 times at first, and 2 times at most");
+}
+
 /// It panicked: the search waited for attempts that no stage had.
 #[test]
 fn a_plan_that_doubles_the_table_after_no_attempt_is_refused() {
