@@ -112,8 +112,40 @@ pub fn table_from_u64(keys: Vec<u64>) -> Result<Built, BuildError> {
 /// # Panics
 /// If the search finds a table that does not hold its keys, which is a bug here.
 pub fn table_of(keys: &KeySet, plan: &Plan) -> Result<Built, BuildError> {
+    table_of_while(keys, plan, &|| true)
+}
+
+/// As [`table_of`], for as long as `keep_going` says so: a flag that another thread sets, a deadline.
+///
+/// It is asked between attempts, and of large sets many times during one, so it should be quick. Once it
+/// has said no, it should not say yes again.
+///
+/// ```
+/// use perfecta::build::{self, BuildError, KeySet, Limit, Plan, Repair};
+/// # use std::time::{Duration, Instant};
+///
+/// let keys = KeySet::from_u32((0..1000).collect(), Repair::default())?;
+/// let end = Instant::now() + Duration::from_secs(60);
+/// match build::table_of_while(&keys, &Plan::default(), &|| Instant::now() < end) {
+///     Ok(built) => println!("{} keys", built.table.len()),
+///     Err(BuildError::Unsolved { limit: Limit::Stopped, .. }) => println!("not within a minute"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok::<(), BuildError>(())
+/// ```
+///
+/// # Errors
+/// [`BuildError`]; with [`Limit::Stopped`] if `keep_going` said no before the table was done.
+///
+/// # Panics
+/// If the search finds a table that does not hold its keys, which is a bug here.
+pub fn table_of_while(
+    keys: &KeySet,
+    plan: &Plan,
+    keep_going: &dyn Fn() -> bool,
+) -> Result<Built, BuildError> {
     plan.check()?;
-    let solution = search::search(keys, plan, &mut Scratch::default(), &|| true)?;
+    let solution = search::search(keys, plan, &mut Scratch::default(), keep_going)?;
     let verdict = solution.verdict;
     let table = match (solution.table, verdict.outcome) {
         (Some(table), _) => table,
@@ -121,6 +153,10 @@ pub fn table_of(keys: &KeySet, plan: &Plan) -> Result<Built, BuildError> {
         (None, Ok(_)) => unreachable!("a search with a winner has a table"),
     };
     let table = Table::from_bytes(format::encode(&table.view())).expect("what is written is read");
-    table.view().verify(keys).expect("every key has its rank");
+    let Ok(verified) = table.view().verify_while(keys, keep_going) else {
+        let verdict = Verdict { outcome: Err(Limit::Stopped), ..verdict };
+        return Err(BuildError::Unsolved { limit: Limit::Stopped, verdict });
+    };
+    verified.expect("every key has its rank");
     Ok(Built { table, verdict })
 }

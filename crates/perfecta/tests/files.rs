@@ -2,9 +2,10 @@
 
 #![cfg(feature = "build")]
 
+use std::cell::Cell;
 use std::path::Path;
 
-use perfecta::build::{self, BuildError, KeyError, KeySet, Plan, Repair};
+use perfecta::build::{self, BuildError, KeyError, KeySet, Limit, Plan, Repair};
 use perfecta::{FormatError, LoadError, LoadErrorKind, Pack, Table};
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::graph::Scratch;
@@ -245,6 +246,29 @@ fn an_error_says_in_words_what_was_met_and_what_helps() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let error = Table::load(path).expect_err("no table");
     assert!(error.remedy().starts_with("check that this is the file"), "{}", error.remedy());
+}
+
+#[test]
+fn building_stops_when_its_caller_says_so_wherever_it_is() {
+    let (keys, plan) = (set_that_wants_many_attempts(), Plan::default());
+    let asked = Cell::new(0);
+    let build = |answers_max: u32| {
+        asked.set(0);
+        build::table_of_while(&keys, &plan, &|| {
+            asked.set(asked.get() + 1);
+            asked.get() <= answers_max
+        })
+    };
+    let whole = build(u32::MAX).expect("it is solved");
+    let answers = asked.get();
+    assert!(answers > 2, "{answers}");
+    assert!(build(answers).is_ok_and(|built| built.table.as_bytes() == whole.table.as_bytes()));
+    for answers_max in 0..answers {
+        let error = build(answers_max).expect_err("it was stopped");
+        let is_stopped = matches!(error, BuildError::Unsolved { limit: Limit::Stopped, .. });
+        assert!(is_stopped && error.to_string().ends_with(": stopped"), "{error}");
+        assert_eq!(asked.get(), answers_max + 1);
+    }
 }
 
 /// They were carried out as if half of them were not there: 100 attempts, where 1 was to be the most.
