@@ -328,14 +328,14 @@ fn refusal(kind: FileType) -> Option<(ErrorKind, &'static str)> {
     Some((ErrorKind::InvalidInput, name))
 }
 
-/// A file that is no table or no pack, or cannot be read.
+/// A file that is no table or no pack, or cannot be read. What is wrong is part of its text, and so no
+/// source of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {kind}", path.display())]
 pub struct LoadError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    #[source]
     pub kind: LoadErrorKind,
 }
 

@@ -248,6 +248,20 @@ fn an_error_says_in_words_what_was_met_and_what_helps() {
     assert!(error.remedy().starts_with("check that this is the file"), "{}", error.remedy());
 }
 
+/// What prints an error and all of its sources printed the cause twice.
+#[test]
+fn an_error_of_a_file_says_its_cause_once() {
+    let error = Table::load("no/such.pht").expect_err("no file");
+    let told = error.to_string();
+    let LoadErrorKind::Io(cause) = &error.kind else { panic!("{told}") };
+    assert_eq!(told, format!("no/such.pht: {cause}"));
+    let mut source = std::error::Error::source(&error);
+    while let Some(further) = source {
+        assert!(!told.contains(&further.to_string()), "{further}");
+        source = further.source();
+    }
+}
+
 #[test]
 fn building_stops_when_its_caller_says_so_wherever_it_is() {
     let (keys, plan) = (set_that_wants_many_attempts(), Plan::default());
