@@ -43,7 +43,7 @@
 //!
 //! # Features
 //!
-//! * `std` (default): [`Table`] and [`Pack`], which read and map files; batches use AVX2 where the CPU
+//! * `std` (default): `Table` and `Pack`, which read and map files; batches use AVX2 where the CPU
 //!   has it. Without it the crate is `no_std` and never allocates.
 //! * `build`: the module `build`.
 //!
