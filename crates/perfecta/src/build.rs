@@ -13,8 +13,13 @@ use perfecta_core::format;
 use perfecta_core::graph::Scratch;
 use perfecta_core::search;
 
-pub use perfecta_core::key::{KeyError, KeySet, Repair};
-pub use perfecta_core::search::{Contradiction, FamilyChoice, Limit, Plan, PlanError, Verdict};
+pub use perfecta_core::family::Unsuitable;
+pub use perfecta_core::key::{At, KeyError, KeySet, Keys, Place, Repair, TextError, TextErrorKind};
+pub use perfecta_core::search::{
+    Contradiction, FamilyChoice, Limit, Plan, PlanError, Stage, Tally, UnknownFamily, Verdict, Win,
+};
+pub use perfecta_core::seeds::{FixedSeedsError, SeedSource};
+pub use perfecta_core::table::VerifyError;
 
 use crate::Table;
 

@@ -59,8 +59,10 @@ mod file;
 #[cfg(feature = "std")]
 pub use self::file::{LoadError, LoadErrorKind, Pack, Table};
 
-pub use perfecta_core::family::Family;
+pub use perfecta_core::family::{Family, Reference};
 pub use perfecta_core::format::pack::{PackEntry, PackView};
 pub use perfecta_core::format::{FormatError, decode, decode_trusting_sections};
-pub use perfecta_core::key::{Key, KeyWidth};
+pub use perfecta_core::geometry::{ElementWidth, Geometry};
+pub use perfecta_core::key::{Downsize, Key, KeyWidth, Run};
+pub use perfecta_core::seeds::Seeds;
 pub use perfecta_core::table::{Lookup, Parameters, TableView};

@@ -5,8 +5,14 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use perfecta::build::{self, BuildError, KeyError, KeySet, Limit, Plan, Repair};
-use perfecta::{FormatError, LoadError, LoadErrorKind, Pack, Table};
+use perfecta::build::{
+    self, BuildError, Contradiction, FamilyChoice, KeyError, KeySet, Limit, Plan, Repair,
+    SeedSource, Stage, Tally, TextError, UnknownFamily, VerifyError,
+};
+use perfecta::{
+    Downsize, Family, FormatError, Geometry, KeyWidth, LoadError, LoadErrorKind, Pack, Reference,
+    Table,
+};
 use perfecta_core::format::pack::PackWriter;
 use perfecta_core::graph::Scratch;
 use perfecta_core::search::search;
@@ -283,6 +289,34 @@ fn building_stops_when_its_caller_says_so_wherever_it_is() {
         assert!(is_stopped && error.to_string().ends_with(": stopped"), "{error}");
         assert_eq!(asked.get(), answers_max + 1);
     }
+}
+
+/// What fields and results of the public API are can be written down by a program that links this
+/// crate alone.
+#[test]
+fn what_a_plan_takes_and_a_search_says_can_be_named() {
+    let family: Reference = match Family::from_name("Mulshrolate4RX") {
+        Some(Family::Reference(reference)) => reference,
+        other => panic!("{other:?}"),
+    };
+    let named: Result<FamilyChoice, UnknownFamily> = "mulshrolate4rx".parse();
+    assert_eq!(named, Ok(FamilyChoice::Named(Family::Reference(family))));
+    let seeds = SeedSource { rng_seed: 7, ..SeedSource::default() };
+    let keys = KeySet::from_u64(vec![1 << 40, 2 << 40], Repair::default()).expect("in order");
+    let plan = Plan { seeds, grows_max: 0, grows_initial: 1, ..Plan::default() };
+    let contradiction: Result<(), Contradiction> = plan.check();
+    assert_eq!(contradiction, Err(Contradiction::InitialGrows { initial: 1, max: 0 }));
+    let built = build::table_of(&keys, &Plan { seeds, ..Plan::default() }).expect("two keys");
+    let (stage, tally): (Stage, Tally) = (built.verdict.stage, built.verdict.tally);
+    let parameters = built.table.parameters();
+    let (geometry, downsize): (Geometry, Option<Downsize>) =
+        (parameters.geometry, parameters.downsize);
+    assert_eq!((stage.geometry, downsize), (geometry, Downsize::new(3 << 40)));
+    assert!(tally.attempts() >= 1);
+    let verified: Result<(), VerifyError> = built.table.view().verify(&keys);
+    assert_eq!(verified, Ok(()));
+    let text = KeySet::from_text(b"x", KeyWidth::Bits32, Repair::default()).expect_err("no number");
+    assert!(matches!(text, KeyError::Text(TextError { line: 1, .. })));
 }
 
 /// They were carried out as if half of them were not there: 100 attempts, where 1 was to be the most.
