@@ -34,6 +34,7 @@ pub struct Built {
 
 /// Why there is no table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The keys are no key set: unsorted, some twice, none at all.
     #[error(transparent)]

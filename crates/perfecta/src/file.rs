@@ -360,6 +360,7 @@ impl LoadError {
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadErrorKind {
     /// The system cannot read or map it.
     #[error(transparent)]

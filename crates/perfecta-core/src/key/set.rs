@@ -117,6 +117,7 @@ impl Place {
 
 /// Why an input is no key set. Places are those of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// No keys.
     #[error("there are no keys")]

@@ -194,6 +194,7 @@ pub enum Contradiction {
 
 /// The limit that ended a search without a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Limit {
     /// [`Plan::attempts_max`] or [`Plan::fixed_attempts`] attempts were made.
     #[error("the limit of attempts is reached")]
