@@ -5,32 +5,27 @@
 pub(super) enum VectorUnit {
     /// AVX-512 with its byte, word, double- and quadword parts.
     #[cfg(target_arch = "x86_64")]
-    Avx512(detected::Proof),
+    Avx512(detected::Avx512),
     /// AVX2.
     #[cfg(target_arch = "x86_64")]
-    Avx2(detected::Proof),
+    Avx2(detected::Avx2),
     /// What the target always has.
     Baseline,
 }
 
 #[cfg(target_arch = "x86_64")]
 mod detected {
-    /// Only made where the CPU was seen to have the unit.
+    /// Only made where the CPU was seen to have AVX2 and the bit operations beside it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(in crate::graph) struct Proof(());
+    pub(in crate::graph) struct Avx2(());
+
+    /// Only made where the CPU was seen to have AVX-512, and what [`Avx2`] stands for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(in crate::graph) struct Avx512(());
 
     #[cfg(feature = "std")]
-    impl Proof {
-        pub(super) fn of_avx512() -> Option<Self> {
-            let seen = std::arch::is_x86_feature_detected!("avx512f")
-                && std::arch::is_x86_feature_detected!("avx512bw")
-                && std::arch::is_x86_feature_detected!("avx512dq")
-                && std::arch::is_x86_feature_detected!("avx512vl")
-                && std::arch::is_x86_feature_detected!("avx512cd");
-            (seen && Self::of_avx2().is_some()).then_some(Self(()))
-        }
-
-        pub(super) fn of_avx2() -> Option<Self> {
+    impl Avx2 {
+        pub(super) fn detect() -> Option<Self> {
             let seen = std::arch::is_x86_feature_detected!("avx2")
                 && std::arch::is_x86_feature_detected!("bmi1")
                 && std::arch::is_x86_feature_detected!("bmi2");
@@ -38,13 +33,28 @@ mod detected {
         }
     }
 
+    #[cfg(feature = "std")]
+    impl Avx512 {
+        pub(super) fn detect() -> Option<Self> {
+            let seen = std::arch::is_x86_feature_detected!("avx512f")
+                && std::arch::is_x86_feature_detected!("avx512bw")
+                && std::arch::is_x86_feature_detected!("avx512dq")
+                && std::arch::is_x86_feature_detected!("avx512vl")
+                && std::arch::is_x86_feature_detected!("avx512cd");
+            (seen && Avx2::detect().is_some()).then_some(Self(()))
+        }
+    }
+
     #[cfg(not(feature = "std"))]
-    impl Proof {
-        pub(super) fn of_avx512() -> Option<Self> {
+    impl Avx2 {
+        pub(super) fn detect() -> Option<Self> {
             None
         }
+    }
 
-        pub(super) fn of_avx2() -> Option<Self> {
+    #[cfg(not(feature = "std"))]
+    impl Avx512 {
+        pub(super) fn detect() -> Option<Self> {
             None
         }
     }
@@ -55,8 +65,8 @@ impl VectorUnit {
     pub(super) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let wider = [
-            detected::Proof::of_avx512().map(Self::Avx512),
-            detected::Proof::of_avx2().map(Self::Avx2),
+            detected::Avx512::detect().map(Self::Avx512),
+            detected::Avx2::detect().map(Self::Avx2),
         ];
         #[cfg(not(target_arch = "x86_64"))]
         let wider: [Option<Self>; 0] = [];
@@ -74,12 +84,12 @@ impl VectorUnit {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => {
-                // SAFETY: the unit carries the proof that the CPU has these features.
+                // SAFETY: the unit carries the proof of its own kind that the CPU has these features.
                 unsafe { run_avx512(task) }
             }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => {
-                // SAFETY: the unit carries the proof that the CPU has these features.
+                // SAFETY: the unit carries the proof of its own kind that the CPU has these features.
                 unsafe { run_avx2(task) }
             }
             Self::Baseline => task(),
