@@ -117,7 +117,7 @@ enum BackendChoice {
 
 /// Every thread takes memory and some open files; no machine of today gains by more.
 const THREADS_MAX: usize = 512;
-/// As the ring's queue.
+/// Operations that a ring holds at once; each worker has one.
 const DEPTH_MAX: usize = 256;
 /// Each holds a buffer and an open file.
 const FILES_MAX: usize = 65_536;
