@@ -157,12 +157,6 @@ impl Search {
         self.settled.is_none() && !self.is_enough && self.handed_out <= self.stage.attempts
     }
 
-    /// Ranges handed out and not yet reported.
-    #[must_use]
-    pub fn num_in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// What the search came to.
     ///
     /// # Panics
