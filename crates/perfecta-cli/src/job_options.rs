@@ -208,7 +208,6 @@ impl SearchOptions {
             rng_seed: self.rng_seed.unwrap_or(seeds.rng_seed),
             rng_subsequence: self.rng_subsequence,
             fixed: self.seeds.map_or(seeds.fixed, |given| given.words),
-            ..seeds
         };
         let (fixed, initial) = (self.fixed_attempts, self.initial_grows);
         let plan = Plan {

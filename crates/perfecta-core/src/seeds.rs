@@ -64,8 +64,6 @@ pub struct SeedSource {
     pub rng_seed: u64,
     /// Attempt `n` draws from subsequence `rng_subsequence + n`.
     pub rng_subsequence: u64,
-    /// Words passed over before the first draw.
-    pub rng_offset: u64,
     /// Words the user fixed; zero leaves a word to the generator. Of a masked word, single bytes
     /// can be fixed: a zero byte is left to the generator. Bits that the family does not let be set,
     /// which [`SeedSource::check_fixed`] refuses, are left out.
@@ -99,12 +97,7 @@ pub enum FixedSeedsError {
 
 impl Default for SeedSource {
     fn default() -> Self {
-        Self {
-            rng_seed: RNG_SEED_DEFAULT,
-            rng_subsequence: 0,
-            rng_offset: 0,
-            fixed: [0; SEEDS_MAX],
-        }
+        Self { rng_seed: RNG_SEED_DEFAULT, rng_subsequence: 0, fixed: [0; SEEDS_MAX] }
     }
 }
 
@@ -113,7 +106,7 @@ impl SeedSource {
     #[must_use]
     pub fn draw(&self, attempt: u64, family: Family, geometry: Geometry) -> Seeds {
         let subsequence = self.rng_subsequence.wrapping_add(attempt);
-        let mut stream = Philox::new(self.rng_seed, subsequence, self.rng_offset);
+        let mut stream = Philox::new(self.rng_seed, subsequence);
         let mut words = [0; SEEDS_MAX];
         for (place, word) in words.iter_mut().take(usize::from(family.num_seeds())).enumerate() {
             let mask = family.seed_mask(place + 1);
@@ -212,7 +205,7 @@ mod tests {
     #[test]
     fn the_default_seed_draws_the_words_of_the_reference() {
         let check = |attempt: u64, expected: [u32; 4]| {
-            let mut stream = Philox::new(RNG_SEED_DEFAULT, attempt, 0);
+            let mut stream = Philox::new(RNG_SEED_DEFAULT, attempt);
             assert_eq!(core::array::from_fn(|_| stream.next_word()), expected, "{attempt}");
         };
         check(1, [0x4fb8_349a, 0x64e0_e8dd, 0x9740_4146, 0xf7f8_0ad9]);

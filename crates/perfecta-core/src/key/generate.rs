@@ -83,7 +83,7 @@ const STRIDE: u64 = 4096;
 pub fn generate(shape: Shape, width: KeyWidth, num_keys: usize, seed: u64) -> Vec<u64> {
     assert!(num_keys as u64 <= shape.keys_max(width), "too many {} keys", shape.name());
     let greatest = u64::MAX >> (64 - width.bits());
-    let mut stream = Philox::new(seed, 0, 0);
+    let mut stream = Philox::new(seed, 0);
     match shape {
         Shape::Uniform => uniform(Vec::new(), greatest, num_keys, &mut stream),
         Shape::Zero => uniform(Vec::from([0]), greatest, num_keys, &mut stream),

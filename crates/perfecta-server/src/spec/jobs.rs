@@ -281,7 +281,6 @@ impl SearchSpec {
             rng_seed: self.rng_seed,
             rng_subsequence: self.rng_subsequence,
             fixed: self.seeds,
-            ..SeedSource::default()
         };
         let (fixed, initial) = (self.fixed_attempts, self.initial_grows);
         let plan = Plan {
