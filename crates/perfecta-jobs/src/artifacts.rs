@@ -65,7 +65,12 @@ const MOST_ARTIFACTS_BYTES: usize = 8 << 10;
 
 impl Renderer for Artifacts {
     fn fingerprint(&self) -> String {
-        format!("{} {:?}", self.kinds, self.self_test)
+        // Part of a format, see `options`.
+        let self_test = match self.self_test {
+            SelfTest::WithKeys => "keys-included",
+            SelfTest::FromFile => "keys-from-file",
+        };
+        format!("{} {self_test}", self.kinds)
     }
 
     fn render(

@@ -41,6 +41,7 @@ pub mod activity;
 
 mod artifacts;
 mod manifest;
+mod options;
 mod places;
 mod render;
 

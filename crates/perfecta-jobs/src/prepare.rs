@@ -18,7 +18,8 @@ use crate::guard::guarded;
 use crate::inputs::{PlannedItems, list_inputs, plan_items};
 use crate::item::{Publication, Target, World};
 use crate::job::JobState;
-use crate::manifest::{Digest, PackManifest};
+use crate::manifest::PackManifest;
+use crate::options;
 use crate::pack::PackWindow;
 use crate::packed::{self, PackClosing};
 use crate::planned::Planned;
@@ -71,7 +72,7 @@ pub(crate) fn prepare<'a>(
     let target = |ground: &Ground| match (&job.output, &ground.stage) {
         (Some(output), Some(stage)) if output.layout == Layout::Dirs => {
             let renderer = renderer.clone().expect("tables are not written without one");
-            let options_blake3 = options_digest(&job, &renderer.fingerprint());
+            let options_blake3 = options::digest(&job, &renderer.fingerprint());
             let (output, rooms) = (output.clone(), stage.rooms.clone());
             Target::Dirs(Publication { output, renderer, rooms, options_blake3 })
         }
@@ -196,7 +197,7 @@ fn lay_on_stage(
         Layout::Packed => {
             let widths = items.iter().map(|item| job.keys.width.of(&item.keys_file).bytes() as u8);
             let widths = blake3::hash(&widths.collect::<Vec<u8>>());
-            let options_blake3 = options_digest(job, &format!("packed {widths}"));
+            let options_blake3 = options::digest(job, &format!("packed {widths}"));
             let mut found = packed::look(engine, output, job.limits.memory_bytes_max)?;
             let notice = found.lost_notice(items);
             let earlier_pack = found.take_earlier(items, &options_blake3);
@@ -224,28 +225,6 @@ fn open_filesystem(
     let op = Op::OpenFilesystem { path: output.directory.clone() };
     let filesystem = call(engine, op).map_err(JobError::Output)?.into_held();
     Ok(Some(Arc::new(filesystem)))
-}
-
-/// Everything but the keys that shapes the bytes of a table.
-fn options_digest(job: &Job, fingerprint: &str) -> Digest {
-    let Plan {
-        family,
-        seeds,
-        fixed_attempts,
-        grow_after,
-        grows_max,
-        grows_initial,
-        // These say whether there is a table, and not which.
-        attempts_max: _,
-        memory_bytes_max: _,
-    } = &job.search;
-    let options = format!(
-        "{} {:?} {family:?} {seeds:?} {fixed_attempts:?} {grow_after:?} {grows_max} {grows_initial} {}",
-        env!("CARGO_PKG_VERSION"),
-        job.keys,
-        fingerprint,
-    );
-    *blake3::hash(options.as_bytes()).as_bytes()
 }
 
 impl<'a> Closing<'a> {
