@@ -81,18 +81,7 @@ fn for_every_node_and_place(act: impl Fn(&Node, &Place) + Sync) {
 }
 
 #[test]
-fn a_pinned_worker_runs_on_its_processor_and_node() {
-    let topology = topology();
-    for place in topology.places(topology.num_processors()) {
-        let (processor, node) = at(&place, whereabouts);
-        assert!(place.processors.contains(processor), "{place:?}, on processor {processor}");
-        assert_eq!(place.processors.len(), 1);
-        assert_eq!(node, place.node_id);
-    }
-}
-
-#[test]
-fn workers_that_share_processors_stay_on_their_node() {
+fn a_pinned_worker_runs_on_a_processor_of_its_node() {
     let topology = topology();
     for place in topology.places(2 * topology.num_processors()) {
         let (processor, node) = at(&place, whereabouts);

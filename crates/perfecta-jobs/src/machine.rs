@@ -4,9 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use perfecta_io::pool::{BufferPool, GuardPages, PoolError, PoolOptions, PoolStatistics};
-use perfecta_io::topology::{
-    NodeSelection, Place, ProcessorSet, SelectionError, Topology, pin_current_thread,
-};
+use perfecta_io::topology::{NodeSelection, Place, SelectionError, Topology, pin_current_thread};
 use perfecta_io::{Backend, BackendError, Engine, Engines, Roots};
 
 use crate::runtime::EngineSource;
@@ -110,7 +108,6 @@ impl Machine {
             pools.push(pool);
         }
         let is_placed = num_nodes > 1 || options.nodes != NodeSelection::All;
-        let places = places.into_iter().map(|place| on_node(&selected, place)).collect();
         Ok(Self { engines, places, is_placed, pools, notices })
     }
 
@@ -137,13 +134,6 @@ impl Machine {
     pub fn pools(&self) -> Vec<PoolStatistics> {
         self.pools.iter().map(BufferPool::statistics).collect()
     }
-}
-
-/// A worker may run on every processor of its node: bound to one, two runs side by side would share
-/// it, and leave others idle.
-fn on_node(topology: &Topology, place: Place) -> Place {
-    let processors: ProcessorSet = topology.nodes()[place.node_index].processors.clone();
-    Place { processors, ..place }
 }
 
 impl EngineSource for Machine {

@@ -10,7 +10,8 @@ pub struct Place {
     pub node_index: usize,
     /// The system's number for the node.
     pub node_id: u32,
-    /// What to pin it to: one processor where there is one for everybody, else all of the node's.
+    /// What to pin it to, all of the node's: bound to one, two runs side by side would share it, and leave
+    /// others idle.
     pub processors: ProcessorSet,
 }
 
@@ -23,18 +24,12 @@ impl Topology {
     /// one).
     #[must_use]
     pub fn places(&self, num_workers: usize) -> Vec<Place> {
-        let alone = num_workers <= self.num_processors();
         let mut num_placed = vec![0_usize; self.nodes.len()];
         let place = |_| {
             let node_index = self.roomiest(&num_placed);
             let node = &self.nodes[node_index];
-            let own = node.processors.iter().nth(num_placed[node_index]);
             num_placed[node_index] += 1;
-            let processors = match own {
-                Some(own) if alone => [own].into_iter().collect(),
-                Some(_) | None => node.processors.clone(),
-            };
-            Place { node_index, node_id: node.id, processors }
+            Place { node_index, node_id: node.id, processors: node.processors.clone() }
         };
         (0..num_workers).map(place).collect()
     }
@@ -64,47 +59,49 @@ mod tests {
         Topology::new(processors.iter().enumerate().map(node).collect(), None)
     }
 
-    fn check(processors: &[u32], num_workers: usize, expected: &[(usize, &str)]) {
-        let places = topology(processors).places(num_workers);
-        let seen: Vec<(usize, String)> =
-            places.iter().map(|place| (place.node_index, place.processors.to_string())).collect();
-        let expected: Vec<(usize, String)> =
-            expected.iter().map(|&(node, list)| (node, list.to_owned())).collect();
-        assert_eq!(seen, expected, "{num_workers} workers on {processors:?}");
+    fn check(processors: &[u32], num_workers: usize, nodes: &[usize]) {
+        let topology = topology(processors);
+        let places = topology.places(num_workers);
+        let seen: Vec<usize> = places.iter().map(|place| place.node_index).collect();
+        assert_eq!(seen, nodes, "{num_workers} workers on {processors:?}");
+        for place in places {
+            let Node { id, processors, .. } = &topology.nodes()[place.node_index];
+            assert_eq!((place.node_id, &place.processors), (*id, processors));
+        }
     }
 
     #[test]
     fn workers_alternate_between_equal_nodes() {
-        check(&[2, 2], 3, &[(0, "0"), (1, "2"), (0, "1")]);
-        check(&[2, 2], 4, &[(0, "0"), (1, "2"), (0, "1"), (1, "3")]);
+        check(&[2, 2], 3, &[0, 1, 0]);
+        check(&[2, 2], 4, &[0, 1, 0, 1]);
     }
 
     #[test]
     fn a_node_with_more_processors_gets_more_workers() {
-        check(&[1, 3], 4, &[(1, "1"), (1, "2"), (0, "0"), (1, "3")]);
+        check(&[1, 3], 4, &[1, 1, 0, 1]);
     }
 
     #[test]
     fn a_node_without_processors_gets_no_worker() {
-        check(&[0, 1], 2, &[(1, "0"), (1, "0")]);
-        check(&[1, 0], 2, &[(0, "0"), (0, "0")]);
+        check(&[0, 1], 2, &[1, 1]);
+        check(&[1, 0], 2, &[0, 0]);
     }
 
     #[test]
-    fn more_workers_than_processors_share_their_nodes() {
-        check(&[1, 1], 3, &[(0, "0"), (1, "1"), (0, "0")]);
-        let crowded = topology(&[2, 2]).places(5);
-        assert!(crowded.iter().all(|place| place.processors.len() == 2));
+    fn more_workers_than_processors_go_on_alternating() {
+        check(&[1, 1], 3, &[0, 1, 0]);
+        check(&[2, 2], 5, &[0, 1, 0, 1, 0]);
     }
 
     #[test]
-    fn up_to_one_worker_a_processor_every_worker_has_its_own_and_the_others_keep_theirs() {
+    fn up_to_one_worker_a_processor_every_node_has_as_many_as_processors_and_the_others_stay() {
         for processors in [&[5, 1, 0, 9][..], &[1, 1, 1], &[64, 64, 3], &[7]] {
             let topology = topology(processors);
             let all = topology.places(topology.num_processors());
-            let taken: ProcessorSet =
-                all.iter().flat_map(|place| place.processors.iter()).collect();
-            assert_eq!(taken.len(), topology.num_processors(), "{processors:?}");
+            for (index, &count) in processors.iter().enumerate() {
+                let num_placed = all.iter().filter(|place| place.node_index == index).count();
+                assert_eq!(num_placed, count as usize, "node {index} of {processors:?}");
+            }
             for num_workers in 0..all.len() {
                 assert_eq!(topology.places(num_workers), all[..num_workers]);
             }
