@@ -137,6 +137,14 @@ impl Family {
         }
     }
 
+    /// Whether it hashes keys of 64 bits as they are; the others take what is downsized to 32.
+    pub(crate) const fn hashes_64(self) -> bool {
+        match self {
+            Self::Folded => true,
+            Self::Reference(_) => false,
+        }
+    }
+
     /// Whether these keys can be served at all, before any attempt.
     ///
     /// # Errors
@@ -147,19 +155,16 @@ impl Family {
         bitmap: u64,
         has_zero: bool,
     ) -> Result<(), Unsuitable> {
-        let Self::Reference(reference) = self else {
-            return Ok(());
-        };
-        if width == KeyWidth::Bits64 {
-            return Err(Unsuitable::TooWide {
-                name: reference.name(),
-                used_bits: bitmap.count_ones(),
-            });
+        let name = self.name();
+        if width == KeyWidth::Bits64 && !self.hashes_64() {
+            return Err(Unsuitable::TooWide { name, used_bits: bitmap.count_ones() });
         }
-        if has_zero && reference.maps_zero_to_zero() {
-            return Err(Unsuitable::KeyZero(reference.name()));
+        match self {
+            Self::Reference(reference) if has_zero && reference.maps_zero_to_zero() => {
+                Err(Unsuitable::KeyZero(name))
+            }
+            Self::Reference(_) | Self::Folded => Ok(()),
         }
-        Ok(())
     }
 
     /// Hands the member that `seeds` pick to `visitor`.
@@ -199,18 +204,22 @@ impl Family {
     where
         V: MemberVisitor<u64>,
     {
-        assert!(self == Self::Folded, "{} does not hash 64-bit keys", self.name());
-        let member = folded::Member::new(seeds, geometry);
-        if V::IN_LANES {
-            visitor.visit(
-                #[inline(always)]
-                move |key: u64| member.lanes_u64(key),
-            )
-        } else {
-            visitor.visit(
-                #[inline(always)]
-                move |key: u64| member.vertices(key),
-            )
+        match self {
+            Self::Folded => {
+                let member = folded::Member::new(seeds, geometry);
+                if V::IN_LANES {
+                    visitor.visit(
+                        #[inline(always)]
+                        move |key: u64| member.lanes_u64(key),
+                    )
+                } else {
+                    visitor.visit(
+                        #[inline(always)]
+                        move |key: u64| member.vertices(key),
+                    )
+                }
+            }
+            Self::Reference(reference) => panic!("{} does not hash 64-bit keys", reference.name()),
         }
     }
 

@@ -254,17 +254,17 @@ fn check_downsized(parameters: &Parameters, downsize: Downsize) -> Result<(), Fo
     check_limit("number of keys in the bits of the downsize bitmap", 40, between, num_keys.into())
 }
 
-/// Only keys of 64 bits are downsized, and only one family hashes them as they are.
+/// Only keys of 64 bits are downsized, and not every family hashes them as they are.
 fn check_widths(parameters: &Parameters) -> Result<(), FormatError> {
     let Parameters { family, key_width, downsize, .. } = parameters;
     match (key_width, downsize) {
         (KeyWidth::Bits32, Some(_)) => check_equal("key bits of downsized keys", 34, 64, 32),
-        (KeyWidth::Bits64, None) => {
+        (KeyWidth::Bits64, None) if !family.hashes_64() => {
             let (expected, found) = (Family::Folded.id().into(), family.id().into());
             check_equal("hash family of 64-bit keys", 32, expected, found)
         }
         (KeyWidth::Bits64, Some(downsize)) => check_downsized(parameters, *downsize),
-        (KeyWidth::Bits32, None) => Ok(()),
+        (KeyWidth::Bits32 | KeyWidth::Bits64, None) => Ok(()),
     }
 }
 

@@ -73,7 +73,7 @@ impl Parameters {
             && last_fits
             && self.last_key - self.first_key >= u64::from(self.num_keys) - 1
             && self.downsize.is_none_or(|downsize| self.are_downsized(downsize))
-            && (self.hashed_width() == KeyWidth::Bits32 || self.family == Family::Folded)
+            && (self.hashed_width() == KeyWidth::Bits32 || self.family.hashes_64())
             && self.family.check_seeds(&self.seeds, self.geometry)
     }
 

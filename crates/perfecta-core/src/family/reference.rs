@@ -256,12 +256,92 @@ impl Reference {
     /// The RX functions: a right shift by `32 - log2(vertices)` leaves just a vertex, so that they
     /// need no mask.
     pub(super) const fn shifts_by_geometry(self) -> bool {
-        self.id() >= Self::MultiplyShiftRX.id()
+        match self {
+            Self::MultiplyShiftRX
+            | Self::Mulshrolate1RX
+            | Self::Mulshrolate2RX
+            | Self::Mulshrolate3RX
+            | Self::Mulshrolate4RX => true,
+            Self::Crc32Rotate15
+            | Self::Jenkins
+            | Self::JenkinsMod
+            | Self::RotateXor
+            | Self::AddSubXor
+            | Self::Xor
+            | Self::Dummy
+            | Self::Crc32RotateXor
+            | Self::Crc32
+            | Self::Djb
+            | Self::DjbXor
+            | Self::Fnv
+            | Self::Crc32Not
+            | Self::Crc32RotateX
+            | Self::Crc32RotateXY
+            | Self::Crc32RotateWXYZ
+            | Self::RotateMultiplyXorRotate
+            | Self::ShiftMultiplyXorShift
+            | Self::ShiftMultiplyXorShift2
+            | Self::RotateMultiplyXorRotate2
+            | Self::MultiplyRotateR
+            | Self::MultiplyRotateLR
+            | Self::MultiplyShiftR
+            | Self::MultiplyShiftLR
+            | Self::Multiply
+            | Self::MultiplyXor
+            | Self::MultiplyRotateRMultiply
+            | Self::MultiplyRotateR2
+            | Self::MultiplyShiftRMultiply
+            | Self::MultiplyShiftR2
+            | Self::RotateRMultiply
+            | Self::RotateRMultiplyRotateR
+            | Self::Multiply643ShiftR
+            | Self::Multiply644ShiftR => false,
+        }
     }
 
     /// The purely multiplicative functions: key 0 has vertices `(0, 0)` whatever the seeds.
     pub(super) const fn maps_zero_to_zero(self) -> bool {
-        self.id() >= Self::RotateMultiplyXorRotate.id() && !matches!(self, Self::MultiplyXor)
+        match self {
+            Self::RotateMultiplyXorRotate
+            | Self::ShiftMultiplyXorShift
+            | Self::ShiftMultiplyXorShift2
+            | Self::RotateMultiplyXorRotate2
+            | Self::MultiplyRotateR
+            | Self::MultiplyRotateLR
+            | Self::MultiplyShiftR
+            | Self::MultiplyShiftLR
+            | Self::Multiply
+            | Self::MultiplyRotateRMultiply
+            | Self::MultiplyRotateR2
+            | Self::MultiplyShiftRMultiply
+            | Self::MultiplyShiftR2
+            | Self::RotateRMultiply
+            | Self::RotateRMultiplyRotateR
+            | Self::Multiply643ShiftR
+            | Self::Multiply644ShiftR
+            | Self::MultiplyShiftRX
+            | Self::Mulshrolate1RX
+            | Self::Mulshrolate2RX
+            | Self::Mulshrolate3RX
+            | Self::Mulshrolate4RX => true,
+            Self::Crc32Rotate15
+            | Self::Jenkins
+            | Self::JenkinsMod
+            | Self::RotateXor
+            | Self::AddSubXor
+            | Self::Xor
+            | Self::Dummy
+            | Self::Crc32RotateXor
+            | Self::Crc32
+            | Self::Djb
+            | Self::DjbXor
+            | Self::Fnv
+            | Self::Crc32Not
+            | Self::Crc32RotateX
+            | Self::Crc32RotateXY
+            | Self::Crc32RotateWXYZ
+            | Self::MultiplyXor => false,
+        }
     }
 
     /// Hands the member to `visitor`.

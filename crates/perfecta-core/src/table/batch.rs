@@ -52,22 +52,24 @@ impl TableView<'_> {
                 |key| hashed(key).vertices(member),
             );
         } else {
-            self.index_reference(keys, indexes, |key| hashed(key).narrowed());
+            self.index_by_blocks(keys, indexes, hashed);
         }
     }
 
-    /// Families of the reference: hashed a block at a time, so that the loop around it is not
-    /// compiled for each.
-    fn index_reference<K: Copy>(&self, keys: &[K], indexes: &mut [u32], hashed: impl Fn(K) -> u32) {
-        let Parameters { family, seeds, geometry, .. } = &self.parameters;
-        let mut block = [0; BLOCK];
+    /// Any other family: hashed a block at a time, so that the loop around it is not compiled for each.
+    fn index_by_blocks<K: Copy, H: HashedKey>(
+        &self,
+        keys: &[K],
+        indexes: &mut [u32],
+        hashed: impl Fn(K) -> H,
+    ) {
+        let mut block = [H::default(); BLOCK];
         let mut vertices = [(0, 0); BLOCK];
         for (keys, indexes) in keys.chunks(BLOCK).zip(indexes.chunks_mut(BLOCK)) {
             for (place, &key) in block.iter_mut().zip(keys) {
                 *place = hashed(key);
             }
-            let visitor = HashBlock { keys: &block, vertices: &mut vertices };
-            family.with_member_u32(seeds, *geometry, visitor);
+            H::hash_block(&self.parameters, HashBlock { keys: &block, vertices: &mut vertices });
             for (index, &vertices) in indexes.iter_mut().zip(&vertices) {
                 *index = self.sum(vertices);
             }
@@ -75,16 +77,16 @@ impl TableView<'_> {
     }
 }
 
-struct HashBlock<'a> {
-    keys: &'a [u32; BLOCK],
+pub(super) struct HashBlock<'a, H> {
+    keys: &'a [H; BLOCK],
     vertices: &'a mut [(u32, u32); BLOCK],
 }
 
-impl MemberVisitor<u32> for HashBlock<'_> {
+impl<H: HashedKey> MemberVisitor<H> for HashBlock<'_, H> {
     type Output = ();
 
     #[inline(never)]
-    fn visit<F: Fn(u32) -> (u32, u32) + Copy>(self, vertices: F) {
+    fn visit<F: Fn(H) -> (u32, u32) + Copy>(self, vertices: F) {
         for (place, &key) in self.vertices.iter_mut().zip(self.keys) {
             *place = vertices(key);
         }
@@ -92,11 +94,11 @@ impl MemberVisitor<u32> for HashBlock<'_> {
 }
 
 /// A key as it is hashed: 32 or 64 bits.
-pub(super) trait HashedKey: Copy {
+pub(super) trait HashedKey: Copy + Default {
     fn vertices(self, member: FoldedMember) -> (u32, u32);
     fn vertices_in_lanes(self, member: FoldedMember) -> (u32, u32);
-    /// Families that hash 32 bits get just those.
-    fn narrowed(self) -> u32;
+    /// By the member of any family that hashes such keys.
+    fn hash_block(parameters: &Parameters, block: HashBlock<'_, Self>);
 }
 
 impl HashedKey for u32 {
@@ -111,8 +113,9 @@ impl HashedKey for u32 {
     }
 
     #[inline(always)]
-    fn narrowed(self) -> u32 {
-        self
+    fn hash_block(parameters: &Parameters, block: HashBlock<'_, Self>) {
+        let Parameters { family, seeds, geometry, .. } = parameters;
+        family.with_member_u32(seeds, *geometry, block);
     }
 }
 
@@ -128,8 +131,9 @@ impl HashedKey for u64 {
     }
 
     #[inline(always)]
-    fn narrowed(self) -> u32 {
-        unreachable!("no family of the reference hashes 64 bits")
+    fn hash_block(parameters: &Parameters, block: HashBlock<'_, Self>) {
+        let Parameters { family, seeds, geometry, .. } = parameters;
+        family.with_member_u64(seeds, *geometry, block);
     }
 }
 
