@@ -57,33 +57,64 @@ fn the_exit_code_says_which_signal_cancelled_and_the_summary_what_is_there() {
     check_cancelled("TERM", 143, &["--durable"]);
 }
 
+/// What the kernel tells of each thread of a process, the first one first.
+fn told_of_threads(child: &Child, file: &str) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    // Of one that has just ended there is nothing.
+    threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join(file)).ok())
+        .collect()
+}
+
 /// Waits until the signals of a run are caught: a thread of that name waits for them.
-fn wait_for_signals(child: &Child) {
-    let tasks = format!("/proc/{}/task", child.id());
-    let is_thread_of_signals = |thread: std::io::Result<std::fs::DirEntry>| {
-        let comm = thread.map(|thread| std::fs::read_to_string(thread.path().join("comm")));
-        matches!(comm, Ok(Ok(comm)) if comm == "signals\n")
+fn wait_for_signals(child: &mut Child) {
+    while !told_of_threads(child, "comm").iter().any(|name| name == "signals\n") {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before signals were caught");
+    }
+}
+
+/// Signals that a process's status has under a name.
+fn mask_in(status: &str, name: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap()
+}
+
+/// Waits until a run that waits for something else has heeded a signal: it was taken, and who takes it, and
+/// who is woken by that, sleeps again.
+fn wait_until_heeded(child: &mut Child) {
+    let is_pending = |status: &String| {
+        let masks = ["SigPnd:", "ShdPnd:"].map(|name| mask_in(status, name));
+        masks != [0, 0]
     };
-    while !std::fs::read_dir(&tasks).unwrap().any(is_thread_of_signals) {}
+    let sleeps = |status: &String| status.contains("State:\tS");
+    // One after the other: who sleeps after a signal was taken has done with it.
+    while told_of_threads(child, "status").iter().any(is_pending)
+        || !told_of_threads(child, "status").iter().all(sleeps)
+    {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was let go on");
+    }
 }
 
 #[test]
 fn the_exit_code_says_so_too_before_the_first_table_is_begun() {
-    const FILES: usize = 4000;
     let place = Place::new();
-    place.write_keys("keys/0.keys", &[1, 2]);
-    for number in 1..FILES {
-        let (first, next) = (place.path("keys/0.keys"), format!("keys/{number}.keys"));
-        std::fs::hard_link(first, place.path(&next)).unwrap();
-    }
+    place.write_keys("keys/a.keys", &[1, 2]);
+    // Signals are caught, and then it waits for somebody who reads its trace.
+    let trace = place.path("trace");
+    assert!(Command::new("mkfifo").arg(&trace).status().unwrap().success());
     for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
-        let command = place.command(&["bulk-create", "keys", "out"]);
+        let command = place.command(&["bulk-create", "keys", "out", "--trace", "trace"]);
         let mut command = heeding_hang_up(&command);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_for_signals(&child);
+        wait_for_signals(&mut child);
         let kill = ["-s", signal, &child.id().to_string()];
         assert!(Command::new("kill").args(kill).status().unwrap().success());
+        wait_until_heeded(&mut child);
+        // Who opens for both waits for nobody.
+        let reader = std::fs::File::options().read(true).write(true).open(&trace).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "SIG{signal}");
+        drop(reader);
+        assert!(!place.path("out").exists(), "SIG{signal}: its output was begun");
     }
 }
 
@@ -99,7 +130,7 @@ fn a_run_that_was_told_to_ignore_the_end_of_its_terminal_does() {
         &["create", "keys/a.keys", "--no-output", "--fixed-attempts", "1000000000000"],
     );
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for_signals(&child);
+    wait_for_signals(&mut child);
     let process = std::path::PathBuf::from(format!("/proc/{}", child.id()));
     let read = |path: &str| std::fs::read_to_string(process.join(path)).unwrap_or_default();
     let status = read("status");
