@@ -23,6 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// Kills of an ordinary test run.
 const KILLS: u32 = 20;
 
+/// Kills more, at once, where all of these came too late.
+const KILLS_MORE: u32 = 100;
+
 #[test]
 fn a_killed_run_leaves_whole_tables_and_is_completed_by_running_it_again() {
     let kills = std::env::var("PERFECTA_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
@@ -37,11 +40,17 @@ fn a_killed_run_leaves_whole_tables_and_is_completed_by_running_it_again() {
         let mut out = String::new();
         let tables_expected = expected.keys().filter(|name| is_manifest(name)).count();
         let (mut round, mut interrupted, mut amid) = (0, 0, 0);
+        let kills = kills / 2;
         // Where kills fall is a matter of time; as long as every run was over before, they say nothing.
-        while round < kills / 2 || interrupted == 0 {
+        while round < kills || interrupted == 0 {
+            assert!(
+                round < kills + KILLS_MORE,
+                "{layout}: each of {round} runs was over before it was killed, {whole_run:?} for a whole one: \
+                 nothing was tested; run it again on a machine that does less beside"
+            );
             // Every other round starts anew; the rest go on where the last was killed, and are over
             // sooner.
-            let starts_anew = round % 2 == 0;
+            let starts_anew = round % 2 == 0 || round >= kills;
             if starts_anew {
                 out = format!("killed-{layout}-{round}");
             }
@@ -49,7 +58,10 @@ fn a_killed_run_leaves_whole_tables_and_is_completed_by_running_it_again() {
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             // What comes before the stage writes nothing, so kills there would show nothing.
             wait_for_stage(&place.path(&out), &mut child);
-            thread::sleep(whole_run.mul_f64(fraction(round) * if starts_anew { 0.8 } else { 0.4 }));
+            if round < kills {
+                let longest = if starts_anew { 0.8 } else { 0.4 };
+                thread::sleep(whole_run.mul_f64(fraction(round) * longest));
+            }
             child.kill().unwrap();
             let was_killed = !child.wait().unwrap().success();
             interrupted += u32::from(was_killed);
