@@ -417,6 +417,56 @@ fn a_directory_that_is_removed_while_it_is_listed_is_absent_and_not_empty() {
     }
 }
 
+/// It failed the whole listing, unless it could not be opened.
+#[test]
+fn a_directory_that_cannot_be_read_is_one_entry_and_the_others_are_listed() {
+    for backend in backends_with_faults() {
+        let run = |fault: Option<(u64, i32)>| {
+            let plan = Arc::<FaultPlan>::default();
+            let (mut engine, world) = (backend.start)(Some(&plan));
+            plant_trees(world.as_ref());
+            let before = plan.num_calls();
+            if let Some((number, errno)) = fault {
+                plan.inject(before + number..=before + number, Fault::Errno(errno));
+            }
+            let list = Op::ListTree {
+                root: world.root().join("tree"),
+                lengths: Lengths::Wanted,
+                entries_max: 100,
+                depth_max: 10,
+                interrupt: Interrupt::default(),
+            };
+            let listed = perfecta_io::call(engine.as_mut(), list);
+            let entries = listed.map(|listed| listed.into_listing().entries);
+            (entries.map_err(|failure| failure.error), plan.calls(before), world)
+        };
+        let (all, calls, _world) = run(None);
+        let all = all.unwrap();
+        let mut names_hit = std::collections::BTreeSet::new();
+        for errno in [EIO, ENOMEM] {
+            for number in 0..calls.len() as u64 {
+                let (entries, calls, world) = run(Some((number, errno)));
+                let hit = calls.iter().find(|call| call.fault.is_some()).unwrap();
+                let below = hit.path.strip_prefix(world.root().join("tree")).unwrap();
+                if hit.name == "close" || below.as_os_str().is_empty() {
+                    continue;
+                }
+                names_hit.insert(hit.name);
+                let entries = entries.unwrap_or_else(|error| panic!("{hit}: {error}"));
+                let expected = all
+                    .iter()
+                    .filter(|entry| entry.path == below || !entry.path.starts_with(below));
+                let paths = entries.iter().map(|entry| &entry.path);
+                assert!(paths.eq(expected.map(|entry| &entry.path)), "{hit}: {entries:?}");
+                let told = entries.iter().find(|entry| entry.path == below).unwrap();
+                let EntryKind::Unreadable(error) = &told.kind else { panic!("{hit}: {told:?}") };
+                assert_eq!(error.errno(), Some(errno), "{hit}");
+            }
+        }
+        assert!(names_hit.len() >= 3, "{names_hit:?} of {}", backend.name);
+    }
+}
+
 /// Systems say so of a file that may not be removed, and some of every directory.
 #[test]
 fn a_file_that_may_not_be_removed_is_told_as_that_and_a_directory_is_removed() {

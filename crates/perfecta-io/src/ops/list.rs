@@ -78,7 +78,8 @@ pub(super) fn tree<S: System>(
     let directory = open_directory(system, At::Path(root), root, Links::Follow)?;
     let (ancestors, entries, links) = (Vec::new(), Vec::new(), Vec::new());
     let mut walk = Walk { system, root, lengths, limits, ancestors, entries, links };
-    walk.enter(&directory, Path::new(""))?;
+    let inside = inside(system, &directory, root)?;
+    walk.enter(&directory, Path::new(""), inside)?;
     let Walk { mut entries, links, .. } = walk;
     entries.sort_unstable_by(|left, right| {
         let (left, right) = (left.path.as_os_str(), right.path.as_os_str());
@@ -99,12 +100,9 @@ struct Walk<'a, S> {
 }
 
 impl<S: System> Walk<'_, S> {
-    fn enter(&mut self, directory: &S::File, below: &Path) -> Result<(), IoError> {
-        let path = self.root.join(below);
-        let stat = inspect(self.system, directory, &path)?;
-        let names = names_told(self.system, directory, &path)?;
-        self.ancestors.push(stat.identity);
-        for named in names {
+    fn enter(&mut self, directory: &S::File, below: &Path, inside: Inside) -> Result<(), IoError> {
+        self.ancestors.push(inside.identity);
+        for named in inside.names {
             if self.entries.len() == self.limits.entries_max {
                 let kind = IoErrorKind::TooManyEntries(self.limits.entries_max);
                 return Err(IoError::new(Operation::List, self.root, kind));
@@ -161,18 +159,15 @@ impl<S: System> Walk<'_, S> {
             self.entries.push(Entry { path: below, kind: EntryKind::Unreadable(error) });
             return Ok(());
         }
-        match open_directory(self.system, At::In(parent, name), &path, Links::Follow) {
-            Ok(directory) => {
-                let place = self.entries.len();
+        let at = At::In(parent, name);
+        let opened = open_directory(self.system, at, &path, Links::Follow).and_then(|directory| {
+            let inside = inside(self.system, &directory, &path)?;
+            Ok((directory, inside))
+        });
+        match opened {
+            Ok((directory, inside)) => {
                 self.entries.push(Entry { path: below.clone(), kind: EntryKind::Directory });
-                match self.enter(&directory, &below) {
-                    // It was removed since it was opened.
-                    Err(error) if error.is_absent() && error.path == path => {
-                        self.entries[place].kind = EntryKind::Unreadable(error);
-                        Ok(())
-                    }
-                    entered => entered,
-                }
+                self.enter(&directory, &below, inside)
             }
             Err(error) => {
                 self.entries.push(Entry { path: below, kind: EntryKind::Unreadable(error) });
@@ -180,6 +175,17 @@ impl<S: System> Walk<'_, S> {
             }
         }
     }
+}
+
+/// What is read of an open directory.
+struct Inside {
+    identity: (u64, u64),
+    names: Vec<Named>,
+}
+
+fn inside<S: System>(system: &S, directory: &S::File, path: &Path) -> Result<Inside, IoError> {
+    let identity = inspect(system, directory, path)?.identity;
+    Ok(Inside { identity, names: names_told(system, directory, path)? })
 }
 
 /// Names in the directory `path`, in the order of their bytes.
