@@ -18,6 +18,8 @@ use crate::remarks::and_more;
 pub struct NameFilter {
     include: Patterns,
     exclude: Patterns,
+    /// Directories of which nothing is taken.
+    exclude_whole: GlobSet,
     words: String,
     given: Given,
 }
@@ -79,6 +81,7 @@ impl NameFilter {
         Ok(Self {
             include: Patterns::new(&taken)?,
             exclude: Patterns::new(exclude)?,
+            exclude_whole: excluded_whole(exclude)?,
             words: taken.join(", "),
             given,
         })
@@ -88,6 +91,12 @@ impl NameFilter {
     #[must_use]
     pub(crate) fn admits(&self, path: &Path) -> bool {
         self.include.match_any(path) && !self.exclude.match_any(path)
+    }
+
+    /// Whether what cannot be read at `path` may hide key files: nobody excluded it, or all below it.
+    #[must_use]
+    pub(crate) fn may_hide_inputs(&self, path: &Path) -> bool {
+        !self.exclude.match_any(path) && !self.exclude_whole.is_match(path)
     }
 
     /// How the file at `path` would be taken if it is no key file though it is called as those are, and nobody
@@ -190,6 +199,15 @@ fn owned<S: AsRef<str>>(patterns: &[S]) -> Vec<String> {
     patterns.iter().map(|pattern| pattern.as_ref().to_owned()).collect()
 }
 
+/// The directories of which patterns such as `dir/**` leave nothing.
+fn excluded_whole<S: AsRef<str>>(exclude: &[S]) -> Result<GlobSet, PatternError> {
+    let mut directories = GlobSetBuilder::new();
+    for pattern in exclude.iter().filter_map(|pattern| pattern.as_ref().strip_suffix("/**")) {
+        directories.add(glob(pattern)?);
+    }
+    Ok(directories.build()?)
+}
+
 fn glob(pattern: &str) -> Result<Glob, PatternError> {
     Ok(GlobBuilder::new(pattern).literal_separator(true).build()?)
 }
@@ -214,6 +232,24 @@ mod tests {
         check(&["a/**/*.keys"], &["**/b/**"], "a/b/c.keys", false);
         check(&["{a,b}-[0-9]*"], &[], "b-7.keys", true);
         assert!(NameFilter::new(NARROW, &["[a"], &[]).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_hides_no_inputs_where_all_of_it_is_excluded() {
+        let check = |exclude: &[&str], path: &str, expected: bool| {
+            let filter = NameFilter::new(NARROW, &[], exclude).unwrap();
+            assert_eq!(filter.may_hide_inputs(Path::new(path)), expected, "{exclude:?} {path}");
+        };
+        check(&[], "lost+found", true);
+        check(&["lost+found"], "lost+found", false);
+        check(&["lost+found"], "a/lost+found", false);
+        check(&["lost+found/**"], "lost+found", false);
+        check(&["lost+found/**"], "lost+found/b/c", false);
+        check(&["lost+found/**"], "a/lost+found", true);
+        check(&["**/lost+found/**"], "a/lost+found", false);
+        check(&["lost+found/*"], "lost+found", true);
+        check(&["lost+found/**/*.keys"], "lost+found", true);
+        check(&["*.keys"], "lost+found", true);
     }
 
     #[test]

@@ -85,7 +85,14 @@ pub(crate) fn plan(
 
 /// Whether an entry is an input, or hides inputs.
 fn is_input(entry: &Entry, names: &NameFilter) -> bool {
-    names.admits(&entry.path) || matches!(entry.kind, EntryKind::Unreadable(_))
+    match entry.kind {
+        EntryKind::Unreadable(_) => names.may_hide_inputs(&entry.path),
+        EntryKind::File { .. }
+        | EntryKind::Unmeasured
+        | EntryKind::Directory
+        | EntryKind::Special(_)
+        | EntryKind::BrokenLink => names.admits(&entry.path),
+    }
 }
 
 fn planned(job: &Job, rendering: &mut Rendering<'_>, entry: Entry, root: &Path) -> Planned {
@@ -191,6 +198,7 @@ mod tests {
     use std::ops::Range;
 
     use perfecta_emit::ArtifactKinds;
+    use perfecta_io::{IoError, IoErrorKind, Operation};
 
     use super::*;
     use crate::artifacts::{Artifacts, SelfTest};
@@ -288,6 +296,25 @@ mod tests {
         check(
             vec![file(".perfecta-stage-1-0/a.keys", 4)],
             &["its directory's name is kept for perfecta's stages"],
+        );
+    }
+
+    #[test]
+    fn what_is_excluded_is_no_input_though_it_cannot_be_read() {
+        let denied = || {
+            let error =
+                IoError::new(Operation::Open, Path::new("keys/lost+found"), IoErrorKind::Cancelled);
+            entry("lost+found", EntryKind::Unreadable(error))
+        };
+        let num_items = |exclude: &[&str]| {
+            let mut job = job();
+            let names = NameFilter::new(job.keys.width, &[], exclude).unwrap();
+            job.inputs = Inputs::Tree { root: "keys".into(), names };
+            plan(&job, None, vec![denied(), file("a.keys", 4)]).len()
+        };
+        assert_eq!(
+            [num_items(&[]), num_items(&["lost+found"]), num_items(&["lost+found/**"])],
+            [2, 1, 1]
         );
     }
 
