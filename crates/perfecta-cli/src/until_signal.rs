@@ -3,19 +3,24 @@
 //!
 //! They work on a thread of their own. What parses and sorts a large file asks nobody whether to go on;
 //! it is left where it is, and goes with the program. What must not be cut off is done in an [`Act`], for
-//! whose end is waited.
+//! whose end is waited. A reader that takes nothing is told nothing, and is not waited for either.
 
 use std::io;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::Builder;
+use std::time::Duration;
 
 use signal_hook::iterator::Handle;
+use signal_hook::low_level;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::signals::{caught, exit_by, not_caught};
+
+/// So long a reader may take for what is printed, and for the last line.
+const LAST_LINE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Does `work` until it is done or the first Ctrl-C, SIGTERM or SIGHUP; a second one ends the program
 /// at once.
@@ -39,10 +44,30 @@ pub(crate) fn until_signal(
     match signals.forever().next() {
         None => worker.join().unwrap_or_else(|panic| resume_unwind(panic)),
         Some(signal) => {
+            let exit = exit_by(signal);
             acts.end();
-            Err(cancelled(exit_by(signal)))
+            leave_after(LAST_LINE_TIME_MAX, exit);
+            silence();
+            Err(cancelled(exit))
         }
     }
+}
+
+/// Ends the program when so much time is over, unless it has ended before. Standard output and error, which
+/// somebody may hold who waits for its reader, are left as they are.
+fn leave_after(time: Duration, exit: Exit) {
+    let wait = move || {
+        let (_sender, never) = mpsc::channel::<()>();
+        let _ = never.recv_timeout(time);
+        low_level::exit(i32::from(exit.code()));
+    };
+    // Without a thread more, the reader is waited for.
+    let _ = Builder::new().name("leave".to_owned()).spawn(wait);
+}
+
+/// Nothing is printed by another thread than this one any more.
+fn silence() {
+    std::mem::forget((io::stdout().lock(), io::stderr().lock()));
 }
 
 fn cancelled(exit: Exit) -> Failure {
@@ -82,12 +107,10 @@ impl Acts {
         Act { acts: self, _turn: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    /// Waits for the act that is begun. No other is begun any more, and nothing is printed by another
-    /// thread than this one.
+    /// Waits for the act that is begun. No other is begun any more.
     fn end(&self) {
         self.is_ending.store(true, Ordering::Relaxed);
         std::mem::forget(self.begin());
-        std::mem::forget((io::stdout().lock(), io::stderr().lock()));
     }
 }
 

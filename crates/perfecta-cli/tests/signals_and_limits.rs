@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use support::{Place, Run, heeding_hang_up};
@@ -199,6 +199,34 @@ fn the_first_signal_ends_commands_that_only_look_with_their_last_line() {
     check(&["bench", "large.keys", "--attempts", "1000"]);
     check(&["inspect", "large.keys"]);
     check(&["bulk-create", "--files-from", "list", "out", "--dry-run"]);
+}
+
+/// Whoever waited for the reader held what the last line is printed with.
+#[test]
+fn the_first_signal_ends_what_waits_for_a_reader_that_takes_nothing() {
+    let place = Place::new();
+    place.write_keys("small.keys", &[1, 2, 3]);
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let bytes = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
+    (&writer).write_all(&vec![b'\n'; bytes]).unwrap();
+    for both in [false, true] {
+        let mut command = place.command(&["inspect", "small.keys", "--json"]);
+        command.stdout(writer.try_clone().unwrap());
+        if both {
+            command.stderr(writer.try_clone().unwrap());
+        }
+        let mut child = command.spawn().unwrap();
+        let tasks = format!("/proc/{}/task", child.id());
+        let is_waiting = |thread: std::io::Result<std::fs::DirEntry>| {
+            let status = thread.map(|thread| std::fs::read_to_string(thread.path().join("status")));
+            matches!(status, Ok(Ok(status))
+                if status.starts_with("Name:\twork\n") && status.contains("State:\tS"))
+        };
+        while !std::fs::read_dir(&tasks).unwrap().any(is_waiting) {}
+        let kill = ["-s", "TERM", &child.id().to_string()];
+        assert!(Command::new("kill").args(kill).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{both}");
+    }
 }
 
 #[test]
