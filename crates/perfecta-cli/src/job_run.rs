@@ -97,9 +97,10 @@ impl<'a> JobRun<'a> {
         };
         let threads_max = threads_max(machine.threads_max(self.machine.workers.get()));
         let outcome = perfecta_jobs::run(self.job, &runtime, &mut reporter);
+        // Whole, whatever becomes of the run.
+        let closed = trace.map_or(Ok(()), TraceFile::close);
         let finished = reporter.finish(outcome, threads_max, &signals)?;
-        trace.map_or(Ok(()), TraceFile::close)?;
-        Ok(finished)
+        closed.map(|()| finished)
     }
 
     /// What it would do, on a machine that it could be done on.

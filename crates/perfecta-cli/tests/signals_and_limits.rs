@@ -333,6 +333,22 @@ fn a_reader_that_goes_away_takes_neither_tables_nor_the_exit_code() {
 }
 
 #[test]
+fn a_trace_is_whole_whatever_the_run_ends_by() {
+    let place = Place::new();
+    place.write_keys("keys/a.keys", &[1, 2]);
+    let check = |arguments: &str, after: &str, code| {
+        let run = in_shell(&place, "", &format!("{arguments} --trace trace.json"), after);
+        assert_eq!(run.code, code, "{}", run.err);
+        let trace = std::fs::read(place.path("trace.json")).unwrap();
+        let trace = serde_json::from_slice::<serde_json::Value>(&trace);
+        assert!(trace.as_ref().is_ok_and(serde_json::Value::is_array), "{trace:?}");
+    };
+    check("bulk-create keys --no-output --json", ">/dev/full", 8);
+    check("bulk-create missing --no-output", "", 8);
+    check("bulk-create keys --no-output --include x", "", 4);
+}
+
+#[test]
 fn what_a_terminal_would_obey_in_a_name_is_escaped() {
     let place = Place::new();
     place.write("keys/\u{1b}[31mred.keys", b"odd");
