@@ -153,7 +153,7 @@ impl<'a> JobState<'a> {
             memory: MemoryBudget::of_job(job, &work.items),
             syncs: Syncs::default(),
             accounts: Accounts::new(
-                work.items.iter().map(|item| item.num_keys(job)).sum(),
+                work.items.iter().map(|item| item.num_keys_counted(job)).sum(),
                 pack.as_ref().map_or(0, |_| PackWindow::frame_bytes_max()),
             ),
             pack,
@@ -220,7 +220,7 @@ impl<'a> JobState<'a> {
         let keys = match &part {
             Part::Tables(tables) => {
                 let items = &self.work.items[tables.clone()];
-                items.iter().map(|item| item.num_keys(self.job())).sum()
+                items.iter().map(|item| item.num_keys_counted(self.job())).sum()
             }
             Part::Pack | Part::Sync => 0,
         };
@@ -404,7 +404,7 @@ impl<'a> JobState<'a> {
         self.ledger.refuse(status);
         self.queue.take(position);
         self.arrive(position, None);
-        self.accounts.keys_done += planned.num_keys(self.job());
+        self.accounts.keys_done += planned.num_keys_counted(self.job());
         self.accounts.take(position, &report, &self.work.plan);
         report
     }

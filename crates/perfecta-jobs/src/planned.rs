@@ -42,6 +42,12 @@ impl Planned {
         }
     }
 
+    /// Those that a job counts. What is refused has none to be done, and may be of any length: sparse
+    /// files come to more than can be summed.
+    pub(crate) fn num_keys_counted(&self, job: &Job) -> u64 {
+        if self.refusal.is_some() { 0 } else { self.num_keys(job) }
+    }
+
     /// The most keys that a file of its length may hold.
     pub(crate) fn num_keys_max(&self, job: &Job) -> u64 {
         match job.keys.encoding {

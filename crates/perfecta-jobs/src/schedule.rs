@@ -319,6 +319,16 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_what_is_refused_are_not_counted() {
+        let job = job();
+        let sparse = |number: u32| file(&format!("{number}.keys"), i64::MAX as u64);
+        let mut entries: Vec<Entry> = (0..9).map(sparse).collect();
+        entries.push(file("a.keys", 12));
+        let items = plan(&job, None, entries);
+        assert_eq!(items.iter().map(|item| item.num_keys_counted(&job)).sum::<u64>(), 3);
+    }
+
+    #[test]
     fn more_keys_than_a_table_holds_may_be_fewer_when_they_are_read() {
         let mut job = job();
         job.keys.repair.dedupe = true;
