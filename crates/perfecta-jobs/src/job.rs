@@ -93,7 +93,8 @@ pub(crate) struct Holding {
     is_packed: bool,
 }
 
-/// An item that waits for a common sync, or for its pack: it holds no memory to speak of.
+/// An item that waits for a common sync, or for its pack: it holds none of the job's memory, only what is to be
+/// said of it.
 pub(crate) struct StagedItem {
     pub(crate) item: Item,
     pub(crate) holding: Holding,
