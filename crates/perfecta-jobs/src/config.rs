@@ -393,7 +393,7 @@ pub struct Limits {
     pub item_time_max: Option<Duration>,
     /// Wall time of the whole job from when it was handed in, waiting included.
     pub job_time_max: Option<Duration>,
-    /// The largest key file that is read: by default that of the most keys a table can hold.
+    /// The largest key file that is read: by default that of the most keys a table can hold, in binary and 64 bits wide.
     pub input_bytes_max: u64,
     /// The most entries that an input directory may hold; an output has some for each.
     pub entries_max: usize,

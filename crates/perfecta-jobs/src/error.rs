@@ -321,9 +321,9 @@ impl ItemError {
             Self::Input(IoError { kind: IoErrorKind::NotAFile("directory"), .. }) => {
                 Some("name a key file; `bulk-create` takes all files of a directory")
             }
-            Self::Input(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
-                Some("split the set: no table can hold so many keys")
-            }
+            Self::Input(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => Some(
+                "split the set, or give its keys in binary and each once: larger files are not read",
+            ),
             // What was published is bounded by nothing else.
             Self::Output(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
                 Some("raise the memory limit")
