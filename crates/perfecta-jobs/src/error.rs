@@ -18,7 +18,7 @@ pub enum ExitClass {
     Ok,
     /// A bug here.
     Internal,
-    /// Some tables failed, others did not.
+    /// Of several tables at least one failed.
     SomeFailed,
     /// No key file matched.
     NothingMatched,

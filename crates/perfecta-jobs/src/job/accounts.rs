@@ -55,11 +55,11 @@ impl Accounts {
         self.summary.files += u64::from(files);
     }
 
-    /// Counts an item that may have found the disk full: how many in a row did, up to this one.
+    /// Counts an item that may have found the disk full: how many did, up to this one, since one found room.
     pub(super) fn count_disk_full(&mut self, report: &ItemReport) -> u32 {
         match &report.error {
             Some(ItemError::Output(error)) if error.is_full() => self.disk_full_in_a_row += 1,
-            // It did not come to writing.
+            // It says nothing of the room: nearly always, it did not come to writing.
             Some(_) => return 0,
             None => self.disk_full_in_a_row = 0,
         }
