@@ -17,11 +17,17 @@ use crate::remarks::and_more;
 #[derive(Debug, Clone)]
 pub struct NameFilter {
     include: Patterns,
-    exclude: Patterns,
-    /// Directories of which nothing is taken.
-    exclude_whole: GlobSet,
+    exclude: Box<Exclude>,
     words: String,
     given: Given,
+}
+
+/// What is not taken.
+#[derive(Debug, Clone)]
+struct Exclude {
+    files: Patterns,
+    /// Directories of which nothing is taken.
+    whole: GlobSet,
 }
 
 /// Patterns as they were given.
@@ -80,8 +86,10 @@ impl NameFilter {
         };
         Ok(Self {
             include: Patterns::new(&taken)?,
-            exclude: Patterns::new(exclude)?,
-            exclude_whole: excluded_whole(exclude)?,
+            exclude: Box::new(Exclude {
+                files: Patterns::new(exclude)?,
+                whole: excluded_whole(exclude)?,
+            }),
             words: taken.join(", "),
             given,
         })
@@ -90,13 +98,13 @@ impl NameFilter {
     /// Whether the file at `path`, below the root, is a key file.
     #[must_use]
     pub(crate) fn admits(&self, path: &Path) -> bool {
-        self.include.match_any(path) && !self.exclude.match_any(path)
+        self.include.match_any(path) && !self.exclude.files.match_any(path)
     }
 
     /// Whether what cannot be read at `path` may hide key files: nobody excluded it, or all below it.
     #[must_use]
     pub(crate) fn may_hide_inputs(&self, path: &Path) -> bool {
-        !self.exclude.match_any(path) && !self.exclude_whole.is_match(path)
+        !self.exclude.files.match_any(path) && !self.exclude.whole.is_match(path)
     }
 
     /// How the file at `path` would be taken if it is no key file though it is called as those are, and nobody
@@ -110,7 +118,7 @@ impl NameFilter {
         let is_passed_over = self.given.include.is_empty()
             && is_usual(extension)
             && !self.include.match_any(path)
-            && !self.exclude.match_any(path);
+            && !self.exclude.files.match_any(path);
         is_passed_over.then_some(match extension {
             "keys64" => TakenBy::KeySize,
             _ => TakenBy::Include,
