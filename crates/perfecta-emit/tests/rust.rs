@@ -80,6 +80,23 @@ fn clippy_has_nothing_to_say() {
     }
 }
 
+/// Whoever keeps generated code beside their own formats all of it.
+#[test]
+fn rustfmt_leaves_a_module_as_it_is() {
+    if !has("rustfmt") {
+        return;
+    }
+    let directory = directory("rust-format");
+    for case in cases() {
+        for file in case.write(ArtifactKind::Rust, &directory) {
+            for edition in ["2021", "2024"] {
+                let mut format = Command::new("rustfmt");
+                run(format.args(["--check", "--edition", edition, &file]), &directory);
+            }
+        }
+    }
+}
+
 /// All keywords of the language's reference, strict and reserved, of any edition.
 #[test]
 fn no_keyword_is_the_name_of_a_module() {
@@ -130,7 +147,7 @@ fn a_module_of_which_one_constant_is_used_or_nothing_compiles_without_a_warning(
         let main = directory.join(name).with_extension("rs");
         fs::write(&main, format!("{modules}fn main() {{ {uses} }}\n")).unwrap();
         let mut compile = Command::new("rustc");
-        compile.args(["--edition=2021", "-Dwarnings", "--emit=metadata"]);
+        compile.args(["--edition=2021", "-Dwarnings", "-Dunreachable_pub", "--emit=metadata"]);
         run(compile.arg(&main), &directory);
     }
 }

@@ -58,12 +58,16 @@ const fn word_type(width: KeyWidth) -> &'static str {
     }
 }
 
+/// Who includes a module takes of it what they need, and export it or not.
+const ALLOW_UNUSED: &str =
+    r#"#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]"#;
+
 fn write_constants(description: &Description<'_>, out: &mut dyn Output) -> io::Result<()> {
     let parameters = &description.parameters;
     let key = word_type(description.key_width());
     let mut constant = |doc: &str, name: &str, kind: &str, value: &dyn fmt::Display| {
         writeln!(out, "\n/// {doc}")?;
-        writeln!(out, "#[allow(dead_code, reason = \"not every user needs it\")]")?;
+        writeln!(out, "{ALLOW_UNUSED}")?;
         writeln!(out, "pub const {name}: {kind} = {value};")
     };
     let literal = |word| Literal(word, None);
@@ -80,7 +84,7 @@ fn write_constants(description: &Description<'_>, out: &mut dyn Output) -> io::R
 fn write_index(description: &Description<'_>, out: &mut dyn Output) -> io::Result<()> {
     let formula = &description.formula;
     let key = word_type(description.key_width());
-    write_template(out, INDEX_START, &[("key", key)])?;
+    write_template(out, INDEX_START, &[("key", key), ("allow_unused", ALLOW_UNUSED)])?;
     for step in &formula.steps {
         writeln!(
             out,
@@ -107,7 +111,8 @@ const INDEX_START: &str = r#"
 /// is none of them.
 #[inline]
 #[must_use]
-#[allow(dead_code, reason = "not every user needs it")]
+@allow_unused@
+#[rustfmt::skip]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
@@ -305,6 +310,7 @@ fn write_self_test(description: &Description<'_>, out: &mut dyn Output) -> io::R
 
 const SELF_TEST_START: &str = r#"
 #[cfg(test)]
+#[rustfmt::skip]
 mod self_test {
     extern crate std;
 
@@ -327,7 +333,6 @@ const SELF_TEST_OF_INCLUDED_KEYS: &str = r#"
         check(KEYS.iter().copied());
     }
 
-    #[rustfmt::skip]
     #[allow(clippy::unreadable_literal, reason = "read by the compiler only")]
     static KEYS: [@key@; NUM_KEYS as usize] = [
 "#;

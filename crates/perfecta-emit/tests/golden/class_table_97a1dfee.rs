@@ -20,30 +20,31 @@
 // kind.
 
 /// Number of keys.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const NUM_KEYS: u32 = 19;
 
 /// Every index is below it.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const EDGE_CAPACITY: u32 = 32;
 
 /// The smallest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const FIRST_KEY: u64 = 0x100_8000_0000;
 
 /// The greatest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const LAST_KEY: u64 = 0x3c40_c000_0000;
 
 /// The key file's name, escaped as in a URL.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const ORIGINAL_NAME: &str = "%2A%2F %22%3F%3F%2F%5C%0A class %E2%80%AE.keys64";
 
 /// The rank of `key` among the keys in ascending order; some number below [`EDGE_CAPACITY`] if it
 /// is none of them.
 #[inline]
 #[must_use]
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
+#[rustfmt::skip]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
@@ -69,6 +70,7 @@ static ASSIGNED: [u8; 64] = [
 ];
 
 #[cfg(test)]
+#[rustfmt::skip]
 mod self_test {
     extern crate std;
 

@@ -19,30 +19,31 @@
 // kind.
 
 /// Number of keys.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const NUM_KEYS: u32 = 10;
 
 /// Every index is below it.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const EDGE_CAPACITY: u32 = 16;
 
 /// The smallest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const FIRST_KEY: u32 = 0x3c6e_f163;
 
 /// The greatest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const LAST_KEY: u32 = 0xf1bb_c988;
 
 /// The key file's name, escaped as in a URL.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const ORIGINAL_NAME: &str = "crc.keys";
 
 /// The rank of `key` among the keys in ascending order; some number below [`EDGE_CAPACITY`] if it
 /// is none of them.
 #[inline]
 #[must_use]
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
+#[rustfmt::skip]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
@@ -98,6 +99,7 @@ static ASSIGNED: [u8; 32] = [
 ];
 
 #[cfg(test)]
+#[rustfmt::skip]
 mod self_test {
     extern crate std;
 
@@ -118,7 +120,6 @@ mod self_test {
         check(KEYS.iter().copied());
     }
 
-    #[rustfmt::skip]
     #[allow(clippy::unreadable_literal, reason = "read by the compiler only")]
     static KEYS: [u32; NUM_KEYS as usize] = [
 0x3c6ef163,0x3fcd0ee6,0x533685ad,0x53845dd7,0x71561351,0x8dde6447,0xd5336e9e,0xe2ac04a2,0xe3778b11,0xf1bbc988,

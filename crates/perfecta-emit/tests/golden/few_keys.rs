@@ -19,30 +19,31 @@
 // kind.
 
 /// Number of keys.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const NUM_KEYS: u32 = 7;
 
 /// Every index is below it.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const EDGE_CAPACITY: u32 = 8;
 
 /// The smallest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const FIRST_KEY: u32 = 0x0;
 
 /// The greatest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const LAST_KEY: u32 = 0xffff_ffff;
 
 /// The key file's name, escaped as in a URL.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const ORIGINAL_NAME: &str = "few-keys.keys";
 
 /// The rank of `key` among the keys in ascending order; some number below [`EDGE_CAPACITY`] if it
 /// is none of them.
 #[inline]
 #[must_use]
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
+#[rustfmt::skip]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
@@ -77,6 +78,7 @@ static ASSIGNED: [u8; 16] = [
 ];
 
 #[cfg(test)]
+#[rustfmt::skip]
 mod self_test {
     extern crate std;
 
@@ -97,7 +99,6 @@ mod self_test {
         check(KEYS.iter().copied());
     }
 
-    #[rustfmt::skip]
     #[allow(clippy::unreadable_literal, reason = "read by the compiler only")]
     static KEYS: [u32; NUM_KEYS as usize] = [
 0x00000000,0x00000002,0x00000003,0x00000005,0x00000007,0x0000000b,0xffffffff,

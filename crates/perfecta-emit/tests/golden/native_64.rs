@@ -20,30 +20,31 @@
 // kind.
 
 /// Number of keys.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const NUM_KEYS: u32 = 20;
 
 /// Every index is below it.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const EDGE_CAPACITY: u32 = 32;
 
 /// The smallest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const FIRST_KEY: u64 = 0x0;
 
 /// The greatest key.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const LAST_KEY: u64 = 0xf000_0000_0000_00e1;
 
 /// The key file's name, escaped as in a URL.
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
 pub const ORIGINAL_NAME: &str = "native-64.keys";
 
 /// The rank of `key` among the keys in ascending order; some number below [`EDGE_CAPACITY`] if it
 /// is none of them.
 #[inline]
 #[must_use]
-#[allow(dead_code, reason = "not every user needs it")]
+#[allow(dead_code, unreachable_pub, reason = "not every user needs it, or exports it")]
+#[rustfmt::skip]
 #[allow(
     clippy::cast_lossless,
     clippy::cast_possible_truncation,
@@ -82,6 +83,7 @@ static ASSIGNED: [u8; 64] = [
 ];
 
 #[cfg(test)]
+#[rustfmt::skip]
 mod self_test {
     extern crate std;
 
