@@ -44,6 +44,31 @@ struct BenchFields<'a> {
     refused: Option<String>,
 }
 
+#[derive(Serialize)]
+struct HashFields {
+    hash: &'static str,
+    id: u8,
+    hashed_bits: &'static [u32],
+    takes_key_zero: bool,
+    seed_masks: Vec<u32>,
+}
+
+/// The line of a family in a list.
+pub(crate) fn hash_line(family: Family, takes_key_zero: bool) -> String {
+    line(
+        "hash",
+        HashFields {
+            hash: family.name(),
+            id: family.id(),
+            hashed_bits: if family.hashes_64() { &[32, 64] } else { &[32] },
+            takes_key_zero,
+            seed_masks: (1..=usize::from(family.num_seeds()))
+                .map(|n| family.free_mask(n))
+                .collect(),
+        },
+    )
+}
+
 /// The line of a family in a benchmark.
 pub(crate) fn bench_line(
     family: Family,

@@ -81,3 +81,24 @@ fn a_client_that_does_not_do_its_work_says_so_in_its_last_line() {
     let wait = ["wait", accepted["id"].as_str().unwrap(), "--json"];
     check_last(&daemon.run(&wait), "summary", 0, &wait);
 }
+
+#[test]
+fn the_families_are_told_with_what_may_be_chosen_of_their_seeds() {
+    let lines = Place::new().ok(&["hashes", "--json"]).lines();
+    assert!(lines.iter().all(|line| line["type"] == "hash" && line["schema"] == 1));
+    let of = |name: &str| lines.iter().find(|line| line["hash"] == name).unwrap();
+    let folded = of("Folded");
+    assert_eq!(folded["hashed_bits"], serde_json::json!([32, 64]));
+    assert_eq!(folded["seed_masks"].as_array().unwrap().len(), 3);
+    // The low byte of its third seed is a shift that the size of the table gives.
+    let reference = of("Mulshrolate4RX");
+    assert_eq!(reference["hashed_bits"], serde_json::json!([32]));
+    assert_eq!(reference["seed_masks"][2].as_u64().unwrap() & 0xff, 0);
+    let told = Place::new().ok(&["hashes"]).out;
+    for line in &lines {
+        let name = line["hash"].as_str().unwrap();
+        let takes = if line["takes_key_zero"] == true { "yes" } else { "no" };
+        let row = told.lines().find(|row| row.split_whitespace().nth(1) == Some(name)).unwrap();
+        assert!(row.ends_with(takes), "{row}");
+    }
+}

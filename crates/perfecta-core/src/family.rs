@@ -138,7 +138,8 @@ impl Family {
     }
 
     /// Whether it hashes keys of 64 bits as they are; the others take what is downsized to 32.
-    pub(crate) const fn hashes_64(self) -> bool {
+    #[must_use]
+    pub const fn hashes_64(self) -> bool {
         match self {
             Self::Folded => true,
             Self::Reference(_) => false,

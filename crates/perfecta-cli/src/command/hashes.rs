@@ -6,6 +6,7 @@ use perfecta_core::key::KeyWidth;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::json;
 use crate::terminal::Terminal;
 
 /// List the hash families: id, name, seed words, and what they cannot do.
@@ -13,7 +14,11 @@ use crate::terminal::Terminal;
 /// A family that hashes 32 bits also serves keys of 64 bits that use at most 32 bits, all keys together:
 /// these are gathered before they are hashed. docs/families.md has all formulas.
 #[derive(Debug, Args)]
-pub(crate) struct Hashes {}
+pub(crate) struct Hashes {
+    /// JSON objects on standard output, with the bits of seeds that may be chosen
+    #[arg(long)]
+    json: bool,
+}
 
 impl Hashes {
     /// Prints the list.
@@ -21,11 +26,18 @@ impl Hashes {
     /// # Errors
     /// [`Failure`] if standard output takes nothing.
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let takes_zero =
+            |family: Family| family.check_suits(KeyWidth::Bits32, u64::MAX, true).is_ok();
+        if self.json {
+            for family in Family::all() {
+                terminal.say(&json::hash_line(family, takes_zero(family)))?;
+            }
+            return Ok(Exit::SUCCESS);
+        }
         terminal.say("id  name                      seeds  hashed bits  key 0")?;
         for family in Family::all() {
-            let takes = |width, has_zero| family.check_suits(width, u64::MAX, has_zero).is_ok();
-            let widths = if takes(KeyWidth::Bits64, false) { "32,64" } else { "32" };
-            let zero = if takes(KeyWidth::Bits32, true) { "yes" } else { "no" };
+            let widths = if family.hashes_64() { "32,64" } else { "32" };
+            let zero = if takes_zero(family) { "yes" } else { "no" };
             let (id, name, seeds) = (family.id(), family.name(), family.num_seeds());
             terminal.say(&format!("{id:<3} {name:<25} {seeds:<6} {widths:<12} {zero}"))?;
         }
