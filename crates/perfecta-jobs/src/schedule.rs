@@ -11,7 +11,7 @@ use perfecta_core::geometry::Geometry;
 use perfecta_core::key::KeyWidth;
 use perfecta_core::search::Plan;
 use perfecta_emit::Identifier;
-use perfecta_io::{Entry, EntryKind};
+use perfecta_io::{Entry, EntryKind, IoError, IoErrorKind};
 
 use crate::config::{Inputs, Job, Layout};
 use crate::error::ItemError;
@@ -86,6 +86,10 @@ pub(crate) fn plan(
 /// Whether an entry is an input, or hides inputs.
 fn is_input(entry: &Entry, names: &NameFilter) -> bool {
     match entry.kind {
+        // Whatever it leads to is not walked.
+        EntryKind::Unreadable(IoError { kind: IoErrorKind::LinkBelowRoot, .. }) => {
+            names.admits(&entry.path)
+        }
         EntryKind::Unreadable(_) => names.may_hide_inputs(&entry.path),
         EntryKind::File { .. }
         | EntryKind::Unmeasured
@@ -297,6 +301,20 @@ mod tests {
             vec![file(".perfecta-stage-1-0/a.keys", 4)],
             &["its directory's name is kept for perfecta's stages"],
         );
+    }
+
+    #[test]
+    fn a_link_that_no_root_lets_in_is_an_input_only_by_its_name() {
+        let link = |path: &str| {
+            let kind = IoErrorKind::LinkBelowRoot;
+            let error = IoError::new(Operation::Open, &Path::new("keys").join(path), kind);
+            entry(path, EntryKind::Unreadable(error))
+        };
+        let mut job = job();
+        job.inputs = Inputs::tree("keys");
+        let items = plan(&job, None, vec![link("README.txt"), link("below"), link("a.keys")]);
+        let taken: Vec<_> = items.iter().map(|item| item.keys_file.as_path()).collect();
+        assert_eq!(taken, [Path::new("keys/a.keys")]);
     }
 
     #[test]

@@ -18,9 +18,18 @@ const daemon = { stats: null, config: null, heardAt: null };
 const overview = new Overview(daemon, sureToCancel);
 let view = null;
 
+/** What an address says, which somebody may have cut in the middle of a letter. */
+function decoded(hash) {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return "#/";
+  }
+}
+
 /** Goes to what the address names; other fragments are places within the page. */
 function route() {
-  const hash = decodeURIComponent(location.hash);
+  const hash = decoded(location.hash);
   if (hash !== "" && !hash.startsWith("#/")) return;
   const id = hash.match(/^#\/requests\/(.+)$/)?.[1];
   const isFirst = view === null;

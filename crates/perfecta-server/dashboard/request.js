@@ -18,6 +18,7 @@ export class RequestView {
     this.status = null;
     this.rates = new Rates();
     this.stream = null;
+    this.heardAll = false;
     this.notices = [];
     this.numNotices = 0;
     this.drawn = { settled: -1, failed: -1 };
@@ -49,7 +50,7 @@ export class RequestView {
     try {
       if (this.status === null) await this.begin();
       // A stream that broke off is taken up where the daemon is by now.
-      if (this.stream === null && this.status?.ended_unix_ms === null) await this.listen();
+      if (this.stream === null && !this.heardAll) await this.listen();
       await this.showItems();
     } catch (error) {
       if (!(error instanceof Refusal && error.status === 404)) throw error;
@@ -81,7 +82,7 @@ export class RequestView {
   async listen() {
     this.status = await ask(this.path);
     this.draw();
-    if (this.isLeft || this.status.ended_unix_ms !== null) return;
+    if (this.isLeft) return;
     const stream = new AbortController();
     this.stream = stream;
     this.notices = [];
@@ -95,7 +96,10 @@ export class RequestView {
   }
 
   told(name, data) {
-    if (name === "end") this.status = data;
+    if (name === "end") {
+      this.status = data;
+      this.heardAll = true;
+    }
     if (name === "progress") this.status = { ...this.status, state: "running", progress: data };
     if (name === "notice") {
       this.numNotices += 1;
@@ -189,7 +193,14 @@ export class RequestView {
     const items = await ask(`${this.path}/slowest?limit=${SLOWEST}`);
     if (this.isLeft) return;
     show(byId("slowest"), items.length > 0);
-    rows(byId("slowest-rows"), items, (item) => item.keys_file, (item) => {
+    // A file that was named twice has two tables.
+    const places = new Map();
+    const numbered = items.map((item) => {
+      const place = (places.get(item.keys_file) ?? 0) + 1;
+      places.set(item.keys_file, place);
+      return { ...item, key: `${place} ${item.keys_file}` };
+    });
+    rows(byId("slowest-rows"), numbered, (item) => item.key, (item) => {
       const cells = [count(item.keys), count(item.attempts), duration(item.solve_seconds)];
       const file = element("th", { scope: "row", class: "path" }, visible(item.keys_file));
       return { node: element("tr", {}, file, ...cells.map((text) => element("td", {}, text))), update() {} };

@@ -331,7 +331,7 @@ impl Control {
         let incarnation = random::draw() as u32;
         Self {
             registry: Mutex::new(Registry::new(limits, incarnation, Arc::clone(&clock))),
-            counts: Arc::new(Counts::new(stages)),
+            counts: Arc::new(Counts::new(clock.since_1970(), stages)),
             history: History::default(),
             terms: Terms { access: options.access.clone(), bounds: options.bounds, nodes },
             connections: Connections::none(),

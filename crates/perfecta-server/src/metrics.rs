@@ -30,6 +30,8 @@ type ByWord = Family<[(&'static str, String); 1], Counter>;
 /// Counts and times, told by the control thread and by workers.
 #[derive(Debug)]
 pub(crate) struct Counts {
+    /// When the daemon began, since 1970.
+    began: Duration,
     accepted: Counter,
     ended: ByWord,
     answers: ByStatus,
@@ -59,8 +61,10 @@ impl Running {
 }
 
 impl Counts {
-    pub(crate) fn new(stages: Arc<StageTimes>) -> Self {
+    /// Counts of a daemon that begins at this time since 1970.
+    pub(crate) fn new(began: Duration, stages: Arc<StageTimes>) -> Self {
         Self {
+            began,
             accepted: Counter::default(),
             ended: Family::default(),
             answers: Family::default(),
@@ -150,7 +154,7 @@ impl Counts {
         let own = root.sub_registry_with_prefix("perfecta");
         register_load(own, ping, ledger_difference, machine);
         register_pools(own, &machine.pools);
-        process::register(root.sub_registry_with_prefix("process"), ping.uptime_seconds);
+        process::register(root.sub_registry_with_prefix("process"), self.began);
         let mut page = String::new();
         encode(&mut page, &root).expect("a string takes everything");
         page

@@ -1,18 +1,18 @@
 //! The process as the system sees it, by the names that dashboards know.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use perfecta_jobs::{Clock, SystemClock};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-pub(super) fn register(registry: &mut Registry, uptime_seconds: f64) {
+/// The time when it began is told as it was read then: a scraper takes another one for a restart.
+pub(super) fn register(registry: &mut Registry, began: Duration) {
     let cpu = ConstCounter::new(SystemClock.cpu().as_secs_f64());
     registry.register("cpu_seconds", "CPU time, user and system", cpu);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    let start = ConstGauge::new(now - uptime_seconds);
+    let start = ConstGauge::new(began.as_secs_f64());
     registry.register("start_time_seconds", "When it began, since 1970", start);
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let gauges = [
