@@ -102,9 +102,13 @@ impl Family {
         }
     }
 
-    /// The bits of seed `number` (counted from 1) that are drawn; the others are zero.
+    /// The bits of seed `number` (counted from 1) that are drawn; the others are zero, and all of those of
+    /// seeds that it does not take.
     #[must_use]
     pub(crate) const fn seed_mask(self, number: usize) -> u32 {
+        if number == 0 || number > self.num_seeds() as usize {
+            return 0;
+        }
         match self {
             Self::Folded => u32::MAX,
             Self::Reference(reference) => reference.seed_mask(number),
@@ -121,7 +125,7 @@ impl Family {
     }
 
     /// The bits of seed `number` (counted from 1) that a user may choose: those that are drawn, but
-    /// for a shift that stands for the geometry.
+    /// for a shift that stands for the geometry. None of a seed that it does not take.
     #[must_use]
     pub const fn free_mask(self, number: usize) -> u32 {
         let shift = if self.shift_is_first_byte_of(number) { 0xff } else { 0 };
@@ -236,9 +240,6 @@ impl Family {
     /// What `word` becomes as seed `number` (counted from 1) where it could not have been drawn: bits
     /// that are masked are zero, and the shift is the geometry's.
     pub(crate) fn nearest_seed(self, number: usize, word: u32, geometry: Geometry) -> u32 {
-        if number > usize::from(self.num_seeds()) {
-            return 0;
-        }
         let is_shift = self.shift_is_first_byte_of(number);
         let shift = if is_shift { u32::from(geometry.hash_shift()) } else { 0 };
         word & self.free_mask(number) | shift
@@ -254,6 +255,18 @@ impl core::fmt::Display for Family {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seeds::SEEDS_MAX;
+
+    #[test]
+    fn of_seeds_that_a_family_does_not_take_no_bit_may_be_chosen() {
+        for family in Family::all() {
+            let num_seeds = usize::from(family.num_seeds());
+            for number in [0].into_iter().chain(num_seeds + 1..=SEEDS_MAX + 1).chain([usize::MAX]) {
+                assert_eq!(family.free_mask(number), 0, "seed {number} of {family}");
+            }
+            assert!((1..=num_seeds).all(|number| family.free_mask(number) != 0), "{family}");
+        }
+    }
 
     #[test]
     fn ids_and_names_are_unique_and_lead_back() {

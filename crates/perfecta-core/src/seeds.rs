@@ -36,18 +36,27 @@ impl Seeds {
     }
 
     /// Seed `number`, counted from 1 as in the formulas.
+    ///
+    /// # Panics
+    /// If `number` is not 1 to [`SEEDS_MAX`].
     #[must_use]
     pub const fn word(&self, number: usize) -> u32 {
         self.words[number - 1]
     }
 
     /// Byte `byte` of seed `number`, both counted from 1, byte 1 the least significant.
+    ///
+    /// # Panics
+    /// If `number` is not 1 to [`SEEDS_MAX`], or `byte` not 1 to 4.
     #[must_use]
     pub const fn byte(&self, number: usize, byte: usize) -> u32 {
-        (self.words[number - 1] >> (8 * (byte - 1))) & 0xff
+        self.words[number - 1].to_le_bytes()[byte - 1] as u32
     }
 
     /// Seeds `high` and `low`, counted from 1, as the halves of one 64-bit word.
+    ///
+    /// # Panics
+    /// If one of them is not 1 to [`SEEDS_MAX`].
     #[must_use]
     pub const fn wide(&self, high: usize, low: usize) -> u64 {
         ((self.words[high - 1] as u64) << 32) | self.words[low - 1] as u64
