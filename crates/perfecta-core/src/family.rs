@@ -25,6 +25,7 @@ pub enum Family {
 
 /// Why a family cannot serve a key set, whatever its seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unsuitable {
     /// Both vertices of key 0 are 0 with every seed.
     #[error("{0} maps key 0 to vertex 0 twice whatever its seeds, so no attempt can succeed")]

@@ -340,6 +340,8 @@ impl ItemError {
                 Some("ask for fewer doublings at first, raise the memory limit, or split the set")
             }
             Self::Plan(PlanError::TooLarge { .. }) => Some("ask for fewer doublings at first"),
+            // None of today's.
+            Self::Plan(_) => None,
             Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
                 Some("give other seeds, or 0 for a seed that is to be drawn anew for each attempt")
             }

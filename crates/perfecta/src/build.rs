@@ -80,6 +80,8 @@ impl BuildError {
             Self::Plan(PlanError::NoAttempts { .. }) => "allow 1 attempt at least",
             Self::Plan(PlanError::Memory { .. }) => "raise memory_bytes_max, or split the set",
             Self::Plan(PlanError::TooLarge { .. }) => "give a smaller grows_initial",
+            // None of today's.
+            Self::Plan(_) => "give another plan",
             Self::Unsolved { limit: Limit::Stopped, .. } => "let it go on for longer",
             Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
                 "fix other seeds, or 0 for a seed that is to be drawn anew for each attempt"

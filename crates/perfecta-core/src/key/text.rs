@@ -16,6 +16,7 @@ pub struct TextError {
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TextErrorKind {
     /// Neither decimal nor `0x` and hexadecimal digits.
     #[error("is neither a decimal nor a 0x number")]

@@ -136,6 +136,7 @@ pub struct Stage {
 
 /// Why a plan cannot succeed on a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// The family cannot serve these keys.
     #[error(transparent)]

@@ -28,6 +28,7 @@ impl fmt::Debug for Table {
 
 /// A table that does not give a key its rank: a bug here, or damage since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// The table was made for another number of keys.
     #[error("the table holds {table} keys and the key set {keys}")]
