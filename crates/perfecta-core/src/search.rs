@@ -19,7 +19,7 @@ mod range;
 
 pub use self::machine::{Search, Step, Verdict, Win};
 pub use self::plan::{Contradiction, FamilyChoice, Limit, Plan, PlanError, Stage, UnknownFamily};
-pub use self::range::{AttemptRange, RangeEnd, RangeReport, Tally, try_range};
+pub use self::range::{AttemptRange, AttemptsMade, RangeEnd, RangeReport, Tally, try_range};
 
 use crate::graph::{Attempter, Scratch};
 use crate::interrupt::{Interrupted, KeepGoing};

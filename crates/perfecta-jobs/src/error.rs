@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeyError;
-use perfecta_core::search::{FamilyChoice, Limit, PlanError};
+use perfecta_core::search::{AttemptsMade, FamilyChoice, Limit, PlanError};
 use perfecta_core::table::VerifyError;
 use perfecta_io::{IoError, IoErrorKind};
 
@@ -117,7 +117,7 @@ pub enum ItemError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The search ended without a table.
-    #[error("no table after {}: {limit}", attempts_words(*.attempts))]
+    #[error("no table after {}: {limit}", AttemptsMade(*.attempts))]
     Unsolved {
         /// What ended it.
         limit: Limit,
@@ -127,7 +127,7 @@ pub enum ItemError {
         family: FamilyChoice,
     },
     /// The search took too long.
-    #[error("no table after {} in {} s", attempts_words(*.attempts), .limit.as_secs_f64())]
+    #[error("no table after {} in {} s", AttemptsMade(*.attempts), .limit.as_secs_f64())]
     TimedOut {
         /// The limit.
         limit: Duration,
@@ -272,11 +272,6 @@ pub enum ItemError {
     /// A worker panicked: a bug here.
     #[error("internal error: {0}")]
     Panicked(String),
-}
-
-fn attempts_words(attempts: u64) -> String {
-    let plural = if attempts == 1 { "" } else { "s" };
-    format!("{attempts} attempt{plural}")
 }
 
 impl ItemError {

@@ -4,20 +4,19 @@
 
 mod common;
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::BLOCKING;
+use common::{BLOCKING, ONE_AT_A_TIME};
 use parking_lot::Mutex;
 use perfecta_core::family::Family;
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_io::Clock;
 use perfecta_jobs::{
     CancelFlag, Event, ExitClass, Inputs, Job, JobError, Limits, Request, Runtime, Session,
-    SessionLimits, SessionRuntime, Summary, Worker, run,
+    SessionRuntime, Summary, Worker, run,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,15 +55,7 @@ impl Clock for TickingClock {
 }
 
 fn session(clock: &dyn Clock) -> Session<'_> {
-    let one = NonZeroUsize::MIN;
-    let limits = SessionLimits {
-        workers: one,
-        files_in_flight_max: one,
-        io_depth: one,
-        memory_bytes_max: 1 << 30,
-        jobs_active_max: one,
-    };
-    Session::new(SessionRuntime { engines: &BLOCKING, clock, tracer: None }, limits)
+    Session::new(SessionRuntime { engines: &BLOCKING, clock, tracer: None }, ONE_AT_A_TIME)
 }
 
 /// How a job ended, once it has.

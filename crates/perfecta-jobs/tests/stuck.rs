@@ -4,21 +4,20 @@
 
 mod common;
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use common::{Made, Overheard, keys};
+use common::{Made, ONE_AT_A_TIME, Overheard, keys};
 use parking_lot::Mutex;
 use perfecta_core::family::Family;
 use perfecta_core::search::{FamilyChoice, Plan};
 use perfecta_io::{Clock, Op};
 use perfecta_jobs::{
-    CancelFlag, Event, Inputs, Job, Layout, Output, Request, Runtime, Session, SessionLimits,
-    SessionRuntime, Worker, run,
+    CancelFlag, Event, Inputs, Job, Layout, Output, Request, Runtime, Session, SessionRuntime,
+    Worker, run,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,14 +56,6 @@ fn submit(session: &Session<'_>, job: Job) -> (CancelFlag, Receiver<String>) {
 /// What the first of two jobs is told when time passes, the disk hangs, and it is at `activity`; the
 /// other one waits.
 fn told_of(hangs_at: fn(&Op) -> bool, job: Job, other: Job, activity: &str) -> String {
-    let one = NonZeroUsize::MIN;
-    let limits = SessionLimits {
-        workers: one,
-        files_in_flight_max: one,
-        io_depth: one,
-        memory_bytes_max: 1 << 30,
-        jobs_active_max: one,
-    };
     let gate = Arc::new(Mutex::new(()));
     let hangs = gate.lock();
     let engines = Made::by(|| {
@@ -77,7 +68,7 @@ fn told_of(hangs_at: fn(&Op) -> bool, job: Job, other: Job, activity: &str) -> S
     });
     let clock = MovedClock::default();
     let runtime = SessionRuntime { engines: &engines, clock: &clock, tracer: None };
-    let session = Session::new(runtime, limits);
+    let session = Session::new(runtime, ONE_AT_A_TIME);
     let (held, waiting) = (submit(&session, job), submit(&session, other));
     session.close();
     let told = std::thread::scope(|scope| {

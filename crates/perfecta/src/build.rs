@@ -11,7 +11,7 @@
 
 use perfecta_core::format;
 use perfecta_core::graph::Scratch;
-use perfecta_core::search;
+use perfecta_core::search::{self, AttemptsMade};
 
 pub use perfecta_core::family::Unsuitable;
 pub use perfecta_core::key::{At, KeyError, KeySet, Keys, Place, Repair, TextError, TextErrorKind};
@@ -46,18 +46,13 @@ pub enum BuildError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A limit of the plan was met first.
-    #[error("no table after {}: {limit}", attempts_words(verdict.tally.attempts()))]
+    #[error("no table after {}: {limit}", AttemptsMade(verdict.tally.attempts()))]
     Unsolved {
         /// The limit.
         limit: Limit,
         /// What the attempts came to.
         verdict: Verdict,
     },
-}
-
-fn attempts_words(attempts: u64) -> String {
-    let plural = if attempts == 1 { "" } else { "s" };
-    format!("{attempts} attempt{plural}")
 }
 
 impl BuildError {

@@ -1,5 +1,7 @@
 //! A range of attempts: the unit of work of a search.
 
+use core::fmt;
+
 use super::plan::Stage;
 use crate::graph::{Attempter, Outcome};
 use crate::seeds::{SeedSource, Seeds};
@@ -63,6 +65,17 @@ impl Tally {
         self.vertex_collisions += other.vertex_collisions;
         self.cyclic += other.cyclic;
         self.acyclic += other.acyclic;
+    }
+}
+
+/// So many attempts, as it is said: `1 attempt`, `2 attempts`.
+#[derive(Debug, Clone, Copy)]
+pub struct AttemptsMade(pub u64);
+
+impl fmt::Display for AttemptsMade {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(formatter, "{} attempt{plural}", self.0)
     }
 }
 

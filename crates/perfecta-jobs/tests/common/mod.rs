@@ -21,7 +21,16 @@ use perfecta_io::{
 };
 use perfecta_jobs::{
     CancelFlag, EngineSource, Estimate, Event, Facts, Inputs, ItemError, ItemReport, Job, Output,
-    RenderError, RenderedFile, Renderer, Runtime, Summary, run,
+    RenderError, RenderedFile, Renderer, Runtime, SessionLimits, Summary, run,
+};
+
+/// One job, by one worker, one key file at a time.
+pub(crate) const ONE_AT_A_TIME: SessionLimits = SessionLimits {
+    workers: NonZeroUsize::MIN,
+    files_in_flight_max: NonZeroUsize::MIN,
+    io_depth: NonZeroUsize::MIN,
+    memory_bytes_max: 1 << 30,
+    jobs_active_max: NonZeroUsize::MIN,
 };
 
 /// Writes a table as its parameters and its array.
