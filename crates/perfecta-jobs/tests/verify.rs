@@ -261,6 +261,53 @@ fn a_pack_that_another_takes_the_place_of_is_never_called_damaged() {
     }
 }
 
+/// What a pack's manifest says of many small tables is more than these, and than its index.
+#[test]
+fn the_manifest_of_a_pack_may_be_more_than_the_memory_and_its_index_may_not() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for number in 0..100 {
+        std::fs::write(input.path().join(format!("n{number}.keys")), keys(2, number + 1)).unwrap();
+    }
+    let mut job = job(input.path(), out.path());
+    job.output.as_mut().unwrap().layout = Layout::Packed;
+    run_all(&job, &runtime());
+    let pack = out.path().join("tables.packed");
+    let manifest = pack.join("manifest.json");
+    let keys = Inputs::tree(input.path());
+    let verification = Verification { keys: Some(keys), ..Verification::new(out.path()) };
+    let check_with = |memory_bytes_max| {
+        let mut verification = verification.clone();
+        verification.limits.memory_bytes_max = memory_bytes_max;
+        check(&verification)
+    };
+    let bytes = std::fs::read(pack.join("tables.phtpack")).unwrap();
+    let trailer = bytes.len() - 64;
+    let index = u64::from_le_bytes(bytes[trailer..][..8].try_into().unwrap());
+    let index_bytes = bytes.len() as u64 - index;
+    assert!(index_bytes < manifest.metadata().unwrap().len() / 2);
+
+    let (summary, failures) = check_with(index_bytes);
+    assert_eq!((summary.tables, summary.ok), (100, 100), "{failures:?}");
+
+    // Longer than any that says of these tables what is to be said.
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replacen('{', &format!("{{{:20000}", ""), 1)).unwrap();
+    let longer = manifest.metadata().unwrap().len();
+    let (summary, failures) = check_with(index_bytes);
+    assert_eq!((summary.tables, summary.failed), (100, 100));
+    let reason = format!("manifest.json: it has {longer} bytes, the limit is ");
+    assert!(failures.values().all(|told| told.contains(&reason)), "{failures:?}");
+    assert_eq!(check_with(longer).0.ok, 100);
+
+    // No table is known: none is told to be missing.
+    std::fs::write(&manifest, text).unwrap();
+    let (summary, failures) = check_with(index_bytes - 1);
+    assert_eq!((summary.tables, summary.failed), (101, 101));
+    let limit = index_bytes - 1;
+    let reason = format!("tables.phtpack: it has {index_bytes} bytes, the limit is {limit}");
+    assert!(failures.values().all(|told| told.contains(&reason)), "{failures:?}");
+}
+
 #[test]
 fn a_pack_without_its_manifest_is_damaged_and_not_overlooked() {
     let packed = Packed::new();

@@ -53,7 +53,7 @@ pub(super) struct TableOfPack {
 type ManifestHead = Arc<[u8]>;
 
 /// So far a manifest comes to its first table, or nearly so; the shortest has more.
-const HEAD_BYTES: usize = 400;
+const HEAD_BYTES: u64 = 400;
 
 /// Why no table of a pack can be relied on.
 pub(super) struct Fault {
@@ -69,6 +69,15 @@ struct Indexed {
     keys_blake3: ContentHash,
 }
 
+impl Indexed {
+    /// The most bytes that a manifest has of it.
+    fn manifest_bytes_max(&self) -> u64 {
+        let keys_blake3 = *self.keys_blake3.as_bytes();
+        PackedEntry::new(&self.name, u64::MAX, self.place.bytes, u64::MAX, keys_blake3)
+            .manifest_bytes()
+    }
+}
+
 /// The files of a pack, and how much of them may be in memory.
 struct Reader<'a> {
     manifest: PathBuf,
@@ -78,7 +87,8 @@ struct Reader<'a> {
     cancel: &'a CancelFlag,
 }
 
-/// Looks at the pack in `directory`, of which at most `bytes_max` are taken into memory at once.
+/// Looks at the pack in `directory`, of whose index at most `bytes_max` are taken into memory at once, and of
+/// its manifest as many, or what such an index comes to there.
 pub(super) fn look(
     directory: &Path,
     bytes_max: u64,
@@ -88,12 +98,10 @@ pub(super) fn look(
     let (manifest, file) = (directory.join(MANIFEST), directory.join(PACKED_FILE));
     let listed = call(engine, Op::ListDirectory { path: directory.to_owned() });
     let mut reader = Reader { manifest, file, bytes_max, engine: &mut *engine, cancel };
-    let bytes = reader.read_manifest();
-    let head: Option<ManifestHead> =
-        bytes.as_ref().ok().map(|bytes| bytes[..bytes.len().min(HEAD_BYTES)].into());
-    let manifest = bytes.and_then(|bytes| reader.parse_manifest(&bytes));
-    let file_bytes = reader.file_bytes();
+    let head = reader.read_head();
+    let file_bytes = file_bytes(&reader.file, reader.engine);
     let index = file_bytes.clone().and_then(|bytes| reader.read_index(bytes));
+    let manifest = reader.read_manifest(index.as_deref());
     let sizes =
         [manifest.as_ref().map(|(_, bytes)| *bytes).ok(), file_bytes.as_ref().copied().ok()];
     let files = sizes.iter().flatten().count() as u32;
@@ -110,7 +118,8 @@ pub(super) fn look(
         check_names(directory, &listed.map_err(ItemError::Output)?.into_names())?;
         let index = index?;
         reader.check_bytes(&manifest, file_bytes?)?;
-        let head = head.as_ref().expect("what was parsed was read");
+        // There was none a moment ago.
+        let head = head.as_ref().ok_or_else(|| replaced(directory))?;
         reader.agree(&manifest, head, index)
     });
     let tables = agreed.map_err(|error| {
@@ -122,29 +131,36 @@ pub(super) fn look(
 }
 
 impl Reader<'_> {
-    fn read_manifest(&mut self) -> Result<Buffer, ItemError> {
-        let (path, interrupt) = (self.manifest.clone(), self.cancel.interrupt());
-        let read = read_file(self.engine, path, self.bytes_max, Symlinks::Refuse, interrupt);
-        read.map_err(unreadable)
+    /// The beginning of the manifest, if it can be read.
+    fn read_head(&mut self) -> Option<ManifestHead> {
+        let bytes = file_bytes(&self.manifest, self.engine).ok()?.min(HEAD_BYTES);
+        let head = read_part(self.engine, &self.manifest, 0, bytes, HEAD_BYTES);
+        head.ok().map(|head| head.bytes().into())
     }
 
-    /// The manifest, and its length.
-    fn parse_manifest(&self, bytes: &[u8]) -> Result<(PackManifest, u64), ItemError> {
-        let manifest = PackManifest::parse(bytes)
+    /// The manifest, and its length. It is longer than the index, of which much less is read at once.
+    fn read_manifest(
+        &mut self,
+        index: Result<&[Indexed], &ItemError>,
+    ) -> Result<(PackManifest, u64), ItemError> {
+        let bytes = match self.read_whole_manifest(self.bytes_max) {
+            Err(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
+                let listed =
+                    index.map_err(ItemError::clone)?.iter().map(Indexed::manifest_bytes_max);
+                let manifest_bytes_max = PackManifest::frame_bytes_max() + listed.sum::<u64>();
+                self.read_whole_manifest(manifest_bytes_max.max(self.bytes_max))
+            }
+            read => read,
+        };
+        let bytes = bytes.map_err(unreadable)?;
+        let manifest = PackManifest::parse(&bytes)
             .ok_or_else(|| damaged(&self.manifest, "it is torn, or of another version"))?;
         Ok((manifest, bytes.len() as u64))
     }
 
-    fn file_bytes(&mut self) -> Result<u64, ItemError> {
-        let inspected = call(self.engine, Op::Inspect { path: self.file.clone() });
-        match inspected.map_or_else(EntryKind::Unreadable, Payload::into_kind) {
-            EntryKind::File { bytes } => Ok(bytes),
-            EntryKind::Unreadable(error) => Err(unreadable(error)),
-            EntryKind::Unmeasured
-            | EntryKind::Directory
-            | EntryKind::Special(_)
-            | EntryKind::BrokenLink => Err(damaged(&self.file, "it is no regular file")),
-        }
+    fn read_whole_manifest(&mut self, bytes_max: u64) -> Result<Buffer, IoError> {
+        let (path, interrupt) = (self.manifest.clone(), self.cancel.interrupt());
+        read_file(self.engine, path, bytes_max, Symlinks::Refuse, interrupt)
     }
 
     /// What the pack's own index says, in the order in which the images lie.
@@ -276,6 +292,19 @@ impl TableOfPack {
         let Self { position, num_keys: says, .. } = self;
         let reason = format!("tables[{position}].keys is {says}, {PACKED_FILE} says {num_keys}");
         Err(damaged(&file.with_file_name(MANIFEST), &reason))
+    }
+}
+
+/// The length of a file of a pack.
+fn file_bytes(file: &Path, engine: &mut dyn Engine) -> Result<u64, ItemError> {
+    let inspected = call(engine, Op::Inspect { path: file.to_owned() });
+    match inspected.map_or_else(EntryKind::Unreadable, Payload::into_kind) {
+        EntryKind::File { bytes } => Ok(bytes),
+        EntryKind::Unreadable(error) => Err(unreadable(error)),
+        EntryKind::Unmeasured
+        | EntryKind::Directory
+        | EntryKind::Special(_)
+        | EntryKind::BrokenLink => Err(damaged(file, "it is no regular file")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What there is to check: the tables that are published, and the key files that should have one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -210,8 +210,15 @@ fn is_file(entry: &Entry) -> bool {
 }
 
 fn publish(tables: &mut Published, target: &Path, check: Check) {
-    let target = target.as_os_str().as_encoded_bytes().to_vec();
-    tables.entry(target).or_default().push(check);
+    publish_at(tables, target.as_os_str().as_encoded_bytes().to_vec(), check);
+}
+
+/// With room for one check alone: nearly all places have no second, and there may be a million.
+fn publish_at(tables: &mut Published, target: Vec<u8>, check: Check) {
+    match tables.entry(target) {
+        btree_map::Entry::Vacant(place) => drop(place.insert(vec![check])),
+        btree_map::Entry::Occupied(mut place) => place.get_mut().push(check),
+    }
 }
 
 impl Plan {
@@ -225,7 +232,7 @@ impl Plan {
         let parent = if parent.is_empty() { Vec::new() } else { [parent, b"/"].concat() };
         let mut publish_packed = |name: &[u8], subject| {
             let check = Check::packed(file.clone(), name, subject);
-            tables.entry([&parent, name].concat()).or_default().push(check);
+            publish_at(tables, [&parent, name].concat(), check);
         };
         match pack.tables {
             Ok(packed) => {
@@ -314,11 +321,12 @@ fn assign_key_files(
     for item in items {
         let target = item.target();
         let place = target.as_os_str().as_encoded_bytes().to_vec();
-        let absent = || {
-            let subject = unlisted(item).map_or(Subject::Directory, Subject::Failed);
-            vec![Check::new(root.join(&target), subject)]
-        };
-        for check in tables.entry(place.clone()).or_insert_with(absent) {
+        if !tables.contains_key(&place) {
+            let unknown = unlisted(item).or_else(|| unknown_pack(tables, &target));
+            let subject = unknown.map_or(Subject::Directory, Subject::Failed);
+            publish_at(tables, place.clone(), Check::new(root.join(&target), subject));
+        }
+        for check in tables.get_mut(&place).expect("it is there by now") {
             if check.keys.is_none() {
                 check.keys = Some(key_file(item));
             } else {
@@ -327,7 +335,7 @@ fn assign_key_files(
         }
     }
     for (place, check) in contested {
-        tables.entry(place).or_default().push(check);
+        publish_at(tables, place, check);
     }
 }
 
@@ -341,6 +349,18 @@ fn unlisted(item: &Planned) -> Option<ItemError> {
         Some(error @ ItemError::Input(_)) => Some(error.clone()),
         _ => None,
     }
+}
+
+/// Why it is not known whether a pack holds the table of a place.
+fn unknown_pack(tables: &Published, target: &Path) -> Option<ItemError> {
+    target.ancestors().skip(1).find_map(|directory| {
+        let pack = directory.join(PACKED_DIRECTORY);
+        let checks = tables.get(pack.as_os_str().as_encoded_bytes())?;
+        checks.iter().find_map(|check| match &check.subject {
+            Subject::Failed(error) => Some(error.clone()),
+            Subject::Directory | Subject::Packed(_) => None,
+        })
+    })
 }
 
 /// The key file of the one table in `root`: the only one, or that whose table would be published at
