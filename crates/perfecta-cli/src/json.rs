@@ -45,6 +45,11 @@ struct BenchFields<'a> {
 }
 
 #[derive(Serialize)]
+struct ForgottenFields<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
 struct HashFields {
     hash: &'static str,
     id: u8,
@@ -114,6 +119,11 @@ pub(crate) fn error_line(failure: &Failure) -> String {
 /// The line of a request that was accepted, and is not waited for.
 pub(crate) fn accepted_line(id: &str) -> String {
     line("accepted", Accepted { id: id.to_owned() })
+}
+
+/// The line of a request that the daemon keeps no more.
+pub(crate) fn forgotten_line(id: &str) -> String {
+    line("forgotten", ForgottenFields { id })
 }
 
 /// What this process has used.

@@ -268,6 +268,15 @@ impl Client {
         self.ask(Asked { method: Method::POST, path, body: Vec::new(), key: None }).await
     }
 
+    /// Asks for something to be taken away, of which nothing is told but that it is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        let asked = Asked { method: Method::DELETE, path, body: Vec::new(), key: None };
+        self.success(asked).await.map(drop)
+    }
+
     /// Follows a request: tells of it until it has ended.
     ///
     /// # Errors
@@ -316,6 +325,15 @@ impl Client {
         &self,
         asked: Asked<'_>,
     ) -> Result<(T, HeaderMap), ClientError> {
+        let (head, body) = self.success(asked).await?;
+        let answer = serde_json::from_slice(&body);
+        answer
+            .map(|answer| (answer, head))
+            .map_err(|error| ClientError::Nonsense(error.to_string()))
+    }
+
+    /// The head and the body of an answer that is no refusal.
+    async fn success(&self, asked: Asked<'_>) -> Result<(HeaderMap, Bytes), ClientError> {
         let (mut response, connection) = self.send(asked).await?;
         let status = response.status();
         let head = std::mem::take(response.headers_mut());
@@ -323,10 +341,7 @@ impl Client {
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        let answer = serde_json::from_slice(&body);
-        answer
-            .map(|answer| (answer, head))
-            .map_err(|error| ClientError::Nonsense(error.to_string()))
+        Ok((head, body))
     }
 
     /// All of an answer.

@@ -45,6 +45,10 @@ pub enum RequestState {
 }
 
 impl RequestState {
+    /// All states, in the order in which a request may come to them.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Done, Self::Cancelled, Self::Expired, Self::Failed];
+
     /// The state as a word, the same in answers, metrics and the log.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod ensure;
 mod follow;
+mod requests;
 
 use std::env;
 use std::num::NonZeroU32;
@@ -10,24 +11,24 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use perfecta_jobs::{ExitClass, Job, JobError};
-use perfecta_server::client::{AllTables, Client as Connection, ClientError, RequestTold};
-use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind, ProgressLine};
+use perfecta_server::client::{AllTables, Client as Connection, ClientError};
+use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind};
 use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
 use crate::command::client::ensure::EnsureOptions;
 use crate::command::client::follow::Interrupts;
+use crate::command::client::requests::{ListOptions, OneRequest};
 use crate::command::create::CreateRequest;
 use crate::endpoint_options::EndpointOptions;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::{Deadline, JobOptions, since_1970};
 use crate::job_run::DisplayOptions;
-use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
-use crate::terminal::{Terminal, printable};
-use crate::text::{counted, outcomes};
+use crate::terminal::Terminal;
+use crate::text::counted;
 use crate::{json, options};
 
 /// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
@@ -76,10 +77,12 @@ enum ClientCommand {
         #[command(flatten)]
         display: DisplayOptions,
     },
-    /// Cancel a request: what is published stays
+    /// Cancel a request, and say what it came to: what is published stays
     Cancel(OneRequest),
-    /// List the requests that the daemon keeps
-    List(Format),
+    /// Forget a request that has ended: what is published stays
+    Forget(OneRequest),
+    /// List the requests that the daemon keeps, in the order in which they came
+    List(ListOptions),
     /// Say what the daemon's parts do, as JSON
     Stats,
     /// Say whether a daemon is there
@@ -108,14 +111,6 @@ struct SubmitOptions {
     /// Keys that it begins for each key of a request of weight 1
     #[arg(long, value_name = "N", default_value = "1")]
     weight: NonZeroU32,
-}
-
-#[derive(Debug, Args)]
-struct OneRequest {
-    /// The request's id
-    id: String,
-    #[command(flatten)]
-    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -235,22 +230,10 @@ impl ClientCommand {
                 }
                 finished.after(crate::text::summary(terminal, &finished.summary, "written"))
             }
-            Self::Status(one) => {
-                let path = format!("/v1/requests/{}", checked_id(&one.id)?);
-                let status = ask(connection.get(&path).await)?;
-                say_status(terminal, &status, one.format.json)
-            }
-            Self::Cancel(one) => {
-                let path = format!("/v1/requests/{}/cancel", checked_id(&one.id)?);
-                let status = ask(connection.post(&path).await)?;
-                say_status(terminal, &status, one.format.json)
-            }
-            Self::List(format) => {
-                for status in &ask(connection.list().await)? {
-                    say_status(terminal, status, format.json)?;
-                }
-                Ok(Exit::SUCCESS)
-            }
+            Self::Status(one) => one.status(connection, terminal).await,
+            Self::Cancel(one) => one.cancel(connection, terminal).await,
+            Self::Forget(one) => one.forget(connection, terminal).await,
+            Self::List(options) => options.list(connection, terminal).await,
             Self::Stats => {
                 let stats: Value = ask(connection.get("/v1/stats").await)?;
                 terminal.say(&format!("{stats:#}")).map(|()| Exit::SUCCESS)
@@ -421,33 +404,6 @@ pub(crate) fn client_failure(error: &ClientError) -> Failure {
     match error.remedy() {
         Some(remedy) => failure.with_remedy(remedy),
         None => failure,
-    }
-}
-
-fn say_status(terminal: &Terminal, status: &RequestTold, json: bool) -> Result<Exit, Failure> {
-    if json {
-        return terminal.say(&perfecta_server::line("request", status)).map(|()| Exit::SUCCESS);
-    }
-    let mut line = format!("{} {}", status.id, status.state.name());
-    if let Some(progress) = &status.progress {
-        line += &format!(" {}", tables_of_request(progress));
-    }
-    if let Some(error) = &status.error {
-        line += &format!(" {}", error.message);
-    }
-    terminal.say(&printable(&line)).map(|()| Exit::SUCCESS)
-}
-
-/// How many tables a request has, as far as they settled, and what came of these.
-fn tables_of_request(progress: &ProgressLine) -> String {
-    let ProgressLine { tables, ok, unchanged, failed, cancelled, .. } = *progress;
-    let settled = progress.settled();
-    let outcomes = outcomes(ok, [unchanged, failed, cancelled]);
-    let all = counted(tables.into(), "table");
-    match settled {
-        0 => format!("0/{all}"),
-        _ if settled == tables => format!("{all}: {outcomes}"),
-        _ => format!("{}/{all}: {outcomes}", thousands(settled.into())),
     }
 }
 

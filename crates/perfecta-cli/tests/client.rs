@@ -1,0 +1,86 @@
+//! What a client does with requests that the daemon keeps, and says of them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod daemon_harness;
+mod support;
+
+use daemon_harness::{Daemon, ended, endless, endless_client};
+use support::Place;
+
+/// A daemon with an endless key file, and one that is soon done.
+fn daemon() -> Daemon {
+    let place = Place::new();
+    endless(&place);
+    place.write_keys("keys/a.keys", &[1, 2, 3]);
+    Daemon::start(place, &[])
+}
+
+/// The id of a request that is done.
+fn done(daemon: &Daemon) -> String {
+    let id = daemon.ok(&["bulk-create", "keys", "out", "--detach"]).out.trim().to_owned();
+    daemon.ok(&["wait", &id]);
+    id
+}
+
+#[test]
+fn what_is_cancelled_is_said_to_be_over_or_to_have_been() {
+    let daemon = daemon();
+    let (client, id) = endless_client(&daemon);
+    let run = daemon.ok(&["cancel", &id]);
+    assert_eq!(run.out, format!("{id} cancelled 1 table: 0 ok, 1 cancelled\n"));
+    assert_eq!(run.err, "");
+    assert_eq!(ended(client).code, 130);
+    let again = daemon.ok(&["cancel", &id]);
+    assert_eq!((again.out, again.err), (run.out, format!("request {id} was over already\n")));
+    let id = done(&daemon);
+    let run = daemon.ok(&["cancel", &id]);
+    assert!(run.out.starts_with(&format!("{id} done 1 table: 1 ")), "{}", run.out);
+    assert_eq!(run.err, format!("request {id} was over already\n"));
+    assert_eq!(daemon.json(&["cancel", &id])["state"], "done");
+    assert_eq!(daemon.run(&["cancel", "1-1"]).code, 4);
+}
+
+#[test]
+fn a_request_that_has_ended_is_forgotten_and_no_other_is() {
+    let daemon = daemon();
+    let (client, id) = endless_client(&daemon);
+    let run = daemon.run(&["forget", &id]);
+    assert_eq!((run.code, run.out.as_str()), (7, ""), "{}", run.err);
+    assert!(run.err.contains(&format!("request {id} has not ended\n  help: cancel it first")));
+    daemon.ok(&["cancel", &id]);
+    ended(client);
+    assert_eq!(daemon.ok(&["forget", &id]).out, format!("{id} forgotten\n"));
+    assert_eq!(daemon.run(&["forget", &id]).code, 4);
+    let id = done(&daemon);
+    let line = daemon.json(&["forget", &id]);
+    assert_eq!((&line["type"], &line["id"]), (&"forgotten".into(), &id.into()));
+    assert_eq!(daemon.ok(&["list"]).out, "");
+    assert!(daemon.place.path("out/a/a.pht").exists());
+}
+
+#[test]
+fn requests_are_listed_by_their_state_and_the_last_of_them() {
+    let daemon = daemon();
+    let (first, second) = (done(&daemon), done(&daemon));
+    let (client, running) = endless_client(&daemon);
+    let check = |options: &[&str], expected: &[&str]| {
+        let lines = daemon.ok(&[&["list", "--json"], options].concat()).lines();
+        let ids: Vec<&str> = lines.iter().map(|line| line["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{options:?}");
+    };
+    let all = [first.as_str(), second.as_str(), running.as_str()];
+    check(&[], &all);
+    check(&["--limit", "2"], &all[1..]);
+    check(&["--limit", "9"], &all);
+    check(&["--state", "done"], &all[..2]);
+    check(&["--state", "done", "--limit", "1"], &all[1..2]);
+    check(&["--state", "running", "--state", "done"], &all);
+    check(&["--state", "expired"], &[]);
+    let wrong = daemon.run(&["list", "--state", "over"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.err);
+    let states = "[possible values: queued, running, done, cancelled, expired, failed]";
+    assert!(wrong.err.contains(states), "{}", wrong.err);
+    daemon.ok(&["cancel", &running]);
+    ended(client);
+}
