@@ -79,10 +79,40 @@ fn a_bad_file_is_told_as_by_the_command_and_ends_with_its_code() {
     };
     check(&["bulk-create", "keys"], 3);
     check(&["create", "keys/twice.keys"], 5);
-    let absent = daemon.run(&["bulk-create", "absent", "there"]);
-    assert_eq!(absent.code, 8, "{}", absent.err);
-    assert!(absent.err.contains("absent"), "{}", absent.err);
-    assert_eq!(daemon.run(&["bulk-create", "keys", "there", "--include", "*.no"]).code, 4);
+}
+
+/// The daemon finds files by their whole paths, and told those: names that nobody had given.
+#[test]
+fn what_cannot_be_done_is_told_of_files_as_they_were_named() {
+    let place = Place::new();
+    for file in ["keys/a-b.keys", "keys/a_b.keys", "wide.keys64"] {
+        place.write_keys(file, &[1, 2, 3, 4]);
+    }
+    place.write("list", b"keys/a-b.keys\nkeys/absent.keys\n");
+    let daemon = Daemon::start(place, &[]);
+    let check = |arguments: &[&str], code: i32| {
+        let here = daemon.place.run(arguments);
+        let there = daemon.run(arguments);
+        assert_eq!((here.code, there.code), (code, code), "{arguments:?} {}", there.err);
+        assert!(!here.err.is_empty());
+        let sorted = |run: &Run| {
+            let mut lines: Vec<String> = run.err.lines().map(str::to_owned).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(sorted(&here), sorted(&there), "{arguments:?}");
+    };
+    check(&["bulk-create", "absent", "out"], 8);
+    check(&["bulk-create", "absent", "out", "--json"], 8);
+    check(&["bulk-create", "keys", "out", "--include", "*.no"], 4);
+    check(&["bulk-create", "keys", "out"], 3);
+    check(&["bulk-create", "keys", "keys/out"], 7);
+    check(&["bulk-create", "--files-from", "list", "list"], 8);
+    check(&["bulk-create", "--files-from", "list", "--no-output"], 3);
+    check(&["create", "../absent", "out"], 8);
+    check(&["create", "wide.keys64", "--no-output"], 0);
+    let absolute = daemon.place.path("absent");
+    check(&["create", absolute.to_str().unwrap(), "--no-output"], 8);
 }
 
 #[test]

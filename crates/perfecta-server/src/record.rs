@@ -344,7 +344,8 @@ impl Record {
     pub(crate) fn news(&self, cursor: &mut Cursor, wanted: TablesWanted, limit: usize) -> Unread {
         let told = self.told.lock();
         let (tables, end) = self.page_of(&told, wanted, cursor.tables, limit);
-        let notices = told.notices[cursor.notices..].to_vec();
+        let notices = told.notices[cursor.notices..].iter();
+        let notices: Vec<String> = notices.map(|notice| self.spec.in_its_words(notice)).collect();
         cursor.tables += tables.len();
         cursor.notices += notices.len();
         Unread { tables, notices, status: self.status_of(&told), is_cut: cursor.tables < end }
@@ -373,7 +374,13 @@ impl Record {
     }
 
     fn line_of(&self, report: &ItemReport) -> TableLine {
-        TableLine::of(report, self.spec.as_named(&report.keys_file))
+        let line = TableLine::of(report, self.spec.as_named(&report.keys_file));
+        TableLine { error: line.error.map(|error| self.in_its_words(error)), ..line }
+    }
+
+    /// An error as whoever sent the request would name its files.
+    fn in_its_words(&self, error: ErrorLine) -> ErrorLine {
+        ErrorLine { message: self.spec.in_its_words(&error.message), ..error }
     }
 
     fn status_of(&self, told: &Told) -> RequestStatus {
@@ -381,7 +388,7 @@ impl Record {
             Some(Outcome::Earlier(status)) => return (**status).clone(),
             None => (None, None),
             Some(Outcome::Ran(summary, _)) => (Some(summary.clone()), None),
-            Some(Outcome::Refused(error, _)) => (None, Some(error.clone())),
+            Some(Outcome::Refused(error, _)) => (None, Some(self.in_its_words(error.clone()))),
         };
         RequestStatus {
             id: self.id.clone(),

@@ -139,16 +139,37 @@ impl JobSpec {
 
     /// A path as the client named it, of one that [`Self::checked`] resolved.
     pub(crate) fn as_named<'p>(&self, path: &'p Path) -> &'p Path {
-        let named = match &self.inputs {
-            InputSpec::Files(files) => files.first(),
-            InputSpec::Tree { root, .. } => Some(root),
-        };
-        match (&self.directory, named) {
+        match (&self.directory, self.inputs.named()) {
             (Some(directory), Some(named)) if named.is_relative() => {
                 path.strip_prefix(directory).unwrap_or(path)
             }
             _ => path,
         }
+    }
+
+    /// What is told of the job that [`Self::checked`] made, with paths as the client named them.
+    pub(crate) fn in_its_words(&self, told: &str) -> String {
+        let Some(directory) = self.directory.as_deref().and_then(Path::to_str) else {
+            return told.to_owned();
+        };
+        let prefix = format!("{}/", directory.trim_end_matches('/'));
+        let output = self.output.as_ref().and_then(|output| output.directory.to_str());
+        let output = output.filter(|output| !output.is_empty() && !output.starts_with('/'));
+        let is_input_relative = self.inputs.named().is_some_and(Path::is_relative);
+        let mut words = String::with_capacity(told.len());
+        let mut copied = 0;
+        for (at, _) in told.match_indices(&prefix) {
+            let (before, behind) = (&told[..at], &told[at + prefix.len()..]);
+            // Elsewhere it is in the middle of another path.
+            let begins = before.chars().next_back().is_none_or(|last| " \"'`(".contains(last));
+            let is_of_output = output.is_some_and(|output| behind.starts_with(output));
+            if begins && (is_input_relative || is_of_output) {
+                words.push_str(&told[copied..at]);
+                copied = at + prefix.len();
+            }
+        }
+        words.push_str(&told[copied..]);
+        words
     }
 }
 
@@ -182,6 +203,14 @@ fn check_patterns(include: &[String], exclude: &[String]) -> Result<(), Problem>
 }
 
 impl InputSpec {
+    /// A path as the client named it, which tells how it names all of them.
+    fn named(&self) -> Option<&Path> {
+        match self {
+            Self::Files(files) => files.first().map(PathBuf::as_path),
+            Self::Tree { root, .. } => Some(root),
+        }
+    }
+
     fn of(inputs: &Inputs) -> Self {
         match inputs {
             Inputs::Files(files) => Self::Files(files.clone()),
@@ -393,6 +422,29 @@ mod tests {
 
     fn spec(json: &str) -> JobSpec {
         serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_is_told_of_a_job_has_paths_as_they_were_named() {
+        let check = |root: &str, output: &str, told: &str, expected: &str| {
+            let sent = format!(
+                r#"{{"directory": "/d e", "inputs": {{"tree": {{"root": "{root}"}}}},
+                "output": {{"directory": "{output}"}}}}"#
+            );
+            assert_eq!(spec(&sent).in_its_words(told), expected, "{root} {output}");
+        };
+        let told = "cannot open /d e/k/a: it lies in \"/d e/out\", /x/d e/k and /d e stay";
+        let both = "cannot open k/a: it lies in \"out\", /x/d e/k and /d e stay";
+        check("k", "out", told, both);
+        check("k", "/out", told, both);
+        check("/d e/k", "/d e/out", told, told);
+        let output = "cannot open /d e/k/a: it lies in \"out\", /x/d e/k and /d e stay";
+        check("/d e/k", "out", told, output);
+        check("../k", ".", "cannot open /d e/../k/a", "cannot open ../k/a");
+        assert_eq!(
+            spec(r#"{"inputs": {"files": ["a"]}, "output": null}"#).in_its_words("/a"),
+            "/a"
+        );
     }
 
     #[test]
