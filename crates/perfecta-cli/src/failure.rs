@@ -56,6 +56,12 @@ impl Failure {
         self
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub(crate) fn reworded(self, words: impl Fn(&str) -> String) -> Self {
+        Self { message: words(&self.message), remedy: self.remedy.as_deref().map(words), ..self }
+    }
+
     /// The same, with another exit code.
     #[must_use]
     pub(crate) fn with_exit(mut self, exit: Exit) -> Self {

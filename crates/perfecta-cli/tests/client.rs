@@ -84,3 +84,39 @@ fn requests_are_listed_by_their_state_and_the_last_of_them() {
     daemon.ok(&["cancel", &running]);
     ended(client);
 }
+
+/// What was told named fields of a request, which its user had not written.
+#[test]
+fn what_a_daemon_refuses_is_told_of_the_options_that_ask_for_it() {
+    let daemon = daemon();
+    let check = |arguments: &[&str], code: i32, words: &str| {
+        let run = daemon.run(arguments);
+        assert_eq!((run.code, run.err.as_str()), (code, words), "{arguments:?}");
+    };
+    let create = ["create", "keys/a.keys", "--no-output"];
+    check(
+        &[&create[..], &["--node-policy", "node:9"]].concat(),
+        2,
+        "error: --node-policy: there is no node 9\n  help: there are: 0\n",
+    );
+    let long = "x".repeat(1_025);
+    check(
+        &["bulk-create", "keys", "--no-output", "--exclude", &long],
+        2,
+        "error: --exclude: has a pattern of 1025 bytes, more than 1024\n  help: name a shorter one\n",
+    );
+    let long = "d/".repeat(2_049);
+    let said = |what: &str| {
+        format!(
+            "error: {what}: has a path of 4098 bytes, more than 4096\n  help: name a shorter one\n"
+        )
+    };
+    check(&["create", &long, "--no-output"], 2, &said("key file"));
+    check(&["bulk-create", "keys", &long], 2, &said("output directory"));
+    check(
+        &["status", "1-1"],
+        4,
+        "error: there is no request \"1-1\"\n  help: `perfecta client list` (GET /v1/requests) lists \
+         those that are kept\n",
+    );
+}

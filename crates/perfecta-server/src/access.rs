@@ -193,7 +193,7 @@ impl Access {
     fn check_roots(&self, spec: &JobSpec, job: &Job) -> Result<(), Problem> {
         let Some(roots) = &self.roots else { return Ok(()) };
         let check = |field: &str, path: &Path| {
-            if roots.admit(path) { Ok(()) } else { Err(outside(field, path)) }
+            if roots.admit(path) { Ok(()) } else { Err(outside(field, path, roots)) }
         };
         match (&job.inputs, &spec.inputs) {
             (perfecta_jobs::Inputs::Files(files), _) => {
@@ -209,9 +209,10 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     if path.as_os_str().is_empty() { path.to_owned() } else { root.join(path) }
 }
 
-fn outside(field: &str, path: &Path) -> Problem {
+fn outside(field: &str, path: &Path, roots: &Roots) -> Problem {
     let detail = format!("{field}: {} lies below none of the daemon's roots", path.display());
-    let remedy = "name a path below a root, without `..`; GET /v1/config lists the roots";
+    let roots: Vec<String> = roots.paths().map(|root| root.display().to_string()).collect();
+    let remedy = format!("name a path below a root, without `..`; there are: {}", roots.join(", "));
     let problem = Problem::new(ProblemKind::OutsideRoots, detail, remedy);
     Problem { field: Some(field.to_owned()), ..problem }
 }

@@ -99,7 +99,7 @@ impl Problem {
         Self::new(
             ProblemKind::NotFound,
             detail,
-            "GET /v1/requests (`perfecta client list`) lists those that are kept",
+            "`perfecta client list` (GET /v1/requests) lists those that are kept",
         )
     }
 }

@@ -2,6 +2,7 @@
 
 mod ensure;
 mod follow;
+mod refusal;
 mod requests;
 
 use std::env;
@@ -291,7 +292,10 @@ impl SubmitOptions {
                         }
                     }
                 }
-                answer => return Ok(HandedIn { id: ask(answer)?, interrupts }),
+                answer => {
+                    let id = answer.map_err(|error| refusal::of_options(&error))?;
+                    return Ok(HandedIn { id, interrupts });
+                }
             }
         }
     }

@@ -173,7 +173,7 @@ fn check_token(control: &Control, headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "the request does not carry the daemon's token";
-    let remedy = "send it as `Authorization: Bearer`; `perfecta client` takes --token-file";
+    let remedy = "`perfecta client` takes --token-file; others send it as `Authorization: Bearer`";
     Err(Problem::new(ProblemKind::Unauthorized, detail, remedy))
 }
 

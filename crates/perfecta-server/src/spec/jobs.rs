@@ -131,8 +131,8 @@ impl JobSpec {
             Some(directory) => Ok(directory.join(path)),
             None => Err(Problem::field(
                 field,
-                "is a relative path, and the request names no absolute directory to resolve it from",
-                "send an absolute path, or `directory`",
+                "is a relative path, and no absolute directory is named to resolve it from",
+                "name an absolute path; in a request, an absolute `directory` does as well",
             )),
         }
     }
