@@ -5,8 +5,13 @@
 mod daemon_harness;
 mod support;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
 use daemon_harness::{Daemon, ended, endless, endless_client};
-use support::Place;
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Place, Run};
 
 /// A daemon with an endless key file, and one that is soon done.
 fn daemon() -> Daemon {
@@ -119,4 +124,38 @@ fn what_a_daemon_refuses_is_told_of_the_options_that_ask_for_it() {
         "error: there is no request \"1-1\"\n  help: `perfecta client list` (GET /v1/requests) lists \
          those that are kept\n",
     );
+}
+
+#[test]
+fn a_client_that_leaves_says_how_its_request_is_found_again() {
+    let daemon = daemon();
+    let (mut client, id) = endless_client(&daemon);
+    // So that nothing comes of the first one.
+    daemon.signal(Signal::STOP);
+    while client.try_wait().unwrap().is_none() {
+        kill_process(Pid::from_child(&client), Signal::INT).unwrap();
+        std::thread::yield_now();
+    }
+    daemon.signal(Signal::CONT);
+    let run = ended(client);
+    let words = format!(
+        "error: left; the daemon may still be at work on request {id}\n  help: `perfecta client wait {id}` \
+         follows it, `perfecta client cancel {id}` ends it\n"
+    );
+    assert_eq!((run.code, run.err), (130, words));
+    daemon.ok(&["cancel", &id]);
+}
+
+#[test]
+fn a_path_that_cannot_be_sent_is_named() {
+    let daemon = daemon();
+    let check = |mut client: Command, name: &[u8]| {
+        let output = client.arg(OsStr::from_bytes(name)).arg("--no-output").output().unwrap();
+        let run = Run::of(&output);
+        let shown = String::from_utf8_lossy(name);
+        let words = format!("error: {shown}: it is not UTF-8, and cannot be sent to a daemon\n");
+        assert!(run.code == 2 && run.err.starts_with(&words), "{}", run.err);
+    };
+    check(daemon.client(&["create"]), b"k\xff.keys");
+    check(daemon.client(&["bulk-create"]), b"k\xff");
 }

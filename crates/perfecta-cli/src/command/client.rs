@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use perfecta_jobs::{ExitClass, Job, JobError};
 use perfecta_server::client::{AllTables, Client as Connection, ClientError};
-use perfecta_server::{JobSpec, LimitSpec, Ping, ProblemKind};
+use perfecta_server::{InputSpec, JobSpec, LimitSpec, Ping, ProblemKind};
 use serde_json::Value;
 
 use crate::command::bulk_create::BulkRequest;
@@ -71,7 +71,7 @@ enum ClientCommand {
     },
     /// Say where a request is
     Status(OneRequest),
-    /// Follow a request to its end, and end as it does
+    /// Follow a request to its end, and end as it does; Ctrl-C cancels it
     Wait {
         /// The request's id
         id: String,
@@ -274,8 +274,10 @@ impl SubmitOptions {
             let clock = if connection.is_remote() { Clock::Another } else { Clock::Same };
             spec.limits = within(deadline, asked, since_1970(), clock, spec.limits);
         }
-        if serde_json::to_value(&spec).is_err() {
-            return Err(Failure::usage("a path is not UTF-8, and cannot be sent to a daemon")
+        if let Some(path) = paths(&spec).find(|path| path.to_str().is_none()) {
+            let message =
+                format!("{}: it is not UTF-8, and cannot be sent to a daemon", path.display());
+            return Err(Failure::usage(message)
                 .with_remedy("rename it, or use the command without `client`"));
         }
         // The key makes it one request, however often it is sent.
@@ -315,6 +317,16 @@ impl SubmitOptions {
         }
         tell(&follow::to_end(connection, terminal, &id, interrupts, display, wanted).await?)
     }
+}
+
+/// All paths of a request.
+fn paths(spec: &JobSpec) -> impl Iterator<Item = &PathBuf> {
+    let inputs = match &spec.inputs {
+        InputSpec::Files(files) => files.as_slice(),
+        InputSpec::Tree { root, .. } => std::slice::from_ref(root),
+    };
+    let output = spec.output.as_ref().map(|output| &output.directory);
+    inputs.iter().chain(output).chain(&spec.directory)
 }
 
 /// Whose clock a daemon looks at.

@@ -45,7 +45,9 @@ pub(super) async fn to_end(
                     Some(_) if exit == Exit::HungUp => {}
                     Some(_) => {
                         let message = format!("left; the daemon may still be at work on request {id}");
-                        return Err(Failure::new(exit, message));
+                        return Err(Failure::new(exit, message).with_remedy(format!(
+                            "`perfecta client wait {id}` follows it, `perfecta client cancel {id}` ends it"
+                        )));
                     }
                 },
             }
