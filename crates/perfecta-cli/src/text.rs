@@ -83,8 +83,34 @@ fn files_and_bytes(files: u64, bytes: u64) -> String {
     format!("{}, {} bytes", counted(files, "file"), thousands(bytes))
 }
 
+/// How long something has lasted, in the largest unit of which it has three.
+pub(crate) fn lasting(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 180.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 180.0 * 60.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 72.0 * 3600.0 => format!("{:.0} h", seconds / 3600.0),
+        seconds => format!("{:.0} days", seconds / 86_400.0),
+    }
+}
+
 /// `1 table`, `13,637 tables`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", thousands(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_long_is_said_in_large_units() {
+        let check = |seconds: f64, expected: &str| assert_eq!(lasting(seconds), expected);
+        check(0.0, "0 s");
+        check(179.0, "179 s");
+        check(180.0, "3 min");
+        check(10_799.0, "180 min");
+        check(10_800.0, "3 h");
+        check(259_200.0, "3 days");
+    }
 }

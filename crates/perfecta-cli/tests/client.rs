@@ -127,6 +127,25 @@ fn what_a_daemon_refuses_is_told_of_the_options_that_ask_for_it() {
 }
 
 #[test]
+fn what_a_daemon_says_of_itself_is_a_line_for_people_or_for_machines() {
+    let mut daemon = daemon();
+    let (client, _) = endless_client(&daemon);
+    let said = daemon.ok(&["ping"]).out;
+    let (begin, end) = said.split_once(", up ").unwrap();
+    let process = format!("serves: process {}", daemon.child.id());
+    assert!(begin.starts_with("perfecta ") && begin.ends_with(&process), "{said}");
+    assert!(end.ends_with(" s; 1 request, 1 table at work, 0 waiting\n"), "{said}");
+    let stats = daemon.json(&["stats"]);
+    assert_eq!((&stats["type"], &stats["machine"]["jobs"]), (&"stats".into(), &1.into()));
+    for (command, is_draining) in [("ping", false), ("drain", true), ("shutdown", true)] {
+        let line = daemon.json(&[command]);
+        assert_eq!((&line["type"], &line["is_draining"]), (&"ping".into(), &is_draining.into()));
+    }
+    assert_eq!(ended(client).code, 130);
+    assert!(daemon.child.wait().unwrap().success());
+}
+
+#[test]
 fn a_client_that_leaves_says_how_its_request_is_found_again() {
     let daemon = daemon();
     let (mut client, id) = endless_client(&daemon);

@@ -26,10 +26,11 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::{Deadline, JobOptions, since_1970};
 use crate::job_run::DisplayOptions;
+use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
 use crate::terminal::Terminal;
-use crate::text::counted;
+use crate::text::{counted, lasting};
 use crate::{json, options};
 
 /// Ask a daemon (`perfecta serve`) for tables, and look after what was asked for.
@@ -84,14 +85,14 @@ enum ClientCommand {
     Forget(OneRequest),
     /// List the requests that the daemon keeps, in the order in which they came
     List(ListOptions),
-    /// Say what the daemon's parts do, as JSON
-    Stats,
+    /// Say what the daemon's parts do, as JSON: indented, or with --json as one line
+    Stats(Format),
     /// Say whether a daemon is there
     Ping(Format),
     /// Let the daemon finish what it has, take nothing more, and end
-    Drain,
+    Drain(Format),
     /// Let the daemon cancel what it has, and end
-    Shutdown,
+    Shutdown(Format),
 }
 
 /// The option of that name is the daemon's where it does the work.
@@ -235,16 +236,21 @@ impl ClientCommand {
             Self::Cancel(one) => one.cancel(connection, terminal).await,
             Self::Forget(one) => one.forget(connection, terminal).await,
             Self::List(options) => options.list(connection, terminal).await,
-            Self::Stats => {
+            Self::Stats(format) => {
                 let stats: Value = ask(connection.get("/v1/stats").await)?;
-                terminal.say(&format!("{stats:#}")).map(|()| Exit::SUCCESS)
+                let indented = || format!("{stats:#}");
+                let line = || perfecta_server::line("stats", &stats);
+                let told = if format.json { line() } else { indented() };
+                terminal.say(&told).map(|()| Exit::SUCCESS)
             }
             Self::Ping(format) => {
                 say_ping(terminal, &ask(connection.get("/v1/ping").await)?, format.json)
             }
-            Self::Drain => say_ping(terminal, &ask(connection.post("/v1/drain").await)?, false),
-            Self::Shutdown => {
-                say_ping(terminal, &ask(connection.post("/v1/shutdown").await)?, false)
+            Self::Drain(format) => {
+                say_ping(terminal, &ask(connection.post("/v1/drain").await)?, format.json)
+            }
+            Self::Shutdown(format) => {
+                say_ping(terminal, &ask(connection.post("/v1/shutdown").await)?, format.json)
             }
         }
     }
@@ -429,15 +435,15 @@ fn say_ping(terminal: &Terminal, ping: &Ping, json: bool) -> Result<Exit, Failur
     }
     let state = if ping.is_draining { "ends" } else { "serves" };
     let line = format!(
-        "perfecta {} (protocol {}, {}) {state}: process {}, up {:.0} s, {}, {} running, {} queued",
+        "perfecta {} (protocol {}, {}) {state}: process {}, up {}; {}, {} at work, {} waiting",
         ping.version,
         ping.protocol,
         ping.build,
         ping.process,
-        ping.uptime_seconds,
+        lasting(ping.uptime_seconds),
         counted(ping.requests_outstanding as u64, "request"),
-        counted(ping.items_running, "item"),
-        ping.items_queued
+        counted(ping.items_running, "table"),
+        thousands(ping.items_queued)
     );
     terminal.say(&line).map(|()| Exit::SUCCESS)
 }
