@@ -3,6 +3,7 @@
 mod bench;
 mod bulk_create;
 mod client;
+mod completions;
 mod create;
 mod hashes;
 mod inspect;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Hashes(hashes::Hashes),
     Serve(serve::Serve),
     Client(Box<client::Client>),
+    Completions(completions::Completions),
 }
 
 impl Command {
@@ -46,6 +48,7 @@ impl Command {
             Self::Hashes(hashes) => hashes.run(terminal),
             Self::Serve(serve) => serve.run(terminal),
             Self::Client(client) => client.run(terminal),
+            Self::Completions(completions) => completions.run(terminal),
         }
     }
 }

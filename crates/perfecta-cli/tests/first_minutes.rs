@@ -5,9 +5,10 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
 use perfecta_core::format::pack::PackView;
-use support::Place;
+use support::{Place, Run};
 
 #[test]
 fn keys_are_made_built_published_and_verified() {
@@ -195,4 +196,32 @@ fn what_a_dry_run_says_is_within_a_tenth_of_what_is_written() {
             (plan["bytes"].as_f64().unwrap(), truth["bytes"].as_f64().unwrap());
         assert!((planned / written - 1.0).abs() < 0.1, "{out}: {planned} for {written}");
     }
+}
+
+#[test]
+fn shells_complete_what_there_is() {
+    let place = Place::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = place.ok(&["completions", shell]).out;
+        for word in ["bulk-create", "dedupe", "forget"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    place.write("script", place.ok(&["completions", "bash"]).out.as_bytes());
+    let check = |typed: &str, expected: &str| {
+        let words = typed.split(' ').count() - 1;
+        let complete = format!(
+            "source ./script; COMP_WORDS=({typed}); COMP_CWORD={words}; \
+             _perfecta perfecta \"${{COMP_WORDS[$COMP_CWORD]}}\" \"${{COMP_WORDS[$COMP_CWORD-1]}}\"; \
+             echo \"${{COMPREPLY[*]}}\""
+        );
+        let mut bash = Command::new("bash");
+        let run = bash.args(["-c", &complete]).current_dir(place.path("")).output().unwrap();
+        let run = Run::of(&run);
+        assert_eq!(run.out.trim_end(), expected, "{typed} {}", run.err);
+    };
+    check("perfecta bulk", "bulk-create");
+    check("perfecta client for", "forget");
+    check("perfecta create --ded", "--dedupe");
+    check("perfecta create --layout p", "packed");
 }
