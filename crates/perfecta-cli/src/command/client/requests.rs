@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use perfecta_server::client::{Client as Connection, RequestTold};
+use perfecta_server::client::{Client as Connection, ClientError, RequestTold};
 use perfecta_server::{ProgressLine, RequestState, StateTold};
 
 use crate::command::client::{Format, ask, checked_id};
@@ -74,11 +74,15 @@ impl OneRequest {
             if status.ended_unix_ms.is_some() {
                 break;
             }
-            status = ask(connection.get(&format!("{path}/wait?timeout_ms=1000")).await)?;
+            status = match connection.get(&format!("{path}/wait?timeout_ms=1000")).await {
+                // One that drains is gone with its last request.
+                Err(ClientError::NoServer { .. } | ClientError::Lost { .. }) => break,
+                answer => ask(answer)?,
+            };
         }
         if status.ended_unix_ms.is_none() {
             terminal.note(&format!(
-                "what it has in hand still ends; `perfecta client wait {id}` waits for that"
+                "request {id} is cancelled, and has not ended yet; `perfecta client wait {id}` waits for that"
             ));
         } else if status.state != StateTold::Known(RequestState::Cancelled) {
             terminal.note(&format!("request {id} was over before it was cancelled"));
