@@ -33,7 +33,7 @@ mod work_options;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, CommandFactory, FromArgMatches, Parser};
 use perfecta_jobs::ExitClass;
 
@@ -64,9 +64,14 @@ fn main() -> ExitCode {
         Err(mut misread) => {
             // Of an option that is not known: after `--` it would be a file, and no option's value.
             misread.remove(ContextKind::Suggested);
+            let failure = usage_failure(&misread);
+            if let Some(remedy) = failure.remedy() {
+                let remedies = vec![remedy.to_owned().into()];
+                misread.insert(ContextKind::Suggested, ContextValue::StyledStrs(remedies));
+            }
             // As its maker prints it, usage and colours included.
             let _ = misread.print();
-            end_lines(&terminal, &usage_failure(&misread));
+            end_lines(&terminal, &failure);
             return Exit::Usage.into();
         }
     };
@@ -118,7 +123,24 @@ fn usage_failure(misread: &clap::Error) -> Failure {
     let told = misread.render().to_string();
     let (first, _) = told.split_once("\n\n").unwrap_or((&told, ""));
     let words: Vec<&str> = first.trim_start_matches("error: ").split_whitespace().collect();
-    Failure::usage(words.join(" "))
+    let failure = Failure::usage(words.join(" "));
+    if is_daemons(misread) && std::env::args_os().nth(1).is_some_and(|command| command == "client")
+    {
+        return failure.with_remedy("it is the daemon's: give it to `perfecta serve`");
+    }
+    failure
+}
+
+/// Whether an option is not known that `serve` knows.
+fn is_daemons(misread: &clap::Error) -> bool {
+    let Some(ContextValue::String(option)) = misread.get(ContextKind::InvalidArg) else {
+        return false;
+    };
+    let program = Cli::command();
+    let serve = program.find_subcommand("serve").into_iter().flat_map(clap::Command::get_arguments);
+    let mut known = serve.filter_map(Arg::get_long);
+    misread.kind() == ErrorKind::UnknownArgument
+        && option.strip_prefix("--").is_some_and(|option| known.any(|name| name == option))
 }
 
 #[cfg(test)]

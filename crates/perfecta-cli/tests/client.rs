@@ -178,3 +178,21 @@ fn a_path_that_cannot_be_sent_is_named() {
     check(daemon.client(&["create"]), b"k\xff.keys");
     check(daemon.client(&["bulk-create"]), b"k\xff");
 }
+
+#[test]
+fn options_of_the_daemon_are_said_to_be_its_own() {
+    let daemon = daemon();
+    let check = |option: &str, is_daemons: bool| {
+        let arguments = ["bulk-create", "keys", "--no-output", "--json", option, "3"];
+        let run = daemon.run(&arguments);
+        let remedy = &run.lines()[0]["remedy"];
+        let words = "it is the daemon's: give it to `perfecta serve`";
+        assert_eq!(run.code, 2, "{}", run.err);
+        assert_eq!(run.err.contains(&format!("tip: {words}\n")), is_daemons, "{}", run.err);
+        assert_eq!(remedy.as_str(), is_daemons.then_some(words));
+    };
+    check("--jobs", true);
+    check("--numa", true);
+    check("--job", false);
+    check("--trace", false);
+}
