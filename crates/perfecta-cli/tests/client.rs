@@ -196,3 +196,22 @@ fn options_of_the_daemon_are_said_to_be_its_own() {
     check("--job", false);
     check("--trace", false);
 }
+
+#[test]
+fn a_directory_that_is_gone_matters_to_relative_paths_alone() {
+    let daemon = daemon();
+    let run = |keys: &str| {
+        let client = daemon.client(&["create", keys, "--no-output"]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@""#]);
+        shell.arg(client.get_program()).args(client.get_args()).current_dir(daemon.place.path(""));
+        shell.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Run::of(&shell.output().unwrap())
+    };
+    let absolute = run(daemon.place.path("keys/a.keys").to_str().unwrap());
+    assert_eq!(absolute.code, 0, "{}", absolute.err);
+    let relative = run("a.keys");
+    let words = "error: cannot find the working directory .: No such file or directory (os error 2)\n  \
+                 help: change into one that is there, or give absolute paths\n";
+    assert_eq!((relative.code, relative.err.as_str()), (8, words));
+}

@@ -7,7 +7,7 @@ mod requests;
 
 use std::env;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -268,13 +268,10 @@ impl SubmitOptions {
         mut job: Job,
     ) -> Result<HandedIn, Failure> {
         job.share.weight = self.weight;
-        let here = env::current_dir();
-        let here =
-            here.map_err(|error| Failure::io("find", PathBuf::from(".").as_path(), &error))?;
-        let mut spec = JobSpec::of(&job, &options.artifacts(), here);
-        if connection.is_remote() {
-            // A directory of this machine means nothing there: relative paths are meant from its root.
-            spec.directory = None;
+        let mut spec = JobSpec::of(&job, &options.artifacts(), None);
+        // A directory of this machine means nothing on another: relative paths are meant from its root.
+        if !connection.is_remote() && paths(&spec).any(|path| path.is_relative()) {
+            spec.directory = Some(env::current_dir().map_err(|error| no_directory(&error))?);
         }
         if let Some(deadline) = options.deadline() {
             let clock = if connection.is_remote() { Clock::Another } else { Clock::Same };
@@ -333,6 +330,12 @@ fn paths(spec: &JobSpec) -> impl Iterator<Item = &PathBuf> {
     };
     let output = spec.output.as_ref().map(|output| &output.directory);
     inputs.iter().chain(output).chain(&spec.directory)
+}
+
+/// Relative paths are meant from nowhere.
+fn no_directory(error: &std::io::Error) -> Failure {
+    let failure = Failure::io("find the working directory", Path::new("."), error);
+    failure.with_remedy("change into one that is there, or give absolute paths")
 }
 
 /// Whose clock a daemon looks at.

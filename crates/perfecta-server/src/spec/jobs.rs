@@ -22,11 +22,11 @@ use crate::problem::Problem;
 impl JobSpec {
     /// The request for a job whose relative paths are meant from `directory`.
     #[must_use]
-    pub fn of(job: &Job, artifacts: &Artifacts, directory: PathBuf) -> Self {
+    pub fn of(job: &Job, artifacts: &Artifacts, directory: Option<PathBuf>) -> Self {
         let unbounded = Limits::default().output_bytes_max;
         let limits = &job.limits;
         Self {
-            directory: Some(directory),
+            directory,
             inputs: InputSpec::of(&job.inputs),
             output: job.output.as_ref().map(|output| OutputSpec::of(output, artifacts)),
             keys: KeySpec::of(job.keys),
@@ -463,7 +463,7 @@ mod tests {
         );
         let bounds = Bounds { threads: NonZeroUsize::new(5).unwrap(), ..BOUNDS };
         let (job, artifacts) = sent.checked(&bounds, NOW).unwrap();
-        assert_eq!(JobSpec::of(&job, &artifacts, "/d".into()), sent);
+        assert_eq!(JobSpec::of(&job, &artifacts, Some("/d".into())), sent);
         assert_eq!(job.search.memory_bytes_max, 1_000_000);
     }
 
@@ -475,7 +475,8 @@ mod tests {
         let (job, artifacts) = sent.checked(&BOUNDS, NOW).unwrap();
         let Inputs::Tree { names, .. } = &job.inputs else { panic!("{:?}", job.inputs) };
         assert_eq!(names.words(), "*.keys, *.keys64");
-        let InputSpec::Tree { include, .. } = JobSpec::of(&job, &artifacts, "/d".into()).inputs
+        let InputSpec::Tree { include, .. } =
+            JobSpec::of(&job, &artifacts, Some("/d".into())).inputs
         else {
             panic!("it is a tree")
         };
