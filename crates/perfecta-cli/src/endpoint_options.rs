@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use perfecta_jobs::ExitClass;
@@ -43,15 +44,17 @@ impl EndpointOptions {
     /// The socket.
     ///
     /// # Errors
-    /// [`Failure`] if the name is none.
+    /// [`Failure`] if the name is none, or the path no socket's.
     pub(crate) fn checked(&self) -> Result<Endpoint, Failure> {
-        match &self.endpoint {
-            Some(path) => Ok(Endpoint::at(path)),
+        let endpoint = match &self.endpoint {
+            Some(path) => Endpoint::at(path),
             None => {
                 let directory = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-                Endpoint::named(&self.name, directory).map_err(|error| endpoint_failure(&error))
+                Endpoint::named(&self.name, directory).map_err(|error| endpoint_failure(&error))?
             }
-        }
+        };
+        check_path(endpoint.path())?;
+        Ok(endpoint)
     }
 
     /// The options of a command that is to mean the same daemon.
@@ -64,6 +67,15 @@ impl EndpointOptions {
             None => ["--name".into(), self.name.clone().into()],
         })
     }
+}
+
+/// Refuses what can be no socket's path, such as one of more than some hundred bytes.
+fn check_path(path: &Path) -> Result<(), Failure> {
+    let Err(error) = SocketAddr::from_pathname(path) else { return Ok(()) };
+    let bytes = path.as_os_str().len();
+    let message = format!("{} ({bytes} bytes) is no path of a socket: {error}", path.display());
+    Err(Failure::usage(message)
+        .with_remedy("name a shorter one with --endpoint, such as a relative one"))
 }
 
 /// Why a daemon cannot be where it was to be.

@@ -215,3 +215,15 @@ fn a_directory_that_is_gone_matters_to_relative_paths_alone() {
                  help: change into one that is there, or give absolute paths\n";
     assert_eq!((relative.code, relative.err.as_str()), (8, words));
 }
+
+#[test]
+fn a_path_that_no_socket_can_have_is_refused_as_that() {
+    let place = Place::new();
+    let long = "x".repeat(200);
+    for command in [&["client", "ping"][..], &["serve"]] {
+        let run = place.run(&[command, &["--endpoint", &long]].concat());
+        let words = format!("error: {long} (200 bytes) is no path of a socket: ");
+        assert!(run.code == 2 && run.err.starts_with(&words), "{}", run.err);
+        assert!(run.err.contains("help: name a shorter one with --endpoint"), "{}", run.err);
+    }
+}
