@@ -254,6 +254,11 @@ fn the_options_of_a_request_are_told_by_its_help() {
         Run::of(&command(&place, &[arguments, &["--help"]].concat()).output().unwrap()).out
     };
     let (direct, client) = (help(&["bulk-create"]), help(&["client", "bulk-create"]));
+    for own in ["three quarters of what there is", "or twice the worker threads"] {
+        let is_told =
+            |help: &str| help.split_whitespace().collect::<Vec<_>>().join(" ").contains(own);
+        assert!(is_told(&direct) && !is_told(&client), "{own}");
+    }
     let flags = |help: &str| -> Vec<String> {
         let words = help.split_whitespace().filter(|word| word.starts_with("--"));
         words.map(|word| word.trim_end_matches(',').to_owned()).collect()

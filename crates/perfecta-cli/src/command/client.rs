@@ -52,7 +52,7 @@ pub(crate) struct Client {
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
     /// As `perfecta create`, done by the daemon
-    #[command(mut_arg("memory", memory_of_daemon))]
+    #[command(mut_arg("memory", memory_of_daemon), mut_arg("max_files", files_of_daemon))]
     Create {
         #[command(flatten)]
         request: CreateRequest,
@@ -60,7 +60,7 @@ enum ClientCommand {
         submit: SubmitOptions,
     },
     /// As `perfecta bulk-create`, done by the daemon
-    #[command(mut_arg("memory", memory_of_daemon))]
+    #[command(mut_arg("memory", memory_of_daemon), mut_arg("max_files", files_of_daemon))]
     BulkCreate {
         #[command(flatten)]
         request: BulkRequest,
@@ -89,9 +89,9 @@ enum ClientCommand {
     Stats(Format),
     /// Say whether a daemon is there
     Ping(Format),
-    /// Let the daemon finish what it has, take nothing more, and end
+    /// Let the daemon finish what it has, take nothing more, and end; that is not waited for
     Drain(Format),
-    /// Let the daemon cancel what it has, and end
+    /// Let the daemon cancel what it has, and end; that is not waited for
     Shutdown(Format),
 }
 
@@ -100,6 +100,14 @@ fn memory_of_daemon(option: clap::Arg) -> clap::Arg {
     option.help(
         "Memory of the daemon for key files, graphs and artifacts of this request together, such as 512M; \
          never more than the daemon has [default: what it has]",
+    )
+}
+
+/// As above.
+fn files_of_daemon(option: clap::Arg) -> clap::Arg {
+    option.help(
+        "Key files of this request that are begun and not done at once; never more than the daemon has \
+         [default: what it has]",
     )
 }
 
