@@ -227,3 +227,19 @@ fn a_path_that_no_socket_can_have_is_refused_as_that() {
         assert!(run.err.contains("help: name a shorter one with --endpoint"), "{}", run.err);
     }
 }
+
+#[test]
+fn the_hardest_key_file_is_named_as_its_table_is() {
+    let daemon = daemon();
+    let (client, id) = endless_client(&daemon);
+    // It is told of after the first attempts.
+    let hardest = loop {
+        let status = daemon.json(&["status", &id]);
+        if let Some(name) = status["progress"]["hardest"]["keys_file"].as_str() {
+            break name.to_owned();
+        }
+    };
+    assert_eq!(hardest, "endless/hopeless.keys");
+    daemon.ok(&["cancel", &id]);
+    ended(client);
+}

@@ -383,6 +383,13 @@ impl Record {
         ErrorLine { message: self.spec.in_its_words(&error.message), ..error }
     }
 
+    fn as_named(&self, mut progress: ProgressLine) -> ProgressLine {
+        if let Some(hardest) = &mut progress.hardest {
+            hardest.keys_file = self.spec.as_named(&hardest.keys_file).to_owned();
+        }
+        progress
+    }
+
     fn status_of(&self, told: &Told) -> RequestStatus {
         let (summary, error) = match &told.outcome {
             Some(Outcome::Earlier(status)) => return (**status).clone(),
@@ -395,7 +402,7 @@ impl Record {
             state: told.state(),
             accepted_unix_ms: self.accepted_unix_ms(),
             ended_unix_ms: self.ended_unix_ms.get().copied(),
-            progress: told.progress.clone(),
+            progress: told.progress.clone().map(|progress| self.as_named(progress)),
             summary,
             error,
         }
