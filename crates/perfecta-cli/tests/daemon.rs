@@ -116,6 +116,17 @@ fn what_cannot_be_done_is_told_of_files_as_they_were_named() {
 }
 
 #[test]
+fn a_notice_of_key_files_is_told_before_what_came_of_them() {
+    let place = Place::new();
+    place.write_keys("wide.keys64", &[1, 2, 2]);
+    let daemon = Daemon::start(place, &[]);
+    let arguments = ["create", "wide.keys64", "--no-output"];
+    let (here, there) = (daemon.place.run(&arguments), daemon.run(&arguments));
+    assert!(here.err.starts_with("wide.keys64: read as 32-bit keys"), "{}", here.err);
+    assert_eq!(here.err, there.err);
+}
+
+#[test]
 fn requests_that_are_sent_at_once_all_end() {
     let place = Place::new();
     generated_keys(&place);

@@ -82,11 +82,12 @@ impl Reader {
         self.changes.mark_unchanged();
         let news = self.record.news(&mut self.cursor, self.wanted, TABLES_AT_ONCE);
         let mut part = String::new();
-        for table in &news.tables {
-            push(&mut part, "table", &line("table", table));
-        }
+        // Most of them are of the key files before any of these is begun.
         for notice in &news.notices {
             push(&mut part, "notice", &json(notice));
+        }
+        for table in &news.tables {
+            push(&mut part, "table", &line("table", table));
         }
         if let Some(progress) = &news.status.progress {
             push(&mut part, "progress", &json(progress));
