@@ -403,3 +403,38 @@ fn a_request_that_finds_no_room_in_the_journal_is_refused_and_the_next_is_kept()
     daemon.kill();
     drop(mounted);
 }
+
+/// Nobody sends requests to a daemon that is not ready, so that it finds out by itself that there is room.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_daemon_that_can_keep_no_request_is_not_ready_until_there_is_room() {
+    let place = Place::new();
+    generated_keys(&place);
+    let Some(mounted) = Mounted::at(place.path("disk")) else { return };
+    let mut daemon = Daemon::start(place, &["--state-dir", "disk/kept"]);
+    let check = |daemon: &Daemon, is_ready: bool| {
+        let (status, answer) = daemon.http("GET /readyz", "");
+        assert_eq!(status, if is_ready { 200 } else { 507 }, "{answer}");
+        assert!(is_ready || answer.contains("No space left"), "{answer}");
+        let page = daemon.http("GET /metrics", "").1;
+        let told = format!("\nperfecta_journal_full {}\n", u8::from(!is_ready));
+        assert!(page.contains(&told), "{told}{page}");
+    };
+    check(&daemon, true);
+    let filler = daemon.place.path("disk/filler");
+    let _ = fs::write(&filler, vec![0; 1 << 20]);
+    let mut numbers = 0..;
+    while send(&daemon, &numbers.next().unwrap().to_string(), "out").0 != 507 {}
+    check(&daemon, false);
+    // Also from its beginning, before it has refused anybody.
+    daemon.kill();
+    daemon.restart(&["--state-dir", "disk/kept"]);
+    while daemon.http("GET /readyz", "").0 == 200 {}
+    check(&daemon, false);
+    fs::remove_file(&filler).unwrap();
+    while daemon.http("GET /readyz", "").0 != 200 {}
+    check(&daemon, true);
+    accepted(&daemon, "next", "out");
+    daemon.kill();
+    drop(mounted);
+}

@@ -382,7 +382,10 @@ async fn shutdown(State(control): Shared) -> (StatusCode, Json<Ping>) {
 
 async fn ready(State(control): Shared) -> Result<&'static str, Problem> {
     match control.phase() {
-        Phase::Serving => Ok("ready\n"),
+        Phase::Serving => match control.journal().and_then(|journal| journal.refuses) {
+            None => Ok("ready\n"),
+            Some(reason) => Err(Problem::no_room(&format!("requests cannot be kept: {reason}"))),
+        },
         Phase::Draining | Phase::Ending | Phase::Gone => {
             let detail = "the daemon ends";
             Err(Problem::new(ProblemKind::Draining, detail, "try again after its restart"))
@@ -392,7 +395,8 @@ async fn ready(State(control): Shared) -> Result<&'static str, Problem> {
 
 async fn metrics(State(control): Shared) -> Response {
     let machine = control.machine_report().await;
-    let page = control.counts.page(&control.ping(), control.ledger_difference(), &machine);
+    let (load, difference) = (control.ping(), control.ledger_difference());
+    let page = control.counts.page(&load, difference, &machine, control.journal().as_ref());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(axum::http::header::CONTENT_TYPE, kind)], page).into_response()
 }

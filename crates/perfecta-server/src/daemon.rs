@@ -29,7 +29,7 @@ use crate::clock::SharedClock;
 use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Listening};
 use crate::history::History;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, JournalReport};
 use crate::metrics::{Counts, SharedCounts, StageTimes};
 use crate::problem::{Problem, ProblemKind};
 use crate::random;
@@ -413,6 +413,11 @@ impl Control {
             items_queued: registry.items().queued(),
             is_draining: self.phase() != Phase::Serving,
         }
+    }
+
+    /// How the journal is, if there is one.
+    pub(crate) fn journal(&self) -> Option<JournalReport> {
+        self.journal.report()
     }
 
     pub(crate) fn phase(&self) -> Phase {

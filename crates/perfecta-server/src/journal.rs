@@ -18,6 +18,7 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ const BATCH_MAX: usize = 1_024;
 
 /// Between two looks whether there is room again for lines that found none: nobody tells of it.
 const PAY_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks how much room there is while nothing is written.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What a daemon has to find room for before it takes its first request: more than most of them have.
+const ROOM_BYTES_MIN: usize = 4 << 10;
 
 /// Why there is no journal, or a line of it was not written.
 #[derive(Debug, thiserror::Error)]
@@ -112,20 +119,43 @@ enum Effect {
     Stops,
 }
 
+/// How a journal is, as it was seen last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JournalReport {
+    /// Of its file.
+    pub(crate) bytes: u64,
+    /// What its file system has left, if that tells.
+    pub(crate) room_bytes: Option<u64>,
+    /// Why it takes no requests, if it does not.
+    pub(crate) refuses: Option<String>,
+}
+
+type SharedReport = Arc<Mutex<JournalReport>>;
+
 /// Where lines are handed in. Without a file behind it, every line counts as written.
-pub(crate) struct Journal(Mutex<Option<Sender<JournalLine>>>);
+pub(crate) struct Journal {
+    lines: Mutex<Option<Sender<JournalLine>>>,
+    report: Option<SharedReport>,
+}
 
 impl Journal {
     /// A journal that keeps nothing.
     pub(crate) const fn none() -> Self {
-        Self(Mutex::new(None))
+        Self { lines: Mutex::new(None), report: None }
     }
 
     /// A journal, and what is to run on a thread of its own.
     pub(crate) fn of(file: JournalFile) -> (Self, Writer) {
         let (sender, lines) = channel();
-        let writer = Writer { file, lines, owed: Vec::new(), bytes_missing: 0 };
-        (Self(Mutex::new(Some(sender))), writer)
+        let report = SharedReport::default();
+        let (owed, shared) = (Vec::new(), Arc::clone(&report));
+        let writer = Writer { file, lines, owed, bytes_missing: 0, report: shared };
+        (Self { lines: Mutex::new(Some(sender)), report: Some(report) }, writer)
+    }
+
+    /// How it is; `None` if it keeps nothing.
+    pub(crate) fn report(&self) -> Option<JournalReport> {
+        self.report.as_ref().map(|report| report.lock().clone())
     }
 
     /// Hands a line in. `then` is called once, here or on the journal's thread.
@@ -145,7 +175,7 @@ impl Journal {
         };
         let text = entry.to_line();
         // Under this lock, so that there is no line behind the last when it is closed.
-        let sender = self.0.lock();
+        let sender = self.lines.lock();
         let Some(lines) = &*sender else {
             drop(sender);
             return then(Ok(()));
@@ -164,7 +194,7 @@ impl Journal {
 
     /// Takes no more lines.
     pub(crate) fn close(&self) {
-        self.0.lock().take();
+        self.lines.lock().take();
     }
 }
 
@@ -178,20 +208,25 @@ pub(crate) struct Writer {
     /// Bytes of requests that have to find room before it is told that there is some: as many as the longest
     /// that was refused has, less those that were kept since. 0 unless it was told that there is none.
     bytes_missing: usize,
+    /// Read by those who do not wait for the disk.
+    report: SharedReport,
 }
 
 impl Writer {
     /// Until nobody hands lines in any more.
     pub(crate) fn run(&mut self, notice: &(dyn Fn(&str) + Sync)) {
+        if let Err(error) = self.file.find_room(ROOM_BYTES_MIN) {
+            self.tell_full(&error, ROOM_BYTES_MIN, notice);
+        }
         loop {
+            self.measure();
             match self.next() {
                 Ok(first) => {
                     let further = self.lines.try_iter().take(BATCH_MAX - 1);
                     let batch: Vec<JournalLine> = std::iter::once(first).chain(further).collect();
                     self.write(batch, notice);
                 }
-                // It was told that there is no room, and is tried again.
-                Err(RecvTimeoutError::Timeout) => drop(self.pay()),
+                Err(RecvTimeoutError::Timeout) => self.look_for_room(notice),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if let Err(error) = self.file.rewrite_if_due() {
@@ -203,12 +238,26 @@ impl Writer {
         }
     }
 
-    /// The next line, or nothing for a while if others are owed.
+    /// The next line, or nothing for a while.
     fn next(&self) -> Result<JournalLine, RecvTimeoutError> {
-        if self.owed.is_empty() {
-            return self.lines.recv().map_err(RecvTimeoutError::from);
+        let is_full = self.bytes_missing > 0 || !self.owed.is_empty();
+        self.lines.recv_timeout(if is_full { PAY_EVERY } else { LOOK_EVERY })
+    }
+
+    /// Whether what was refused would find room by now: whoever asks first whether the daemon is ready hands
+    /// in nothing before.
+    fn look_for_room(&mut self, notice: &(dyn Fn(&str) + Sync)) {
+        // It was told that there is none.
+        let is_paid = self.pay().is_ok();
+        if is_paid && self.bytes_missing > 0 && self.file.find_room(self.bytes_missing).is_ok() {
+            self.tell_found(notice);
         }
-        self.lines.recv_timeout(PAY_EVERY)
+    }
+
+    fn measure(&self) {
+        let (bytes, room_bytes) = (self.file.bytes(), self.file.room_bytes());
+        let mut report = self.report.lock();
+        *report = JournalReport { bytes, room_bytes, refuses: report.refuses.take() };
     }
 
     /// Tells everybody who waits for a line that it is not written.
@@ -291,6 +340,7 @@ impl Writer {
     fn tell_full(&mut self, error: &io::Error, bytes: usize, notice: &(dyn Fn(&str) + Sync)) {
         let was_told = self.bytes_missing > 0;
         self.bytes_missing = self.bytes_missing.max(bytes);
+        self.report.lock().refuses = Some(error.to_string());
         if !was_told {
             notice(&format!(
                 "the journal takes no more ({error}): requests are refused; what ends or is cancelled now \
@@ -308,10 +358,16 @@ impl Writer {
         // More than was missing may be there.
         self.bytes_missing = self.bytes_missing.saturating_sub(line.text.len());
         if self.bytes_missing == 0 {
-            notice(
-                "the journal has room again: requests are accepted, and what ended or was cancelled \
-                 meanwhile is written",
-            );
+            self.tell_found(notice);
         }
+    }
+
+    fn tell_found(&mut self, notice: &(dyn Fn(&str) + Sync)) {
+        self.bytes_missing = 0;
+        self.report.lock().refuses = None;
+        notice(
+            "the journal has room again: requests are accepted, and what ended or was cancelled \
+             meanwhile is written",
+        );
     }
 }

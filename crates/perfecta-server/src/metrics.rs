@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 pub(crate) use self::histogram::StageTimes;
 use self::histogram::{Histogram, Shared};
 use crate::daemon::{MachineReport, PoolReport};
+use crate::journal::JournalReport;
 use crate::problem::ProblemKind;
 use crate::report::ErrorLine;
 use crate::wire::{PROTOCOL, Ping, RequestStatus};
@@ -147,6 +148,7 @@ impl Counts {
         ping: &Ping,
         ledger_difference: i64,
         machine: &MachineReport,
+        journal: Option<&JournalReport>,
     ) -> String {
         let mut root = Registry::default();
         self.register_counts(root.sub_registry_with_prefix("perfecta"));
@@ -154,6 +156,9 @@ impl Counts {
         let own = root.sub_registry_with_prefix("perfecta");
         register_load(own, ping, ledger_difference, machine);
         register_pools(own, &machine.pools);
+        if let Some(journal) = journal {
+            register_journal(own, journal);
+        }
         process::register(root.sub_registry_with_prefix("process"), self.began);
         let mut page = String::new();
         encode(&mut page, &root).expect("a string takes everything");
@@ -253,6 +258,16 @@ fn register_pools(registry: &mut Registry, pools: &[PoolReport]) {
         }
         registry.register(name, help, family);
     }
+}
+
+fn register_journal(registry: &mut Registry, journal: &JournalReport) {
+    let JournalReport { bytes, room_bytes, refuses } = journal;
+    register_gauge(registry, "journal_bytes", "Length of the journal", *bytes);
+    if let Some(bytes) = room_bytes {
+        register_gauge(registry, "journal_room_bytes", "What its file system has left", *bytes);
+    }
+    let help = "1 while requests are refused for want of room";
+    register_gauge(registry, "journal_full", help, u64::from(refuses.is_some()));
 }
 
 fn register_gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {

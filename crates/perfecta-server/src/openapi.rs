@@ -65,7 +65,8 @@ fn pages(schemas: &mut Schemas) -> Value {
         "/healthz": {"get": page("health", "Whether it is alive")
             .answers(200, text("it is")).done(schemas)},
         "/readyz": {"get": page("ready", "Whether it takes requests")
-            .answers(200, text("it does")).refuses(ProblemKind::Draining).done(schemas)},
+            .answers(200, text("it does")).refuses(ProblemKind::Draining)
+            .refuses(ProblemKind::Storage).done(schemas)},
         "/metrics": {"get": page("metrics", "What Prometheus reads").answers(
             200,
             answer("OpenMetrics", "application/openmetrics-text", &json!({"type": "string"}), None),

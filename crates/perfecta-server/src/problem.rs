@@ -93,6 +93,12 @@ impl Problem {
         Self { field: Some(field), ..Self::new(ProblemKind::InvalidField, detail, remedy) }
     }
 
+    /// The journal takes no request.
+    pub(crate) fn no_room(detail: &str) -> Self {
+        let remedy = "make room in the daemon's state directory, and send it again";
+        Self::new(ProblemKind::Storage, detail, remedy)
+    }
+
     /// There is no request of this id.
     pub(crate) fn no_such_request(id: &str) -> Self {
         let detail = format!("there is no request {id:?}");

@@ -16,7 +16,7 @@ use crate::crash;
 use crate::journal::{
     AcceptedRequest, Earlier, Entry, Journal, JournalFile, KeepBounds, Left, Survives, Writer,
 };
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::Problem;
 use crate::record::Record;
 use crate::report::ErrorLine;
 use crate::state::StateDirectory;
@@ -79,13 +79,13 @@ impl Control {
             }
             Err(error) => {
                 let detail = format!("the request cannot be kept: {error}");
-                let remedy = "make room in the daemon's state directory, and send it again";
                 control.registry.lock().withdraw(&kept.id);
-                let error = ErrorLine::new(ExitClass::Io, detail.clone(), None);
+                let refused = Problem::no_room(&detail);
+                let error = ErrorLine::new(ExitClass::Io, detail, None);
                 // There was no room for its line, and there is none of its end.
                 kept.end_unworked(error, control.clock.now(), drop);
                 control.note_end(&kept);
-                kept.keep(Err(Problem::new(ProblemKind::Storage, detail, remedy)));
+                kept.keep(Err(refused));
             }
         });
     }
@@ -331,6 +331,7 @@ mod tests {
     use crate::api::tests::{control, control_by, control_with};
     use crate::clock::tests::{Turned, any};
     use crate::daemon::TABLES_MAX;
+    use crate::problem::ProblemKind;
     use crate::spec::{InputSpec, JobSpec};
     use crate::wire::RequestState;
 

@@ -9,6 +9,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::JournalError;
 use super::entry::{AcceptedRequest, Entry, VERSION, version_of};
 use crate::access::BODY_BYTES_MAX;
@@ -217,6 +219,37 @@ impl JournalFile {
             self.bytes = self.bytes.max(self.file.seek(SeekFrom::End(0))?);
         }
         appended
+    }
+
+    /// Finds out whether so many bytes more find room. What is written for that is cut off again, or stays as
+    /// empty lines.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub(crate) fn find_room(&mut self, bytes: usize) -> io::Result<()> {
+        // Where all of the rest would be taken to no end, others would find nothing meanwhile.
+        if self.room_bytes().is_some_and(|room| room < bytes as u64) {
+            return Err(Errno::NOSPC.into());
+        }
+        let length = self.file.metadata()?.len();
+        let written = self.file.write_all(&vec![b'\n'; bytes]);
+        if self.file.set_len(length).is_err()
+            && let Ok(end) = self.file.seek(SeekFrom::End(0))
+        {
+            self.bytes = self.bytes.max(end);
+        }
+        written
+    }
+
+    /// How long it is.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What its file system has left, if that tells.
+    pub(crate) fn room_bytes(&self) -> Option<u64> {
+        let found = rustix::fs::fstatvfs(&self.file).ok().filter(|found| found.f_blocks > 0)?;
+        found.f_bavail.checked_mul(found.f_frsize)
     }
 
     /// Appends to another file from now on, which may refuse it.

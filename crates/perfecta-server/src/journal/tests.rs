@@ -331,6 +331,22 @@ fn a_line_that_finds_no_room_is_refused_and_nothing_is_lost() {
 }
 
 /// Whoever asked is told, and the notice is given once.
+#[test]
+fn looking_for_room_leaves_the_journal_as_it_is() {
+    let directory = written(&[accepted("a")]);
+    let (mut file, _) = open(directory.path());
+    let path = directory.path().join("journal");
+    let before = fs::read(&path).unwrap();
+    file.find_room(1 << 20).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+    // A death before that is cut off leaves empty lines.
+    let mut again = OpenOptions::new().append(true).open(&path).unwrap();
+    again.write_all(&[b'\n'; 1 << 10]).unwrap();
+    file.append_first("b", &accepted("b").to_line()).unwrap();
+    let left = open(directory.path()).1;
+    assert_eq!((ids(&left), left.damaged.len()), (vec!["a", "b"], 0));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn who_asked_for_a_line_is_told_that_there_is_no_room() {
@@ -432,7 +448,7 @@ fn what_found_no_room_is_written_as_soon_as_there_is() {
     writer.file.redirect(std::os::fd::OwnedFd::from(room).into());
     let (told, written) = mpsc::channel();
     let in_time = std::thread::scope(|scope| {
-        scope.spawn(|| writer.run(&|notice| panic!("{notice}")));
+        scope.spawn(|| writer.run(&|notice| assert!(notice.contains("room again"), "{notice}")));
         scope.spawn(move || {
             let mut lines = BufReader::new(pipe).lines().map_while(Result::ok);
             told.send(lines.any(|line| line.contains("ended")))
