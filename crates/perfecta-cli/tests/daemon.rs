@@ -287,6 +287,32 @@ fn a_daemon_that_is_asked_to_end_finishes_what_it_has_within_its_grace() {
 }
 
 #[test]
+fn what_the_end_of_a_daemon_cancels_is_told_so_by_it_and_by_the_next() {
+    let place = Place::new();
+    endless(&place);
+    let mut daemon = Daemon::start(place, &["--grace", "0"]);
+    let cancelled = daemon.ok(&[&["bulk-create", "--detach"], &ENDLESS[..]].concat()).out;
+    daemon.ok(&["cancel", cancelled.trim()]);
+    assert_eq!(daemon.run(&["wait", cancelled.trim()]).code, 130);
+    let (client, id) = endless_client(&daemon);
+    let mut stream = daemon.socket();
+    write!(stream, "GET /v1/requests/{id}/events HTTP/1.0\r\n\r\n").unwrap();
+    daemon.signal(Signal::TERM);
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    let reason = "the daemon ended before all was done";
+    assert!(told.contains(&format!("event: notice\ndata: \"{reason}")), "{told}");
+    let (_, end) = told.rsplit_once("event: end\ndata: ").unwrap();
+    let end: Value = serde_json::from_str(end).unwrap();
+    assert_eq!(end["state"], "cancelled");
+    assert!(end["reason"].as_str().unwrap().starts_with(reason), "{end}");
+    assert!(ended(client).err.contains(reason));
+    daemon.restart(&[]);
+    assert_eq!(daemon.json(&["status", &id])["reason"], end["reason"]);
+    assert_eq!(daemon.json(&["status", cancelled.trim()])["reason"], Value::Null);
+}
+
+#[test]
 fn a_daemon_that_drains_takes_nothing_more_and_waits_for_what_it_has() {
     let place = Place::new();
     endless(&place);

@@ -50,6 +50,8 @@ struct Told {
     failures: Vec<usize>,
     notices: Vec<String>,
     outcome: Option<Outcome>,
+    /// Why it was cancelled, if nobody asked for that.
+    reason: Option<String>,
     /// Whether it ended because nobody would work on it.
     is_unworked: bool,
 }
@@ -211,6 +213,19 @@ impl Record {
                 Event::Notice(notice) => told.notices.push((*notice).to_owned()),
             }
         }
+        self.changed.send_replace(());
+    }
+
+    /// Cancels it for a reason that is not its client's, which is told; unless somebody cancelled it before.
+    pub(crate) fn cancel_because(&self, reason: &str) {
+        {
+            let mut told = self.told.lock();
+            if told.outcome.is_none() && !self.cancel.is_cancelled() {
+                told.reason = Some(reason.to_owned());
+                told.notices.push(reason.to_owned());
+            }
+        }
+        self.cancel.cancel();
         self.changed.send_replace(());
     }
 
@@ -405,6 +420,7 @@ impl Record {
             progress: told.progress.clone().map(|progress| self.as_named(progress)),
             summary,
             error,
+            reason: told.reason.clone().filter(|_| told.state() == RequestState::Cancelled),
         }
     }
 

@@ -114,6 +114,9 @@ pub struct RequestStatus<S = RequestState> {
     pub summary: Option<SummaryLine>,
     /// Why it could not run.
     pub error: Option<ErrorLine>,
+    /// Why it was cancelled, if it was not asked for.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Where the items of a request are.

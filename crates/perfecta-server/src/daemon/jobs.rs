@@ -101,10 +101,15 @@ impl Control {
         self.order(Order::Look);
     }
 
-    /// Asks all of them.
+    /// Asks all of them, at the end of the daemon.
     pub(super) fn cancel_all(&self) {
         let records: Vec<Arc<Record>> = self.registry.lock().outstanding().cloned().collect();
-        records.iter().for_each(|record| self.stop(record));
+        for record in records {
+            record.cancel_because(
+                "the daemon ended before all was done: ask for it again, and what is published is found unchanged",
+            );
+            self.order(Order::Look);
+        }
     }
 }
 

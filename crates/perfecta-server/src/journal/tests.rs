@@ -46,6 +46,7 @@ fn ended(id: &str, at: u64) -> Entry<'static> {
         progress: None,
         summary: None,
         error: None,
+        reason: None,
     };
     Entry::Ended { at, status }
 }
@@ -330,7 +331,6 @@ fn a_line_that_finds_no_room_is_refused_and_nothing_is_lost() {
     assert_eq!(left.damaged.len(), 1);
 }
 
-/// Whoever asked is told, and the notice is given once.
 #[test]
 fn looking_for_room_leaves_the_journal_as_it_is() {
     let directory = written(&[accepted("a")]);
@@ -347,6 +347,7 @@ fn looking_for_room_leaves_the_journal_as_it_is() {
     assert_eq!((ids(&left), left.damaged.len()), (vec!["a", "b"], 0));
 }
 
+/// Whoever asked is told, and the notice is given once.
 #[cfg(target_os = "linux")]
 #[test]
 fn who_asked_for_a_line_is_told_that_there_is_no_room() {
