@@ -23,8 +23,8 @@ use perfecta_jobs::{Artifacts, Job};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::guard::{
-    ANSWER_TIME_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_TIME_MAX, Bodies, Transport, admit,
-    refuse,
+    ANSWER_TIME_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_TIME_MAX, Bodies, Transport, check,
+    pass_over, receive,
 };
 pub(crate) use self::report::AccessReport;
 pub use self::tcp::{Tcp, TcpError, TcpFiles};

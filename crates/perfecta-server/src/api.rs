@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -32,6 +32,9 @@ use crate::{body, dashboard, follow, openapi, overview};
 /// which would be a fifth of what it costs.
 const PING: &str = "/v1/ping";
 
+/// Who posts there sends a body; no other page takes one.
+const REQUESTS: &str = "/v1/requests";
+
 /// A UUID has 36.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
@@ -47,7 +50,7 @@ pub(crate) type Shared = State<Arc<Control>>;
 pub(crate) fn pages() -> Vec<(&'static str, MethodRouter<Arc<Control>>)> {
     let pages = vec![
         // Bodies are bounded where they are received.
-        ("/v1/requests", post(submit).layer(DefaultBodyLimit::disable()).get(list)),
+        (REQUESTS, post(submit).layer(DefaultBodyLimit::disable()).get(list)),
         ("/v1/requests/{id}", get(status).delete(forget)),
         ("/v1/requests/{id}/items", get(items)),
         ("/v1/requests/{id}/wait", get(wait)),
@@ -95,13 +98,25 @@ impl Api {
     }
 
     async fn page(&self, request: Request) -> Result<Response, Problem> {
-        if let Err(problem) = check_protocol(&request) {
-            return Err(access::refuse(request, problem).await);
+        let (head, body) = request.into_parts();
+        let checked =
+            check_protocol(&head.headers).and_then(|()| access::check(&self.control, &head));
+        if let Err(problem) = checked {
+            access::pass_over(body);
+            return Err(problem);
         }
-        let (request, held) = access::admit(&self.control, request).await?;
-        if request.uri().path() == PING && request.method() == Method::GET {
+        let (path, method) = (head.uri.path(), &head.method);
+        // Whether there is such a page, and by which method, is said without a body.
+        let (body, held) = if path == REQUESTS && method == Method::POST {
+            access::receive(&self.control.connections.bodies, body).await?
+        } else {
+            access::pass_over(body);
+            (Body::empty(), Vec::new())
+        };
+        if path == PING && method == Method::GET {
             return Ok(ping(State(Arc::clone(&self.control))).await.into_response());
         }
+        let request = Request::from_parts(head, body);
         let answer = TowerToHyperService::new(self.router.clone()).call(request);
         let answer = timeout(ANSWER_TIME_MAX, answer).await.map_err(|_| {
             let detail = format!("there was no answer in {} s", ANSWER_TIME_MAX.as_secs());
@@ -134,8 +149,8 @@ fn as_problem(response: Response) -> Response {
 }
 
 /// Refuses clients of another version.
-fn check_protocol(request: &Request) -> Result<(), Problem> {
-    let spoken = request.headers().get(PROTOCOL_HEADER);
+fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
+    let spoken = headers.get(PROTOCOL_HEADER);
     if spoken.is_none_or(|version| version.as_bytes() == PROTOCOL.to_string().as_bytes()) {
         return Ok(());
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
@@ -58,29 +59,30 @@ impl Default for Bodies {
     }
 }
 
-/// Lets a request in with all of its body, whose memory is held until it is answered, or says why
-/// not.
-pub(crate) async fn admit(
-    control: &Control,
-    request: Request,
-) -> Result<(Request, Vec<OwnedSemaphorePermit>), Problem> {
-    if let Err(problem) = check(control, &request) {
-        return Err(refuse(request, problem).await);
+/// All of a body, and the memory for it, which is held until the request is answered.
+pub(crate) async fn receive(
+    bodies: &Bodies,
+    mut body: Body,
+) -> Result<(Body, Vec<OwnedSemaphorePermit>), Problem> {
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        pass_over(body);
+        return Err(too_large());
     }
-    if request.body().is_end_stream() {
-        return Ok((request, Vec::new()));
-    }
-    let (parts, body) = request.into_parts();
-    let (body, permits) = receive_in_time(&control.connections.bodies, body).await?;
-    Ok((Request::from_parts(parts, Body::from(body)), permits))
+    let received = timeout(BODY_TIME_MAX, receive_all(bodies, &mut body)).await;
+    received.unwrap_or_else(|_| {
+        let detail = format!("the body did not come within {} s", BODY_TIME_MAX.as_secs());
+        Err(Problem::new(ProblemKind::TooSlow, detail, "send it at once"))
+    })
 }
 
-/// Refuses a request once its body is there. Who closes a connection on which something comes takes
-/// back what it answered; a large or a slow body is not waited for.
-pub(crate) async fn refuse(request: Request, problem: Problem) -> Problem {
-    let mut body = request.into_body();
+/// Takes a body that nobody wants, beside what is answered: who closes a connection on which something
+/// comes takes back what it answered. A large or a slow one is not waited for.
+pub(crate) fn pass_over(mut body: Body) {
+    if body.is_end_stream() {
+        return;
+    }
     let mut left = UNWANTED_BYTES_MAX;
-    let passed_over = async {
+    let passed_over = async move {
         while let Some(Ok(frame)) = body.frame().await {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             match left.checked_sub(bytes) {
@@ -90,28 +92,30 @@ pub(crate) async fn refuse(request: Request, problem: Problem) -> Problem {
         }
     };
     // What did not come in time goes with the connection.
-    let _ = timeout(UNWANTED_TIME_MAX, passed_over).await;
-    problem
+    tokio::spawn(timeout(UNWANTED_TIME_MAX, passed_over));
 }
 
-fn check(control: &Control, request: &Request) -> Result<(), Problem> {
-    let extensions = request.extensions();
-    let transport = *extensions.get().expect("every connection says by which door it came");
-    let caller = *extensions.get().expect("every connection says who it is");
-    let headers = request.headers();
+/// Says of a head why it is not let in.
+///
+/// # Errors
+/// [`Problem`].
+pub(crate) fn check(control: &Control, head: &Parts) -> Result<(), Problem> {
+    let transport = *head.extensions.get().expect("every connection says by which door it came");
+    let caller = *head.extensions.get().expect("every connection says who it is");
+    let headers = &head.headers;
     check_host(transport, headers)?;
-    check_origin(transport, request.method(), headers)?;
+    check_origin(transport, head)?;
     // The page for people asks for the token, and tells nothing before.
-    if caller == Caller::Remote && !dashboard::has(request.uri().path()) {
+    if caller == Caller::Remote && !dashboard::has(head.uri.path()) {
         check_token(control, headers)?;
     }
-    check_rights(control, caller, request.method(), request.uri().path())
+    check_rights(control, caller, &head.method, head.uri.path())
 }
 
 /// A page of another name that was made to mean this machine has that name here.
 fn check_host(transport: Transport, headers: &HeaderMap) -> Result<(), Problem> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<axum::http::uri::Authority>().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
     let name = authority.as_ref().map(|authority| authority.host());
     let is_fine = match transport {
         // A browser asks for a name that the certificate has.
@@ -147,16 +151,17 @@ fn is_of_a_page(headers: &HeaderMap) -> bool {
 }
 
 /// A page of another origin may send a request, though it never reads the answer.
-fn check_origin(transport: Transport, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    if *method == Method::GET || *method == Method::HEAD {
+fn check_origin(transport: Transport, head: &Parts) -> Result<(), Problem> {
+    let Some(origin) = head.headers.get(header::ORIGIN) else { return Ok(()) };
+    if head.method == Method::GET || head.method == Method::HEAD {
         return Ok(());
     }
     let scheme = match transport {
         Transport::Tls => "https",
         Transport::Local | Transport::Plain => "http",
     };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host =
+        head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if origin.as_bytes().eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes()) {
         return Ok(());
     }
@@ -202,21 +207,10 @@ fn check_rights(
 
 const SEEN_BY_USERS: [&str; 5] = ["/v1/ping", "/v1/stats", "/v1/config", "/healthz", "/readyz"];
 
-async fn receive_in_time(
+async fn receive_all(
     bodies: &Bodies,
-    body: Body,
-) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Problem> {
-    timeout(BODY_TIME_MAX, receive(bodies, body)).await.unwrap_or_else(|_| {
-        let detail = format!("the body did not come within {} s", BODY_TIME_MAX.as_secs());
-        Err(Problem::new(ProblemKind::TooSlow, detail, "send it at once"))
-    })
-}
-
-/// All of a body, with the memory that it takes.
-async fn receive(
-    bodies: &Bodies,
-    mut body: Body,
-) -> Result<(Bytes, Vec<OwnedSemaphorePermit>), Problem> {
+    body: &mut Body,
+) -> Result<(Body, Vec<OwnedSemaphorePermit>), Problem> {
     let (mut bytes, mut permits) = (Vec::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -224,8 +218,7 @@ async fn receive(
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > BODY_BYTES_MAX {
-            let detail = format!("the body has more than {BODY_BYTES_MAX} bytes");
-            return Err(Problem::new(ProblemKind::TooLarge, detail, "name a directory instead"));
+            return Err(too_large());
         }
         let grains = (bytes.len() + data.len()).div_ceil(GRAIN_BYTES);
         let more = grains - bytes.len().div_ceil(GRAIN_BYTES);
@@ -239,8 +232,14 @@ async fn receive(
     Ok((bytes.into(), permits))
 }
 
+fn too_large() -> Problem {
+    let detail = format!("the body has more than {BODY_BYTES_MAX} bytes");
+    Problem::new(ProblemKind::TooLarge, detail, "name a directory instead")
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
     use futures_util::stream::{self, StreamExt};
 
     use super::*;
@@ -299,9 +298,14 @@ mod tests {
 
     #[test]
     fn a_page_of_another_origin_changes_nothing() {
+        let head = |method: &Method, headers: HeaderMap| {
+            let (mut head, ()) = Request::builder().method(method).body(()).unwrap().into_parts();
+            head.headers = headers;
+            head
+        };
         let check = |transport, method: Method, origin: &'static str, is_fine: bool| {
             let headers = headers(&[("host", "127.0.0.1:80"), ("origin", origin)]);
-            let checked = check_origin(transport, &method, &headers);
+            let checked = check_origin(transport, &head(&method, headers));
             assert_eq!(checked.is_ok(), is_fine, "{method} {origin}: {checked:?}");
         };
         check(Transport::Plain, Method::POST, "http://127.0.0.1:80", true);
@@ -311,8 +315,8 @@ mod tests {
             check(Transport::Plain, Method::DELETE, origin, false);
             check(Transport::Plain, Method::GET, origin, true);
         }
-        let none = headers(&[("host", "a")]);
-        assert!(check_origin(Transport::Plain, &Method::POST, &none).is_ok());
+        let none = head(&Method::POST, headers(&[("host", "a")]));
+        assert!(check_origin(Transport::Plain, &none).is_ok());
     }
 
     #[test]
@@ -322,17 +326,24 @@ mod tests {
         let bodies = Bodies(Arc::new(Semaphore::new(1)));
         let first = stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from("{")) });
         let endless = Body::from_stream(first.chain(stream::pending()));
-        let refused = runtime.block_on(receive_in_time(&bodies, endless)).unwrap_err();
+        let refused = runtime.block_on(receive(&bodies, endless)).unwrap_err();
         assert_eq!(refused.kind, ProblemKind::TooSlow);
         assert_eq!(bodies.0.available_permits(), 1);
     }
 
     #[test]
     fn bodies_are_bounded_one_by_one_and_together() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let receive = |bodies: &Bodies, bytes| runtime.block_on(receive(bodies, Body::from(bytes)));
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
+        // In two pieces, whose length nobody tells.
+        let receive = |bodies: &Bodies, bytes: Vec<u8>| {
+            let pieces = [bytes[..bytes.len() / 2].to_vec(), bytes[bytes.len() / 2..].to_vec()];
+            let pieces = stream::iter(pieces.map(Ok::<_, std::convert::Infallible>));
+            runtime.block_on(receive(bodies, Body::from_stream(pieces)))
+        };
         let bodies = Bodies(Arc::new(Semaphore::new(2)));
-        let (bytes, held) = receive(&bodies, vec![7; GRAIN_BYTES + 1]).unwrap();
+        let (body, held) = receive(&bodies, vec![7; GRAIN_BYTES + 1]).unwrap();
+        let bytes = runtime.block_on(body.collect()).unwrap().to_bytes();
         assert_eq!(bytes, vec![7; GRAIN_BYTES + 1]);
         assert_eq!(receive(&bodies, vec![7]).unwrap_err().kind, ProblemKind::Busy);
         drop(held);
