@@ -7,9 +7,10 @@ mod daemon_harness;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use daemon_harness::Daemon;
+use daemon_harness::{Daemon, free_port, write_secret};
 use serde_json::Value;
 use support::Place;
 
@@ -65,4 +66,84 @@ fn a_body_that_no_page_wants_is_passed_over_and_the_connection_goes_on() {
     let rest = format!("{}GET /v1/ping HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100));
     stream.write_all(rest.as_bytes()).unwrap();
     assert_eq!(answer(&stream).0, 200);
+}
+
+#[test]
+fn a_header_that_there_may_be_once_is_refused_twice() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let check = |headers: &str, expected: u16| {
+        let message = format!("GET /v1/ping HTTP/1.1\r\n{headers}\r\n\r\n");
+        let (_, status, body) = asked(&daemon, &message);
+        assert_eq!(status, expected, "{headers}: {body}");
+        body
+    };
+    check("host: x", 200);
+    for name in ["host", "origin", "perfecta-protocol", "authorization", "idempotency-key"] {
+        let value = if name == "perfecta-protocol" { "1" } else { "localhost" };
+        let host = if name == "host" { "" } else { "host: localhost\r\n" };
+        let once = format!("{host}{name}: {value}");
+        check(&once, 200);
+        let refused = check(&format!("{once}\r\n{name}: {value}"), 400);
+        assert!(refused.contains(&format!("{name} is there twice")), "{refused}");
+    }
+}
+
+#[test]
+fn a_body_that_is_sent_in_another_coding_than_in_chunks_is_refused() {
+    let daemon = Daemon::start(Place::new(), &[]);
+    let check = |coding: &str, expected: u16| {
+        let message = format!(
+            "POST /v1/requests HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{coding}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        );
+        let (_, status, body) = asked(&daemon, &message);
+        assert_eq!(status, expected, "{coding}: {body}");
+        body
+    };
+    // No request, and read as one.
+    assert!(check("transfer-encoding: Chunked", 400).contains("missing field"));
+    for coding in ["gzip, chunked", "gzip\r\ntransfer-encoding: chunked", "chunked, chunked"] {
+        let refused = check(&format!("transfer-encoding: {coding}"), 400);
+        assert!(!refused.contains("missing field"), "{refused}");
+    }
+    check("transfer-encoding: chunked\r\ncontent-encoding: gzip", 415);
+    check(
+        "transfer-encoding: chunked\r\ncontent-encoding: identity\r\ncontent-encoding: gzip",
+        415,
+    );
+    // The length counts for nothing beside chunks, and nothing behind them is read.
+    let both = "POST /v1/requests HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    let mut stream = daemon.socket();
+    stream.write_all(format!("{both}GET /v1/ping HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+}
+
+#[test]
+fn a_name_in_the_address_that_is_asked_for_counts_as_the_host_does() {
+    let place = Place::new();
+    write_secret(&place, "token", "correct-horse-battery-staple");
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let daemon = Daemon::start(place, &["--listen", &listen, "--token-file", "token"]);
+    let check = |address: &str, host: &str, expected: u16| {
+        let message = format!(
+            "GET {address} HTTP/1.1\r\n{host}authorization: Bearer correct-horse-battery-staple\r\n\r\n"
+        );
+        let (_, status, body) = asked(&daemon, &message);
+        assert_eq!(status, expected, "{message}: {body}");
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(message.as_bytes()).unwrap();
+        let (status, body) = answer(&stream);
+        assert_eq!(status, expected, "{message}: {body}");
+    };
+    let here = "host: localhost\r\n";
+    check("/v1/ping", here, 200);
+    check("http://localhost/v1/ping", here, 200);
+    check("http://127.0.0.1:80/v1/ping", here, 200);
+    check("http://evil.example/v1/ping", here, 403);
+    check("http://evil.example:80/v1/ping", "host: evil.example:80\r\n", 403);
+    check("http://localhost/v1/ping", "host: evil.example\r\n", 403);
+    // There has to be one.
+    check("/v1/ping", "", 400);
 }

@@ -186,10 +186,11 @@ async fn submit(
 
 /// Refuses a body that would have to be unpacked.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(encoding) = headers.get(CONTENT_ENCODING) else { return Ok(()) };
-    if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+    let is_packed =
+        |encoding: &&HeaderValue| !encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let Some(encoding) = headers.get_all(CONTENT_ENCODING).iter().find(is_packed) else {
         return Ok(());
-    }
+    };
     let detail = format!("a body with Content-Encoding {encoding:?} is not read");
     Err(Problem::new(ProblemKind::Encoded, detail, "send it as it is, without that header"))
 }

@@ -454,6 +454,7 @@ mod tests {
     }
 
     fn answer_of(mut request: Request<Body>) -> Response {
+        request.headers_mut().insert(header::HOST, "localhost".parse().unwrap());
         request.extensions_mut().insert(Caller::Owner);
         request.extensions_mut().insert(Transport::Local);
         let api = api::Api::new(api::tests::control());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +16,7 @@ use super::Caller;
 use crate::daemon::Control;
 use crate::dashboard;
 use crate::problem::{Problem, ProblemKind};
+use crate::wire::PROTOCOL_HEADER;
 
 /// A list of 100,000 key files with long paths.
 pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
@@ -103,7 +104,8 @@ pub(crate) fn check(control: &Control, head: &Parts) -> Result<(), Problem> {
     let transport = *head.extensions.get().expect("every connection says by which door it came");
     let caller = *head.extensions.get().expect("every connection says who it is");
     let headers = &head.headers;
-    check_host(transport, headers)?;
+    check_form(head)?;
+    check_host(transport, &head.uri, headers)?;
     check_origin(transport, head)?;
     // The page for people asks for the token, and tells nothing before.
     if caller == Caller::Remote && !dashboard::has(head.uri.path()) {
@@ -112,12 +114,66 @@ pub(crate) fn check(control: &Control, head: &Parts) -> Result<(), Problem> {
     check_rights(control, caller, &head.method, head.uri.path())
 }
 
+/// Headers that there may be once: others, on the way here, may go by the other one.
+const SINGLE_HEADERS: [HeaderName; 5] = [
+    header::HOST,
+    header::ORIGIN,
+    header::AUTHORIZATION,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static(PROTOCOL_HEADER),
+];
+
+/// What HTTP forbids, and the crate below lets pass (RFC 9112, 3.2 and 6.1).
+fn check_form(head: &Parts) -> Result<(), Problem> {
+    let refused = |detail: String, remedy: &str| {
+        Err(Problem::new(ProblemKind::Malformed, detail, remedy.to_owned()))
+    };
+    let is_doubled = |name: &&HeaderName| head.headers.get_all(*name).iter().count() > 1;
+    if let Some(name) = SINGLE_HEADERS.iter().find(is_doubled) {
+        return refused(format!("the header {name} is there twice"), "send it once");
+    }
+    if head.version == Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+        return refused("there is no header Host".to_owned(), "send it, such as `Host: localhost`");
+    }
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if is_chunked(coding) => Ok(()),
+        _ => refused(
+            "a body with another Transfer-Encoding than chunked is not read".to_owned(),
+            "send its bytes as they are, at once or in chunks",
+        ),
+    }
+}
+
+/// What a client takes this daemon for: the name in the address that it asks for, where there is one, and
+/// the header's; nothing, where it says neither.
+fn hosts<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> impl Iterator<Item = &'h str> {
+    let address = uri.authority().map(Authority::as_str);
+    let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    let nothing = (address.is_none() && host.is_none()).then_some("");
+    address.into_iter().chain(host).chain(nothing)
+}
+
 /// A page of another name that was made to mean this machine has that name here.
-fn check_host(transport: Transport, headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+fn check_host(transport: Transport, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let mut hosts = hosts(uri, headers);
+    let is_other = |host: &&str| !is_own_host(transport, host, headers);
+    match hosts.find(is_other) {
+        None => Ok(()),
+        Some(host) => {
+            let detail = format!("{host:?} is no name of this machine");
+            let remedy = "ask for an address, or for localhost";
+            Err(Problem::new(ProblemKind::Forbidden, detail, remedy))
+        }
+    }
+}
+
+fn is_own_host(transport: Transport, host: &str, headers: &HeaderMap) -> bool {
+    let authority = host.parse::<Authority>().ok();
     let name = authority.as_ref().map(|authority| authority.host());
-    let is_fine = match transport {
+    match transport {
         // A browser asks for a name that the certificate has.
         Transport::Tls => true,
         Transport::Plain => name.is_some_and(is_this_machine),
@@ -125,12 +181,7 @@ fn check_host(transport: Transport, headers: &HeaderMap) -> Result<(), Problem> 
         // What a page only reads carries no sign of it: browsers say where they ask from when they are
         // sure of whom they ask.
         Transport::Local => name.is_none_or(|name| is_this_machine(name) || !is_in_dns(name)),
-    };
-    if is_fine {
-        return Ok(());
     }
-    let detail = format!("{:?} is no name of this machine", host.unwrap_or_default());
-    Err(Problem::new(ProblemKind::Forbidden, detail, "ask for an address, or for localhost"))
 }
 
 fn is_this_machine(name: &str) -> bool {
@@ -160,8 +211,7 @@ fn check_origin(transport: Transport, head: &Parts) -> Result<(), Problem> {
         Transport::Tls => "https",
         Transport::Local | Transport::Plain => "http",
     };
-    let host =
-        head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = hosts(&head.uri, &head.headers).next().unwrap_or_default();
     if origin.as_bytes().eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes()) {
         return Ok(());
     }
@@ -255,9 +305,10 @@ mod tests {
     fn a_name_that_was_made_to_mean_this_machine_is_refused_on_a_plain_port() {
         let check = |host: &'static str, is_fine: bool| {
             let headers = headers(&[("host", host)]);
-            let checked = check_host(Transport::Plain, &headers);
+            let uri = Uri::from_static("/v1/ping");
+            let checked = check_host(Transport::Plain, &uri, &headers);
             assert_eq!(checked.is_ok(), is_fine, "{host}: {checked:?}");
-            assert!(check_host(Transport::Tls, &headers).is_ok());
+            assert!(check_host(Transport::Tls, &uri, &headers).is_ok());
         };
         for host in ["127.0.0.1:80", "127.0.0.1", "[::1]:8080", "localhost:1", "LOCALHOST"] {
             check(host, true);
@@ -266,7 +317,8 @@ mod tests {
         {
             check(host, false);
         }
-        assert!(check_host(Transport::Plain, &HeaderMap::new()).is_err());
+        let nothing = check_host(Transport::Plain, &Uri::from_static("/"), &HeaderMap::new());
+        assert!(nothing.is_err());
     }
 
     /// Whoever forwards a port to the socket lets the pages of browsers in.
@@ -275,7 +327,7 @@ mod tests {
         let check = |host: &'static str, is_fine: bool, is_fine_of_a_page: bool| {
             let check = |more: &[(&'static str, &'static str)], is_fine: bool| {
                 let headers = headers(&[&[("host", host)], more].concat());
-                let checked = check_host(Transport::Local, &headers);
+                let checked = check_host(Transport::Local, &Uri::from_static("/"), &headers);
                 assert_eq!(checked.is_ok(), is_fine, "{host} {more:?}: {checked:?}");
             };
             check(&[], is_fine);
@@ -293,7 +345,11 @@ mod tests {
         for host in ["evil.example:8080", "evil.example", "localhost.evil", "127.0.0.1.evil:80"] {
             check(host, false, false);
         }
-        assert!(check_host(Transport::Local, &HeaderMap::new()).is_ok());
+        let check = |headers: &HeaderMap| {
+            check_host(Transport::Local, &Uri::from_static("/"), headers).is_ok()
+        };
+        assert!(check(&HeaderMap::new()));
+        assert!(!check(&headers(&[("sec-fetch-site", "same-origin")])));
     }
 
     #[test]
