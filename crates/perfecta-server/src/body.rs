@@ -241,6 +241,7 @@ mod tests {
         check(r#""limits": {"max_milliseconds": -1}"#, invalid, "limits.max_milliseconds");
         check(r#""keys": {"size": "48"}"#, invalid, "keys.size");
         check(r#""search": {"seeds": [1]}"#, invalid, "search.seeds");
+        check(r#""search": {"seeds": [1, 0, 0, 0, 0, 0, 0, 0, 0]}"#, invalid, "search.seeds");
         check(r#""share": {"weight": "1"}"#, ProblemKind::Malformed, "share.weight");
         check(r#""share": {"weight": 1.5}"#, ProblemKind::Malformed, "share.weight");
         // Beyond what any of our types hold, and what their parser does.

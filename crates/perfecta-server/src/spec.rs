@@ -162,6 +162,32 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtMost<T> {
 pub(crate) struct Object<T>(pub(crate) T);
 
 fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<T, D::Error> {
+fn words<'de, D: Deserializer<'de>>(list: D) -> Result<[u32; SEEDS_MAX], D::Error> {
+    list.deserialize_seq(Words)
+}
+
+/// Reads as many words as there are seeds, and counts others: serde leaves them for the parser to stumble over.
+struct Words;
+
+impl<'de> Visitor<'de> for Words {
+    type Value = [u32; SEEDS_MAX];
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{SEEDS_MAX} words")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let (mut words, mut count) = ([0; SEEDS_MAX], 0);
+        while let Some(word) = list.next_element()? {
+            if let Some(place) = words.get_mut(count) {
+                *place = word;
+            }
+            count += 1;
+        }
+        if count == SEEDS_MAX { Ok(words) } else { Err(A::Error::invalid_length(count, &self)) }
+    }
+}
+
     Object::deserialize(json).map(|Object(value)| value)
 }
 
@@ -284,6 +310,7 @@ pub struct SearchSpec {
     pub rng_seed: u64,
     /// Subsequence that attempts count from.
     pub rng_subsequence: u64,
+    #[serde(deserialize_with = "words")]
 }
 
 /// What a request may have beside others.
