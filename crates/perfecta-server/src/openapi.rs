@@ -24,7 +24,8 @@ pub(crate) fn document() -> Value {
         "info": {
             "title": "perfecta",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Order-preserving perfect hash tables from files of keys, as a daemon.",
+            "description": "Order-preserving perfect hash tables from files of keys, as a daemon. A page that \
+                is asked for by another method answers 405, and says by `Allow` which it takes.",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "http://localhost", "description": "on the daemon's socket"}],
@@ -352,9 +353,11 @@ impl PartialSchema for InputSpec {
         let path = json!({"type": "string", "minLength": 1});
         let patterns =
             json!({"type": "array", "items": {"type": "string"}, "maxItems": PATTERNS_MAX});
-        let variant = |name: &str, fields: Value| {
+        // What is null is left out.
+        let variant = |name: &str, fields: Value, other: &str| {
             json!({
-                "type": "object", "required": [name], "properties": {name: fields},
+                "type": "object", "required": [name],
+                "properties": {name: fields, other: {"type": "null"}},
                 "additionalProperties": false,
             })
         };
@@ -363,7 +366,8 @@ impl PartialSchema for InputSpec {
             "type": "object", "required": ["root"], "additionalProperties": false,
             "properties": {"root": path, "include": patterns, "exclude": patterns},
         });
-        let either = json!({"oneOf": [variant("files", files), variant("tree", tree)]});
+        let either =
+            json!({"oneOf": [variant("files", files, "tree"), variant("tree", tree, "files")]});
         serde_json::from_value(either).expect("it is a schema")
     }
 }
@@ -424,10 +428,12 @@ mod tests {
     use axum::http::{Request, StatusCode, header};
     use axum::response::Response;
 
+    use perfecta_emit::{ArtifactKind, ArtifactKinds};
+
     use super::*;
     use crate::access::{Caller, Transport};
-    use crate::api;
     use crate::spec::Bounds;
+    use crate::{api, body};
 
     #[test]
     fn the_router_and_the_document_have_the_same_pages_with_the_same_methods() {
@@ -506,6 +512,36 @@ mod tests {
         let document = document();
         for name in ["JobSpec", "SearchSpec", "ShareSpec", "LimitSpec", "OutputSpec", "KeySpec"] {
             check(&document["components"]["schemas"][name], name);
+        }
+    }
+
+    /// The document says which words there are, and the crate that emits knows them.
+    #[test]
+    fn the_artifacts_are_those_that_there_are() {
+        let document = document();
+        let emit = &document["components"]["schemas"]["OutputSpec"]["properties"]["emit"];
+        let names: Vec<&str> = ArtifactKind::ALL.iter().map(|kind| kind.name()).collect();
+        let word = format!("({}|all)", names.join("|"));
+        assert_eq!(emit["pattern"], format!("^ *{word} *(, *{word} *)*$"));
+        for named in names.into_iter().chain(["all", " c, rust ", "all,c"]) {
+            assert!(named.parse::<ArtifactKinds>().is_ok(), "{named}");
+        }
+    }
+
+    #[test]
+    fn what_is_null_in_either_kind_of_inputs_is_left_out_as_the_document_says() {
+        let document = document();
+        let kinds = &document["components"]["schemas"]["InputSpec"]["oneOf"];
+        for (kind, inputs, other) in
+            [(0, json!({"files": ["/a"]}), "tree"), (1, json!({"tree": {"root": "/a"}}), "files")]
+        {
+            assert_eq!(kinds[kind]["properties"][other], json!({"type": "null"}));
+            let mut with_null = inputs.clone();
+            with_null[other] = Value::Null;
+            let read = |inputs: &Value| {
+                body::parse(json!({"inputs": inputs, "output": null}).to_string().as_bytes())
+            };
+            assert_eq!(read(&with_null).unwrap(), read(&inputs).unwrap());
         }
     }
 

@@ -97,8 +97,8 @@ impl InputSpec {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InputFields {
-    #[serde(default, deserialize_with = "files")]
-    files: Option<Vec<PathBuf>>,
+    #[serde(default)]
+    files: Option<FileList>,
     #[serde(default, deserialize_with = "optional_object")]
     tree: Option<TreeFields>,
 }
@@ -118,7 +118,7 @@ impl TryFrom<InputFields> for InputSpec {
 
     fn try_from(fields: InputFields) -> Result<Self, Self::Error> {
         match (fields.files, fields.tree) {
-            (Some(files), None) => Ok(Self::Files(files)),
+            (Some(FileList(files)), None) => Ok(Self::Files(files)),
             (None, Some(TreeFields { root, include, exclude })) => {
                 Ok(Self::Tree { root, include, exclude })
             }
@@ -127,8 +127,12 @@ impl TryFrom<InputFields> for InputSpec {
     }
 }
 
-fn files<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<PathBuf>>, D::Error> {
-    list.deserialize_seq(AtMost(FILES_MAX, PhantomData)).map(Some)
+struct FileList(Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for FileList {
+    fn deserialize<D: Deserializer<'de>>(list: D) -> Result<Self, D::Error> {
+        list.deserialize_seq(AtMost(FILES_MAX, PhantomData)).map(Self)
+    }
 }
 
 fn patterns<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
@@ -157,11 +161,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AtMost<T> {
     }
 }
 
-/// What an object says, and no list: of one, serde takes the values in the order of a struct's fields. All
-/// structs of a request are read through it.
-pub(crate) struct Object<T>(pub(crate) T);
-
-fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<T, D::Error> {
 fn words<'de, D: Deserializer<'de>>(list: D) -> Result<[u32; SEEDS_MAX], D::Error> {
     list.deserialize_seq(Words)
 }
