@@ -402,6 +402,26 @@ fn a_request_is_listed_with_what_came_of_its_tables() {
 }
 
 #[test]
+fn what_is_asked_for_and_left_out_is_told_once() {
+    let place = Place::new();
+    place.write_keys("keys/a.keys", &[1, 2, 3]);
+    let daemon = Daemon::start(place, &[]);
+    let keys = daemon.place.path("keys").display().to_string();
+    let body = format!(
+        r#"{{"directory": "{keys}", "inputs": {{"files": ["a.keys"]}}, "output": {{"directory": "out", "layout": "packed", "emit": "c"}}}}"#
+    );
+    let (status, accepted) = daemon.http("POST /v1/requests", &body);
+    assert_eq!(status, 202, "{accepted}");
+    let accepted: Value = serde_json::from_str(&accepted).unwrap();
+    let id = accepted["id"].as_str().unwrap();
+    let waited = daemon.run(&["wait", id]);
+    assert_eq!(waited.err.matches("left out").count(), 1, "{}", waited.err);
+    let options = ["bulk-create", "keys", "out", "--layout", "packed", "--emit", "c"];
+    let told = daemon.ok(&options).err;
+    assert_eq!(told.matches("left out").count(), 1, "{told}");
+}
+
+#[test]
 fn what_is_no_request_is_answered_with_field_and_remedy() {
     let daemon = Daemon::start(Place::new(), &[]);
     let check = |body: &str, status: u16, field: &str| {
