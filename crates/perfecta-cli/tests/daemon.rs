@@ -435,7 +435,7 @@ fn what_is_no_request_is_answered_with_field_and_remedy() {
         400,
         "keys.bits",
     );
-    check(r#"{"inputs": {"files": ["a"]}, "output": null}"#, 422, "inputs.files");
+    check(r#"{"inputs": {"files": ["/a", "a"]}, "output": null}"#, 422, "inputs.files[1]");
     check(
         r#"{"inputs": {"files": ["/a"]}, "output": {"directory": "/o", "emit": "go"}}"#,
         422,

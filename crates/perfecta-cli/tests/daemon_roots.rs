@@ -61,18 +61,26 @@ fn paths_beside_the_roots_are_refused_when_they_are_asked_for() {
         let problem: Value = serde_json::from_str(&problem).unwrap();
         assert_eq!((status, &problem["type"]), (403, &Value::from("outside_roots")), "{problem}");
         assert_eq!((&problem["field"], &problem["exit_code"]), (&field.into(), &12.into()));
-        let expected = format!("{field}: {named} lies below none of the daemon's roots");
-        assert_eq!(problem["detail"], expected);
-        assert!(problem["remedy"].as_str().unwrap().contains("below a root"), "{problem}");
+        let (reason, remedy) = if named.contains("/..") {
+            ("has a `..`, which a daemon with roots does not follow", "without `..`")
+        } else {
+            ("lies below none of the daemon's roots", "below a root")
+        };
+        assert_eq!(problem["detail"], format!("{field}: {named} {reason}"));
+        assert!(problem["remedy"].as_str().unwrap().contains(remedy), "{problem}");
     };
     let files = |name: &str| format!(r#"{{"files": ["{}"]}}"#, path(name));
     let tree = |name: &str| format!(r#"{{"tree": {{"root": "{}"}}}}"#, path(name));
     let output = |name: &str| format!(r#"{{"directory": "{}"}}"#, path(name));
     let good = files("root/keys/a.keys");
-    for beside in
-        ["outside/secret.keys", "root/../outside/secret.keys", "rooted", "root/keys/../.."]
-    {
-        check(&files(beside), "null", "inputs.files", &path(beside));
+    for beside in [
+        "outside/secret.keys",
+        "root/../outside/secret.keys",
+        "rooted",
+        "root/keys/../..",
+        "root/keys/../keys/a.keys",
+    ] {
+        check(&files(beside), "null", "inputs.files[0]", &path(beside));
         check(&tree(beside), "null", "inputs.tree.root", &path(beside));
         check(&good, &output(beside), "output.directory", &path(beside));
     }

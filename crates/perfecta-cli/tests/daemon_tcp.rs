@@ -133,7 +133,7 @@ fn a_token_opens_the_port_of_this_machine() {
     is_refused(&ask(&daemon, &url, &["ping"]), 12, no_token);
     is_refused(&ask(&daemon, &url, &["ping", "--token-file", "other-token"]), 12, no_token);
     let other = ask(&daemon, &url, &["create", "../a.keys", "out", "--token-file", "token"]);
-    is_refused(&other, 12, "lies below none of the daemon's roots");
+    is_refused(&other, 12, "has a `..`, which a daemon with roots does not follow");
     is_refused(&daemon.run(&["ping", "--token-file", "token"]), 2, "for a daemon at a URL");
     daemon.ok(&["ping"]);
 }

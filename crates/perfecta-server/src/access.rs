@@ -14,7 +14,7 @@ mod tcp;
 mod token;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub use self::tcp::{Tcp, TcpError, TcpFiles};
 pub(crate) use self::tcp::{authorities, client, identity};
 pub use self::token::{Token, TokenError};
 use crate::problem::{Problem, ProblemKind};
-use crate::spec::{Bounds, FILES_MAX, InputSpec, JobSpec};
+use crate::spec::{Bounds, FILES_MAX, InputSpec, JobSpec, file_field};
 
 /// Who may ask for what.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +151,7 @@ impl Access {
         let is_output_named = named.is_none_or(|directory| !directory.as_os_str().is_empty());
         let (job, artifacts) =
             self.with_roots(spec, is_output_named)?.checked(bounds, since_1970)?;
-        self.check_roots(spec, &job)?;
+        self.check_roots(&job)?;
         Ok(Placed { job, artifacts, is_output_named })
     }
 
@@ -190,18 +190,27 @@ impl Access {
         paths.next().filter(|_| paths.next().is_none())
     }
 
-    fn check_roots(&self, spec: &JobSpec, job: &Job) -> Result<(), Problem> {
+    fn check_roots(&self, job: &Job) -> Result<(), Problem> {
         let Some(roots) = &self.roots else { return Ok(()) };
-        let check = |field: &str, path: &Path| {
-            if roots.admit(path) { Ok(()) } else { Err(outside(field, path, roots)) }
-        };
-        match (&job.inputs, &spec.inputs) {
-            (perfecta_jobs::Inputs::Files(files), _) => {
-                files.iter().try_for_each(|file| check("inputs.files", file))?;
+        let is_outside = |path: &Path| !roots.admit(path);
+        match &job.inputs {
+            perfecta_jobs::Inputs::Files(files) => {
+                if let Some(index) = files.iter().position(|file| is_outside(file)) {
+                    return Err(outside(&file_field(index), &files[index], roots));
+                }
             }
-            (perfecta_jobs::Inputs::Tree { root, .. }, _) => check("inputs.tree.root", root)?,
+            perfecta_jobs::Inputs::Tree { root, .. } => {
+                if is_outside(root) {
+                    return Err(outside("inputs.tree.root", root, roots));
+                }
+            }
         }
-        job.output.as_ref().map_or(Ok(()), |output| check("output.directory", &output.directory))
+        match &job.output {
+            Some(output) if is_outside(&output.directory) => {
+                Err(outside("output.directory", &output.directory, roots))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -210,9 +219,16 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 }
 
 fn outside(field: &str, path: &Path, roots: &Roots) -> Problem {
-    let detail = format!("{field}: {} lies below none of the daemon's roots", path.display());
-    let roots: Vec<String> = roots.paths().map(|root| root.display().to_string()).collect();
-    let remedy = format!("name a path below a root, without `..`; there are: {}", roots.join(", "));
+    let is_parent = |part| part == Component::ParentDir;
+    let (reason, remedy) = if path.components().any(is_parent) {
+        let reason = "has a `..`, which a daemon with roots does not follow";
+        (reason, "name the place without `..`".to_owned())
+    } else {
+        let roots: Vec<String> = roots.paths().map(|root| root.display().to_string()).collect();
+        let remedy = format!("name a path below a root; there are: {}", roots.join(", "));
+        ("lies below none of the daemon's roots", remedy)
+    };
+    let detail = format!("{field}: {} {reason}", path.display());
     let problem = Problem::new(ProblemKind::OutsideRoots, detail, remedy);
     Problem { field: Some(field.to_owned()), ..problem }
 }

@@ -22,6 +22,8 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+pub(crate) use self::jobs::file_field;
+
 /// A request: key files in, tables out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -187,6 +189,11 @@ impl<'de> Visitor<'de> for Words {
     }
 }
 
+/// What an object says, and no list: of one, serde takes the values in the order of a struct's fields. All
+/// structs of a request are read through it.
+pub(crate) struct Object<T>(pub(crate) T);
+
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(json: D) -> Result<T, D::Error> {
     Object::deserialize(json).map(|Object(value)| value)
 }
 
@@ -237,6 +244,7 @@ pub struct OutputSpec {
     /// Artifacts, comma-separated: `pht`, `c`, `rust`, or `all`. Left out with the layout `packed`:
     /// that file holds tables alone.
     #[serde(default = "default_emit")]
+    #[schema(pattern = "^ *(pht|c|rust|all) *(, *(pht|c|rust|all) *)*$")]
     pub emit: String,
     /// Whether the keys are put into emitted sources, for their self-tests.
     #[serde(default)]
@@ -303,13 +311,13 @@ pub struct SearchSpec {
     /// So often before the first attempt; no more than at most, if that is given.
     pub initial_grows: u8,
     /// Fixed seed words; 0 leaves a word to the generator, and stands where the family takes no more.
+    #[serde(deserialize_with = "words")]
     #[schema(value_type = Vec<u32>, min_items = 8, max_items = 8)]
     pub seeds: [u32; SEEDS_MAX],
     /// Seed of the generator, as 64 bits.
     pub rng_seed: u64,
     /// Subsequence that attempts count from.
     pub rng_subsequence: u64,
-    #[serde(deserialize_with = "words")]
 }
 
 /// What a request may have beside others.

@@ -1,5 +1,6 @@
 //! Requests as jobs, and jobs as requests.
 
+use std::borrow::Cow;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use perfecta_jobs::{
 
 use super::{
     Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec,
-    PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_MAX, SearchSpec, ShareSpec,
+    PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_MAX, SearchSpec, ShareSpec, default_emit,
 };
 use crate::problem::Problem;
 
@@ -55,7 +56,9 @@ impl JobSpec {
             self.limits.memory_bytes.unwrap_or(u64::MAX).min(bounds.memory_bytes_max);
         let defaults = Limits::default();
         let (ramp, share, nodes) = self.share.checked(bounds.threads)?;
-        self.directory.as_deref().map_or(Ok(()), |path| check_length("directory", path))?;
+        if let Some(directory) = &self.directory {
+            check_length(directory).map_err(|wrong| wrong.of("directory"))?;
+        }
         let job = Job {
             inputs: self.checked_inputs()?,
             keys: self.keys.checked(),
@@ -85,11 +88,14 @@ impl JobSpec {
                 Err(Problem::field("inputs.files", "names no key file", "name one at least"))
             }
             InputSpec::Files(files) => {
-                let files = files.iter().map(|file| self.resolved("inputs.files", file));
+                let resolved = |(index, file): (usize, &PathBuf)| {
+                    self.resolved(file).map_err(|wrong| wrong.of(file_field(index)))
+                };
+                let files = files.iter().enumerate().map(resolved);
                 Ok(Inputs::Files(files.collect::<Result<_, _>>()?))
             }
             InputSpec::Tree { root, include, exclude } => {
-                let root = self.resolved("inputs.tree.root", root)?;
+                let root = self.resolved(root).map_err(|wrong| wrong.of("inputs.tree.root"))?;
                 check_patterns(include, exclude)?;
                 let width = self.keys.width();
                 let names = NameFilter::new(width, include, exclude).map_err(|error| {
@@ -104,8 +110,9 @@ impl JobSpec {
     }
 
     fn checked_output(&self, output: &OutputSpec) -> Result<Output, Problem> {
+        let directory = self.resolved(&output.directory);
         Ok(Output {
-            directory: self.resolved("output.directory", &output.directory)?,
+            directory: directory.map_err(|wrong| wrong.of("output.directory"))?,
             layout: match output.layout {
                 LayoutSpec::Dirs => Layout::Dirs,
                 LayoutSpec::Packed => Layout::Packed,
@@ -116,25 +123,29 @@ impl JobSpec {
     }
 
     /// A path as the daemon finds it.
-    fn resolved(&self, field: &str, path: &Path) -> Result<PathBuf, Problem> {
+    fn resolved(&self, path: &Path) -> Result<PathBuf, WrongPath> {
         if path.as_os_str().is_empty() {
-            return Err(Problem::field(field, "is empty", "name a path"));
+            return Err(WrongPath::new("is empty", "name a path"));
         }
         if path.as_os_str().as_encoded_bytes().contains(&0) {
-            return Err(Problem::field(field, "holds a NUL", "name a path without"));
+            return Err(WrongPath::new("holds a NUL", "name a path without"));
         }
-        check_length(field, path)?;
+        check_length(path)?;
         if path.is_absolute() {
             return Ok(path.to_owned());
         }
         match self.directory.as_deref().filter(|directory| directory.is_absolute()) {
             Some(directory) => Ok(directory.join(path)),
-            None => Err(Problem::field(
-                field,
+            None => Err(WrongPath::new(
                 "is a relative path, and no absolute directory is named to resolve it from",
                 "name an absolute path; in a request, an absolute `directory` does as well",
             )),
         }
+    }
+
+    /// What is asked for and left out, which its reader is told.
+    pub(crate) fn left_out(&self) -> Option<&'static str> {
+        self.output.as_ref().and_then(OutputSpec::left_out)
     }
 
     /// A path as the client named it, of one that [`Self::checked`] resolved.
@@ -173,14 +184,35 @@ impl JobSpec {
     }
 }
 
+/// Why a path is none, whichever field it stands in.
+struct WrongPath {
+    reason: Cow<'static, str>,
+    remedy: &'static str,
+}
+
+impl WrongPath {
+    fn new(reason: impl Into<Cow<'static, str>>, remedy: &'static str) -> Self {
+        Self { reason: reason.into(), remedy }
+    }
+
+    fn of(self, field: impl Into<String>) -> Problem {
+        Problem::field(field, self.reason, self.remedy)
+    }
+}
+
+/// One of the key files that a request names.
+pub(crate) fn file_field(index: usize) -> String {
+    format!("inputs.files[{index}]")
+}
+
 /// What no system takes is not kept and shown either.
-fn check_length(field: &str, path: &Path) -> Result<(), Problem> {
+fn check_length(path: &Path) -> Result<(), WrongPath> {
     let bytes = path.as_os_str().len();
     if bytes <= PATH_BYTES_MAX {
         return Ok(());
     }
     let reason = format!("has a path of {bytes} bytes, more than {PATH_BYTES_MAX}");
-    Err(Problem::field(field, reason, "name a shorter one"))
+    Err(WrongPath::new(reason, "name a shorter one"))
 }
 
 /// What takes too long to compile is not begun.
@@ -224,8 +256,9 @@ impl InputSpec {
 }
 
 impl OutputSpec {
+    /// What is left out is not sent.
     fn of(output: &Output, artifacts: &Artifacts) -> Self {
-        Self {
+        let given = Self {
             directory: output.directory.clone(),
             layout: match output.layout {
                 Layout::Dirs => LayoutSpec::Dirs,
@@ -235,6 +268,25 @@ impl OutputSpec {
             force: output.conflicts == Conflicts::Replace,
             emit: artifacts.kinds().to_string(),
             include_keys: artifacts.self_test() == SelfTest::WithKeys,
+        };
+        match given.layout {
+            LayoutSpec::Dirs => given,
+            LayoutSpec::Packed => Self { emit: default_emit(), include_keys: false, ..given },
+        }
+    }
+
+    /// What is asked for and left out.
+    fn left_out(&self) -> Option<&'static str> {
+        let kinds = self.emit.parse::<ArtifactKinds>();
+        let is_source_emitted = kinds.is_ok_and(|kinds| kinds != ArtifactKinds::default());
+        match self.layout {
+            LayoutSpec::Packed if self.include_keys || is_source_emitted => Some(
+                "a packed file holds tables alone: output.emit and output.include_keys are left out",
+            ),
+            LayoutSpec::Dirs if self.include_keys && !is_source_emitted => Some(
+                "nothing that output.emit names has a self-test: output.include_keys is left out",
+            ),
+            LayoutSpec::Dirs | LayoutSpec::Packed => None,
         }
     }
 
@@ -468,6 +520,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_and_left_out_is_told_and_not_sent() {
+        let check = |output: &str, expected: Option<&str>| {
+            let json = format!(
+                r#"{{"inputs": {{"files": ["/k"]}}, "output": {{"directory": "/o", {output}}}}}"#
+            );
+            let sent = spec(&json);
+            let told = sent.left_out();
+            assert_eq!(told.is_some(), expected.is_some(), "{output}");
+            assert!(told.unwrap_or_default().contains(expected.unwrap_or_default()), "{told:?}");
+            let (job, artifacts) = sent.checked(&BOUNDS, NOW).unwrap();
+            let again = JobSpec::of(&job, &artifacts, "/d".into());
+            assert_eq!(again.left_out().filter(|told| told.contains("packed")), None);
+        };
+        let packed = Some("output.emit and output.include_keys are left out");
+        check(r#""layout": "packed""#, None);
+        check(r#""layout": "packed", "emit": "pht""#, None);
+        check(r#""layout": "packed", "emit": "all""#, packed);
+        check(r#""layout": "packed", "include_keys": true"#, packed);
+        check(r#""layout": "dirs", "emit": "c", "include_keys": true"#, None);
+        check(r#""include_keys": true"#, Some("output.include_keys is left out"));
+    }
+
+    #[test]
     fn names_that_nobody_chose_are_not_sent_as_if_somebody_had() {
         let sent = spec(
             r#"{"inputs": {"tree": {"root": "/k"}}, "output": null, "keys": {"size": "auto"}}"#,
@@ -580,7 +655,7 @@ mod tests {
     fn a_path_that_no_system_takes_is_refused() {
         let null = spec(r#"{"inputs": {"files": ["/a\u0000b"]}, "output": null}"#);
         let problem = null.checked(&BOUNDS, NOW).unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("inputs.files"));
+        assert_eq!(problem.field.as_deref(), Some("inputs.files[0]"));
     }
 
     #[test]
@@ -595,7 +670,7 @@ mod tests {
             assert_eq!(problem.field.as_deref(), Some(field));
             assert!(problem.detail.len() < 100, "{problem:?}");
         };
-        check(r#"{"inputs": {"files": ["/a", "PATH"]}, "output": null}"#, "inputs.files");
+        check(r#"{"inputs": {"files": ["/a", "PATH"]}, "output": null}"#, "inputs.files[1]");
         check(r#"{"inputs": {"tree": {"root": "PATH"}}, "output": null}"#, "inputs.tree.root");
         let output = r#"{"inputs": {"files": ["/a"]}, "output": {"directory": "PATH"}}"#;
         check(output, "output.directory");
@@ -641,7 +716,7 @@ mod tests {
     fn a_relative_path_wants_a_directory() {
         let relative = spec(r#"{"inputs": {"files": ["a"]}, "output": null}"#);
         let problem = relative.checked(&BOUNDS, NOW).unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("inputs.files"));
+        assert_eq!(problem.field.as_deref(), Some("inputs.files[0]"));
         let based = JobSpec { directory: Some("/d".into()), ..relative };
         let (job, _) = based.checked(&BOUNDS, NOW).unwrap();
         assert!(matches!(job.inputs, Inputs::Files(files) if files == [PathBuf::from("/d/a")]));

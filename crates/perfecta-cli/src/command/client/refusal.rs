@@ -66,13 +66,14 @@ fn in_options(told: &str) -> String {
     OPTIONS.iter().fold(told.to_owned(), |told, (field, option)| named(&told, field, option))
 }
 
-/// A sentence with `option` wherever it names `field`, whole.
+/// A sentence with `option` wherever it names `field`, whole, or one of several that it holds: `field[7]`.
 fn named(told: &str, field: &str, option: &str) -> String {
     let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || "_./".contains(letter);
     let mut words = String::with_capacity(told.len());
     let mut copied = 0;
     for (at, _) in told.match_indices(field) {
         let end = at + field.len();
+        let end = end + bytes_of_index(&told[end..]);
         let is_whole = !told[..at].ends_with(is_of_name) && !told[end..].starts_with(is_of_name);
         if is_whole {
             words.push_str(&told[copied..at]);
@@ -82,6 +83,13 @@ fn named(told: &str, field: &str, option: &str) -> String {
     }
     words.push_str(&told[copied..]);
     words
+}
+
+/// Bytes of the index that a text begins with, brackets included.
+fn bytes_of_index(text: &str) -> usize {
+    let index = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(index, _)| index);
+    let index = index.filter(|index| index.bytes().all(|letter| letter.is_ascii_digit()));
+    index.map_or(0, |index| index.len() + 2)
 }
 
 #[cfg(test)]
@@ -104,6 +112,8 @@ mod tests {
             "--fixed-attempts: is 7, more than --max-attempts, 3",
         );
         check("limits.deadline_unix_ms: is one", "--deadline: is one");
+        check("inputs.files[12]: /a[1] holds a NUL", "key file: /a[1] holds a NUL");
+        check("inputs.files[x: is none", "key file[x: is none");
         check("/a/keys.sort/x keys.sorted mykeys.sort", "/a/keys.sort/x keys.sorted mykeys.sort");
     }
 
