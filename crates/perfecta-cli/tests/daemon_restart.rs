@@ -137,6 +137,26 @@ fn a_request_that_daemons_die_of_is_given_up_and_answered() {
     assert_eq!(told(&daemon, &id), status);
 }
 
+#[test]
+fn what_stands_in_the_way_of_the_journal_is_told_with_the_remedy() {
+    let place = Place::new();
+    let mut daemon = Daemon::start(place, &[]);
+    daemon.ok(&["drain"]);
+    daemon.child.wait().unwrap();
+    let kept = daemon.place.path("state/perfecta/default");
+    let check = |name: &str| {
+        fs::create_dir(kept.join(name)).unwrap();
+        let run = refused(&daemon.place, &[]);
+        assert_eq!(run.code, 8, "{}", run.err);
+        assert!(run.err.contains(&format!("default/{name}: ")), "{}", run.err);
+        assert!(run.err.contains("help: move what is there away"), "{}", run.err);
+        fs::remove_dir(kept.join(name)).unwrap();
+    };
+    fs::remove_file(kept.join("journal")).unwrap();
+    check("journal");
+    check("journal.rewritten");
+}
+
 /// There may be one every second, where a service manager tries again.
 #[test]
 fn a_daemon_that_cannot_start_is_none_that_died() {
@@ -287,8 +307,8 @@ fn a_damaged_line_is_told_and_keeps_no_daemon_from_starting() {
     daemon.ok(&["drain"]);
     let mut notices = String::new();
     std::io::Read::read_to_string(daemon.child.stderr.as_mut().unwrap(), &mut notices).unwrap();
-    let line = format!("line {damaged};");
-    assert!(notices.contains("damaged") && notices.contains(&line), "{notices}");
+    let line = format!("the journal was damaged in line {damaged}, which was skipped;");
+    assert!(notices.contains(&line), "{notices}");
 }
 
 #[test]

@@ -100,8 +100,12 @@ pub(crate) fn report_panics(directory: &Path) -> Result<(), EndpointError> {
 pub(crate) fn report_death(directory: &Path, requests: &[String]) -> io::Result<PathBuf> {
     let list: String = requests.iter().map(|id| format!("request: {id}\n")).collect();
     let about = "the daemon before this one died, and could not say of what. See the system's log for \
-                 its signal. It had not answered:";
-    write(directory, "death", &format!("{}{about}\n{list}", head()))
+                 its signal.";
+    let unanswered = match requests {
+        [] => "It had answered all requests.",
+        _ => "It had not answered:",
+    };
+    write(directory, "death", &format!("{}{about} {unanswered}\n{list}", head()))
 }
 
 /// Takes note of what a worker has in hand: the thread that tells of it begins it, and any may settle it.

@@ -63,12 +63,25 @@ pub enum JournalError {
 impl JournalError {
     /// What the user can do about it.
     #[must_use]
-    pub const fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
             Self::Version { .. } => {
                 "let the daemon that wrote it end what it has, or move the file away"
             }
-            Self::Io { .. } => "make room, or choose another --state-dir, or give --no-journal",
+            Self::Io { error, .. } => match error.kind() {
+                io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists => {
+                    "move what is there away, or choose another --state-dir, or give --no-journal"
+                }
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => {
+                    "make room, or choose another --state-dir, or give --no-journal"
+                }
+                _ => {
+                    "have it be a file that the daemon can read and write, or choose another --state-dir, \
+                     or give --no-journal"
+                }
+            },
         }
     }
 }

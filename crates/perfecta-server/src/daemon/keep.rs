@@ -2,6 +2,7 @@
 //! daemon left is taken over before anybody is answered.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,10 +195,12 @@ impl Control {
             outstanding.map(|earlier| earlier.accepted.id.clone()).collect();
         left.requests.into_iter().for_each(|earlier| self.take_over(earlier));
         if left.died {
-            let number = outstanding.len();
-            notice(&format!(
-                "the daemon before this one died; requests that are run again: {number}"
-            ));
+            let again = match outstanding.len() {
+                0 => "no request is run again".to_owned(),
+                1 => "1 request is run again".to_owned(),
+                number => format!("{number} requests are run again"),
+            };
+            notice(&format!("the daemon before this one died; {again}"));
             let reported =
                 crash_directory.map(|directory| crash::report_death(directory, &outstanding));
             if let Some(Err(error)) = reported {
@@ -209,17 +212,8 @@ impl Control {
                 "the journal cannot be rewritten, and is gone on with as it is: {error}"
             ));
         }
-        if !left.damaged.is_empty() {
-            let kept = match &left.aside_error {
-                None => "is kept as journal.damaged".to_owned(),
-                Some(error) => format!("cannot be kept as journal.damaged: {error}"),
-            };
-            notice(&format!(
-                "the journal was damaged in {} lines, the first of them line {}; they were skipped, and \
-                 the file {kept}",
-                left.damaged.len(),
-                left.damaged[0]
-            ));
+        if let Some(told) = damage(&left.damaged, left.aside_error.as_ref()) {
+            notice(&told);
         }
     }
 
@@ -264,6 +258,23 @@ impl Control {
         spec.limits = spec.limits.since(record.accepted_unix_ms());
         self.terms.place(&spec, self.clock.since_1970())
     }
+}
+
+/// What is told of lines that are damaged, if there are any.
+fn damage(lines: &[usize], aside_error: Option<&io::Error>) -> Option<String> {
+    let skipped = match lines {
+        [] => return None,
+        [line] => format!("in line {line}, which was skipped"),
+        [first, ..] => {
+            let number = lines.len();
+            format!("in {number} lines, the first of them line {first}, which were skipped")
+        }
+    };
+    let kept = match aside_error {
+        None => "is kept as journal.damaged".to_owned(),
+        Some(error) => format!("cannot be kept as journal.damaged: {error}"),
+    };
+    Some(format!("the journal was damaged {skipped}; the file {kept}"))
 }
 
 /// The journal's thread. Where a bug ends it, everybody is told, and the daemon ends.

@@ -45,7 +45,7 @@ pub(crate) struct Earlier {
 pub(crate) struct Left {
     /// In the order in which they were accepted.
     pub(crate) requests: Vec<Earlier>,
-    /// Whether it died.
+    /// Whether there was one, and it died.
     pub(crate) died: bool,
     /// Lines that are damaged, by number.
     pub(crate) damaged: Vec<usize>,
@@ -108,7 +108,9 @@ impl JournalFile {
                     left.aside_error = copy_aside(&path, &aside).err();
                 }
                 let resumed = Self::resume(&path, extents, &left);
-                let Ok(journal) = resumed else { return Err(failed(error)) };
+                let Ok(journal) = resumed else {
+                    return Err(JournalError::Io { path: beside(&path), error });
+                };
                 left.rewrite_error = Some(error);
                 journal
             }
@@ -146,7 +148,7 @@ impl JournalFile {
     /// # Errors
     /// If it cannot be written. What there is of it takes no room then.
     fn write(path: &Path, lines: impl Iterator<Item = (String, String)>) -> io::Result<Self> {
-        let beside = path.with_extension("rewritten");
+        let beside = beside(path);
         let _ = fs::remove_file(&beside);
         let written = Self::write_beside(&beside, path, lines);
         let renamed = written.and_then(|journal| fs::rename(&beside, path).map(|()| journal));
@@ -322,6 +324,11 @@ impl JournalFile {
     }
 }
 
+/// Where a journal is written anew.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("rewritten")
+}
+
 /// Puts a copy of the journal in the place of its second name: it is gone on with, and what is kept is not
 /// to change with it.
 fn copy_aside(path: &Path, aside: &Path) -> io::Result<()> {
@@ -392,10 +399,13 @@ struct Fold {
     extents: Extents,
     damaged: Vec<usize>,
     stopped: bool,
+    /// Whether a daemon began: each writes a line at once.
+    has_begun: bool,
 }
 
 impl Fold {
     fn take(&mut self, entry: Entry<'static>, extent: Extent) {
+        self.has_begun = true;
         let is_stop = matches!(entry, Entry::Stopped {});
         let stopped = std::mem::replace(&mut self.stopped, is_stop);
         match entry {
@@ -445,7 +455,7 @@ impl Fold {
     }
 
     fn found(mut self) -> Found {
-        let (died, damaged) = (!self.stopped, std::mem::take(&mut self.damaged));
+        let (died, damaged) = (self.has_begun && !self.stopped, std::mem::take(&mut self.damaged));
         self.count_deaths(self.stopped);
         let requests = self.requests.into_values().collect();
         let left = Left { requests, died, damaged, aside_error: None, rewrite_error: None };

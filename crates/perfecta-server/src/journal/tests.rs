@@ -103,7 +103,14 @@ fn a_daemon_that_ended_in_order_did_not_die() {
     let (_, left) = open(directory.path());
     assert!(!left.died);
     assert_eq!(left.requests[0].accepted.deaths, 0);
-    assert!(!JournalFile::open(tempfile::tempdir().unwrap().path(), ALL).unwrap().1.died);
+    // Where none began, none died.
+    let nobodys = tempfile::tempdir().unwrap();
+    for content in [None, Some(""), Some("\n"), Some("no journal\n")] {
+        if let Some(content) = content {
+            fs::write(nobodys.path().join("journal"), content).unwrap();
+        }
+        assert!(!open(nobodys.path()).1.died, "{content:?}");
+    }
 }
 
 #[test]
