@@ -108,6 +108,30 @@ fn a_daemon_does_not_start_where_somebody_would_have_to_prove_nothing() {
     }
     fs::set_permissions(place.path("server.key"), Permissions::from_mode(0o644)).unwrap();
     check(&[here, &TLS, &CLIENT_CA], 12, "server.key: is a secret, and its mode is 0644");
+    fs::set_permissions(place.path("server.key"), Permissions::from_mode(0o600)).unwrap();
+    // They are told in words that help.
+    let with = |certificate: &str, key: &str, reason: &str, remedy: &str| {
+        let tls = ["--tls-certificate", certificate, "--tls-key", key];
+        let all = [&["serve"], here, &tls[..], &CLIENT_CA].concat();
+        let run = Run::of(&command(&place, &all).output().unwrap());
+        is_refused(&run, 8, reason);
+        assert!(run.err.contains(remedy), "{}", run.err);
+    };
+    with(
+        "server.pem",
+        "other.key",
+        "server.pem: is not the certificate of other.key",
+        "made for it",
+    );
+    let pem = fs::read_to_string(place.path("server.pem")).unwrap();
+    place.write("cut.pem", &pem.as_bytes()[..pem.len() / 2]);
+    with("cut.pem", "server.key", "cut.pem: is cut off", "give a certificate in PEM form");
+    write_secret(
+        &place,
+        "sealed.key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    with("server.pem", "sealed.key", "sealed.key: there is no private key in it", "no passphrase");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let listen = ["--listen", &address, "--token-file", "other-token"];

@@ -14,9 +14,9 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, version};
+use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig, version};
 
-use super::token::{Token, TokenError, check_private};
+use super::token::{Token, TokenError, check_private, open_at_once};
 
 /// What is said of it on the command line.
 #[derive(Debug, Clone)]
@@ -66,8 +66,15 @@ pub enum TcpError {
         path: PathBuf,
         /// Why not.
         reason: String,
+        /// What it has to be.
+        remedy: &'static str,
     },
 }
+
+const CERTIFICATE: &str = "give a certificate in PEM form, and those that vouch for it behind it";
+const CERTIFICATES: &str = "give certificates in PEM form";
+const KEY: &str = "give a private key in PEM form that takes no passphrase";
+const PAIR: &str = "give a certificate, and the private key that was made for it";
 
 impl TcpError {
     /// What the user can do about it.
@@ -81,7 +88,7 @@ impl TcpError {
             Self::PlainToken(_) => "give --tls-certificate and --tls-key, or listen on 127.0.0.1",
             Self::NoRoots(_) => "give --allow-root, or listen on 127.0.0.1",
             Self::Secret(error) => error.remedy(),
-            Self::Pem { .. } => "give a file in PEM form that can be read",
+            Self::Pem { remedy, .. } => remedy,
         }
     }
 }
@@ -125,24 +132,30 @@ fn server(
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&version::TLS13])
-        .map_err(|error| failed(certificate)(&error))?;
+        .map_err(|error| failed(certificate, PAIR)(&error))?;
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
             let roots = Arc::new(authorities(path)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-            builder.with_client_cert_verifier(verifier.map_err(|error| failed(path)(&error))?)
+            let verifier = verifier.map_err(|error| failed(path, CERTIFICATES)(&error))?;
+            builder.with_client_cert_verifier(verifier)
         }
     };
-    let (chain, key) = identity(certificate, key)?;
-    builder.with_single_cert(chain, key).map_err(|error| failed(certificate)(&error))
+    let (chain, private_key) = identity(certificate, key)?;
+    builder.with_single_cert(chain, private_key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            failed(certificate, PAIR)(&format_args!("is not the certificate of {}", key.display()))
+        }
+        error => failed(certificate, PAIR)(&error),
+    })
 }
 
 /// Who vouches for the other side.
 pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TcpError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| failed(path)(&error))?;
+    for certificate in certificates(path, CERTIFICATES)? {
+        roots.add(certificate).map_err(|error| failed(path, CERTIFICATES)(&error))?;
     }
     Ok(roots)
 }
@@ -152,26 +165,46 @@ pub(crate) fn identity(
     certificate: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TcpError> {
-    let chain = certificates(certificate)?;
-    let file = open(key)?;
+    let chain = certificates(certificate, CERTIFICATE)?;
+    let file = open_at_once(key).map_err(|error| failed(key, KEY)(&error))?;
     check_private(&file, key)?;
     let read = PrivateKeyDer::from_pem_reader(io::BufReader::new(file));
-    Ok((chain, read.map_err(|error| failed(key)(&error))?))
+    let read = read.map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            failed(key, KEY)(&"there is no private key in it, or one with a passphrase")
+        }
+        pem::Error::Base64Decode(_) => {
+            failed(key, KEY)(&"the private key in it is damaged, or has a passphrase")
+        }
+        error => failed(key, KEY)(&reason(&error)),
+    });
+    Ok((chain, read?))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TcpError> {
-    let read = CertificateDer::pem_reader_iter(io::BufReader::new(open(path)?));
+fn certificates(
+    path: &Path,
+    remedy: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, TcpError> {
+    let failed = failed(path, remedy);
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let read = CertificateDer::pem_reader_iter(io::BufReader::new(file));
     let read: Result<Vec<_>, pem::Error> = read.collect();
-    let read = read.map_err(|error| failed(path)(&error))?;
-    if read.is_empty() { Err(failed(path)(&"there is no certificate in it")) } else { Ok(read) }
+    let read = read.map_err(|error| failed(&reason(&error)))?;
+    if read.is_empty() { Err(failed(&"there is no certificate in it")) } else { Ok(read) }
 }
 
-fn open(path: &Path) -> Result<File, TcpError> {
-    File::open(path).map_err(|error| failed(path)(&error))
+/// What is wrong with a file, in words: those of the crate that reads it list single bytes.
+fn reason(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::MissingSectionEnd { .. } => "is cut off: a line END is missing".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "has a line BEGIN that is none".to_owned(),
+        error => error.to_string(),
+    }
 }
 
-fn failed(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> TcpError {
-    |error| TcpError::Pem { path: path.to_owned(), reason: error.to_string() }
+fn failed(path: &Path, remedy: &'static str) -> impl Fn(&dyn std::fmt::Display) -> TcpError {
+    move |error| TcpError::Pem { path: path.to_owned(), reason: error.to_string(), remedy }
 }
 
 /// The settings of a client.

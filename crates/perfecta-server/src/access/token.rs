@@ -1,9 +1,9 @@
 //! The token by which a remote client proves that it may ask.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq;
@@ -66,7 +66,7 @@ impl Token {
     /// [`TokenError`].
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let failed = |error| TokenError::Read { path: path.to_owned(), error };
-        let file = File::open(path).map_err(failed)?;
+        let file = open_at_once(path).map_err(failed)?;
         check_private(&file, path)?;
         let mut bytes = Vec::new();
         file.take(Self::CHARACTERS_MAX as u64 + 3).read_to_end(&mut bytes).map_err(failed)?;
@@ -105,6 +105,12 @@ impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Token")
     }
+}
+
+/// Opens a file that is to be a secret's: a pipe without a writer would be waited for.
+pub(super) fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Refuses a secret that others may read, or put another in its place.
