@@ -125,13 +125,16 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn user_number(user: &str) -> Result<u32, Failure> {
-    if let Ok(number) = user.parse() {
-        return Ok(number);
-    }
     let failed = |reason: String| {
         let remedy = "name a user of this machine, or give the number";
         Failure::usage(format!("--allow-user {user}: {reason}")).with_remedy(remedy)
     };
+    match user.parse() {
+        // It stands for no user.
+        Ok(u32::MAX) => return Err(failed("there is no such user".to_owned())),
+        Ok(number) => return Ok(number),
+        Err(_) => {}
+    }
     match nix::unistd::User::from_name(user) {
         Ok(Some(found)) => Ok(found.uid.as_raw()),
         Ok(None) => Err(failed("there is no such user".to_owned())),
