@@ -181,8 +181,13 @@ fn a_certificate_opens_the_port_over_tls() {
     // Whoever waits for it waits for another than this one.
     let plain = ["ping", "--wait-for-server", "600"];
     let plain = ask(&daemon, &format!("http://127.0.0.1:{port}"), &plain);
-    is_refused(&plain, 2, &format!("the daemon at 127.0.0.1:{port} speaks TLS"));
-    assert!(plain.err.contains("help: give https://"), "{}", plain.err);
+    is_refused(&plain, 2, "the daemon speaks TLS at this port");
+    assert!(plain.err.contains("help: ask by https://"), "{}", plain.err);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("https://"), "{answer}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::attention::Attention;
 use super::conduct::{Answering, Attended, Peer, Turns};
@@ -181,11 +181,31 @@ impl Doors {
         stream: TcpStream,
         held: (OwnedSemaphorePermit, OwnedSemaphorePermit),
     ) {
-        // A client that proves nothing is told so by the protocol itself.
-        let Ok(Ok(stream)) = timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await else {
-            return;
+        let agreeing = async {
+            if begins_as_http(&stream).await {
+                self.refuse_plain(stream).await;
+                return None;
+            }
+            // A client that proves nothing is told so by the protocol itself.
+            let agreed = acceptor.accept(stream).await;
+            agreed.inspect_err(|error| debug!(%error, "no agreement over TLS")).ok()
         };
-        self.serve_one(stream, (Caller::Remote, Transport::Tls), held);
+        if let Ok(Some(stream)) = timeout(HANDSHAKE_TIME_MAX, agreeing).await {
+            self.serve_one(stream, (Caller::Remote, Transport::Tls), held);
+        }
+    }
+
+    /// Tells a client that speaks no TLS that it has to.
+    async fn refuse_plain(&self, stream: TcpStream) {
+        let detail = "the daemon speaks TLS at this port";
+        let problem = Problem::new(
+            ProblemKind::Malformed,
+            detail,
+            "ask by https://, which takes --ca of `perfecta client`",
+        );
+        self.control.counts.answered(problem.kind.status().as_u16(), Some(problem.kind));
+        let telling = converse(stream, Pages::None(problem), &self.control);
+        let _ = timeout(REFUSAL_TIME_MAX, telling).await;
     }
 
     fn serve_one<S>(
@@ -217,6 +237,12 @@ impl Doors {
             drop(permit);
         });
     }
+}
+
+/// Whether what comes first is a letter, as of GET: what agrees on keys begins with 22.
+async fn begins_as_http(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1)) && first[0].is_ascii_uppercase()
 }
 
 /// What a client finds behind its door.
