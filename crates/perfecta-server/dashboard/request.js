@@ -125,7 +125,8 @@ export class RequestView {
     show(this.bar.node, status.progress !== null);
     if (status.progress) this.bar.update(status.progress, this.name);
     pairs(this.figures, this.figuresOf(status, isOver));
-    if (status.error) this.showError([status.error.message, status.error.remedy].filter(Boolean).map(visible).join(" · "));
+    const reasons = [status.error?.message, status.error?.remedy, status.reason].filter(Boolean);
+    if (reasons.length > 0) this.showError(reasons.map(visible).join(" · "));
     show(byId("notices"), this.numNotices > 0);
     put(byId("notices-count"), count(this.numNotices));
     rows(byId("notices-rows"), this.notices, (notice) => notice.number, (notice) => ({
