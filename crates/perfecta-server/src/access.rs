@@ -30,7 +30,7 @@ pub(crate) use self::report::AccessReport;
 pub use self::tcp::{Tcp, TcpError, TcpFiles};
 pub(crate) use self::tcp::{authorities, client, identity};
 pub use self::token::{Token, TokenError};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, shortened};
 use crate::spec::{Bounds, FILES_MAX, InputSpec, JobSpec, file_field};
 
 /// Who may ask for what.
@@ -228,7 +228,7 @@ fn outside(field: &str, path: &Path, roots: &Roots) -> Problem {
         let remedy = format!("name a path below a root; there are: {}", roots.join(", "));
         ("lies below none of the daemon's roots", remedy)
     };
-    let detail = format!("{field}: {} {reason}", path.display());
+    let detail = format!("{field}: {} {reason}", shortened(&path.to_string_lossy()));
     let problem = Problem::new(ProblemKind::OutsideRoots, detail, remedy);
     Problem { field: Some(field.to_owned()), ..problem }
 }

@@ -101,7 +101,7 @@ impl Problem {
 
     /// There is no request of this id.
     pub(crate) fn no_such_request(id: &str) -> Self {
-        let detail = format!("there is no request {id:?}");
+        let detail = format!("there is no request {:?}", shortened(id));
         Self::new(
             ProblemKind::NotFound,
             detail,
@@ -269,6 +269,12 @@ mod tests {
             assert!(told.starts_with("begin") && told.ends_with("end"), "{told}");
             assert!((TOLD_BYTES_MAX - 8..=TOLD_BYTES_MAX).contains(&told.len()), "{told}");
         }
+    }
+
+    #[test]
+    fn a_request_that_there_is_not_is_told_no_longer_than_anybody_reads() {
+        let problem = Problem::no_such_request(&"5".repeat(60 << 10));
+        assert!(problem.detail.len() < 2 * TOLD_BYTES_MAX, "{}", problem.detail.len());
     }
 
     #[test]
