@@ -80,6 +80,27 @@ fn a_user_who_is_not_allowed_is_told_so() {
 }
 
 #[test]
+fn a_directory_on_the_way_that_keeps_users_out_is_told() {
+    let check = |mode: u32, arguments: &[&str], is_told: bool| {
+        let place = Place::new();
+        fs::create_dir_all(place.path("root")).unwrap();
+        fs::create_dir_all(place.path("way/run")).unwrap();
+        for (directory, mode) in [("way/run", 0o711), ("way", mode), ("", 0o755)] {
+            fs::set_permissions(place.path(directory), Permissions::from_mode(mode)).unwrap();
+        }
+        let all = ["serve", "--no-journal", "--endpoint", "way/run/d.sock", "--idle-exit", "0"];
+        let run = command(&place, &[&all, arguments].concat()).output().unwrap();
+        let run = Run::of(&run);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let told = "way: users who are allowed may not get through it to the socket (mode 0710)";
+        assert_eq!(run.err.contains(told), is_told, "{mode:o}: {}", run.err);
+    };
+    let allowed = ["--allow-user", "65533", "--allow-root", "root"];
+    check(0o710, &allowed, true);
+    check(0o711, &allowed, false);
+}
+
+#[test]
 fn a_daemon_for_its_own_user_cannot_be_reached_by_others() {
     if is_skipped() {
         return;

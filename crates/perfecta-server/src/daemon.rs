@@ -170,6 +170,13 @@ pub fn serve(
         Some(listener) => (take_state()?, Listening::adopt(listener)?),
         None => {
             let place = options.endpoint.take(&options.access.users)?;
+            if let Some((directory, mode)) = place.barrier() {
+                notice(&format!(
+                    "{}: users who are allowed may not get through it to the socket (mode {mode:04o}): \
+                     name another place with --endpoint",
+                    directory.display()
+                ));
+            }
             (take_state()?, place.listen()?)
         }
     };

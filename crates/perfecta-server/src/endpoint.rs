@@ -161,6 +161,24 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A directory on the way that users who are allowed may not get through, if the place is for them; with
+    /// its mode, beside which there may be other rules.
+    pub(crate) fn barrier(&self) -> Option<(PathBuf, u32)> {
+        match self.reach {
+            Reach::Own => None,
+            Reach::Others => {
+                let path = std::path::absolute(&self.path).ok()?;
+                // The socket's own directory was looked at.
+                let above = path.ancestors().skip(2);
+                let mut modes = above.filter_map(|directory| {
+                    let mode = fs::metadata(directory).ok()?.mode() & 0o777;
+                    Some((directory.to_owned(), mode))
+                });
+                modes.find(|(_, mode)| mode & 0o001 == 0)
+            }
+        }
+    }
+
     /// Listens there, on a socket in the place of a dead daemon's.
     ///
     /// # Errors
