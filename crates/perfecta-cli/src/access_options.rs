@@ -28,8 +28,8 @@ pub(crate) struct AccessOptions {
     /// Serve this user, too; may be repeated
     #[arg(long, value_name = "NAME|UID", requires = "allow_root")]
     allow_user: Vec<String>,
-    /// Serve clients over TCP as well
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Serve clients over TCP as well; at port 0 the system chooses one, which is told
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
     listen: Option<SocketAddr>,
     /// Over TCP, serve those who have the token in this file
     #[arg(long, value_name = "FILE", requires = "listen")]
@@ -62,6 +62,12 @@ fn parse_connections(value: &str) -> Result<NonZeroUsize, String> {
     let number = usize::try_from(number).ok().filter(|_| CONNECTIONS.contains(&number));
     let number = number.and_then(NonZeroUsize::new);
     number.ok_or_else(|| format!("{} to {} connections", CONNECTIONS.start(), CONNECTIONS.end()))
+}
+
+fn parse_address(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| {
+        "an address in numbers and a port, such as 127.0.0.1:7000 or [::1]:7000".to_owned()
+    })
 }
 
 impl AccessOptions {

@@ -5,7 +5,7 @@
 mod daemon_harness;
 mod support;
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -160,6 +160,25 @@ fn a_token_opens_the_port_of_this_machine() {
     is_refused(&other, 12, "has a `..`, which a daemon with roots does not follow");
     is_refused(&daemon.run(&["ping", "--token-file", "token"]), 2, "for a daemon at a URL");
     daemon.ok(&["ping"]);
+}
+
+#[test]
+fn a_port_that_the_system_chooses_is_told() {
+    let place = place();
+    fs::create_dir(place.path("run")).unwrap();
+    let options = ["--no-journal", "--listen", "127.0.0.1:0", "--token-file", "token"];
+    let mut serve = command(&place, &[&["serve"], &options[..]].concat());
+    let child = serve.stderr(File::create(place.path("told")).unwrap()).spawn().unwrap();
+    let daemon = Daemon { place, child };
+    daemon.ok(&["ping", "--wait-for-server", "60"]);
+    // It was told before anybody was served.
+    let told = fs::read_to_string(daemon.place.path("told")).unwrap();
+    let address = told.trim().strip_prefix("clients over TCP are served at ").unwrap();
+    let ping = ask(&daemon, &format!("http://{address}"), &["ping", "--token-file", "token"]);
+    assert_eq!(ping.code, 0, "{}", ping.err);
+    let name = Run::of(&command(&daemon.place, &["serve", "--listen", "x:1"]).output().unwrap());
+    assert_eq!(name.code, 2);
+    assert!(name.err.contains("such as 127.0.0.1:7000"), "{}", name.err);
 }
 
 #[test]

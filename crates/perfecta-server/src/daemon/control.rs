@@ -119,7 +119,7 @@ impl Listeners {
                 "no more than {files} files may be open: of {connections} connections some would wait"
             ));
         }
-        let tcp = access.tcp.as_ref().map(|tcp| listen(tcp.address)).transpose()?;
+        let tcp = access.tcp.as_ref().map(|tcp| listen(tcp.address, notice)).transpose()?;
         Ok(Self { local, tcp })
     }
 
@@ -135,8 +135,14 @@ impl Listeners {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<std::net::TcpListener, ServeError> {
-    let listener = std::net::TcpListener::bind(address);
-    let listener = listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-    listener.map_err(|error| ServeError::Listen { address, error })
+/// Takes an address. Where the system chooses the port, nobody else knows it.
+fn listen(address: SocketAddr, notice: &dyn Fn(&str)) -> Result<std::net::TcpListener, ServeError> {
+    let failed = |error| ServeError::Listen { address, error };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    if address.port() == 0 {
+        let taken = listener.local_addr().map_err(failed)?;
+        notice(&format!("clients over TCP are served at {taken}"));
+    }
+    Ok(listener)
 }
