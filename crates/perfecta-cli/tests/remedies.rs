@@ -78,6 +78,29 @@ fn a_trace_takes_the_place_of_an_earlier_trace_and_of_nothing_else() {
     check(&place, &create("."), 8, &["help: a directory is where a file belongs"]);
 }
 
+/// It stayed, empty, also where nothing could ever be published.
+#[test]
+fn a_run_that_publishes_nothing_removes_the_output_directory_that_it_made() {
+    let place = Place::new();
+    place.write("bad/odd.keys", b"odd");
+    place.write_keys("good/my.keys", &[3, 70]);
+    let is_there = |path: &str| place.path(path).exists();
+    for layout in ["dirs", "packed"] {
+        let create = |keys, out| ["create", keys, out, "--layout", layout];
+        check(&place, &create("bad/odd.keys", "made/below/out"), 5, &["no whole number"]);
+        check(&place, &["bulk-create", "bad", "made/out", "--layout", layout], 5, &[]);
+        assert!(!is_there("made"), "{layout}");
+        fs::create_dir(place.path("there")).unwrap();
+        check(&place, &create("bad/odd.keys", "there/out"), 5, &[]);
+        assert!(is_there("there") && !is_there("there/out"), "{layout}");
+        check(&place, &create("bad/odd.keys", "there"), 5, &[]);
+        assert!(is_there("there"), "{layout}");
+        place.ok(&create("good/my.keys", "there/out"));
+        assert!(is_there("there/out"), "{layout}");
+        fs::remove_dir_all(place.path("there")).unwrap();
+    }
+}
+
 #[test]
 fn keygen_replaces_no_file_that_is_another_one() {
     let place = Place::new();

@@ -91,7 +91,7 @@ pub enum Op {
         /// The directory.
         path: PathBuf,
     },
-    /// Makes a directory and those above it that are missing.
+    /// Makes a directory and those above it that are missing; [`Payload::Made`] says which these were.
     MakeDirectories {
         /// The directory.
         path: PathBuf,
@@ -176,6 +176,11 @@ pub enum Op {
     /// Removes a file, or a directory with all in it; absence is success. Links are not followed.
     RemoveTree {
         /// The file or directory.
+        path: PathBuf,
+    },
+    /// Removes a directory that has nothing in it; one that has is an error.
+    RemoveDirectory {
+        /// The directory.
         path: PathBuf,
     },
     /// Opens the file system of a directory for a later [`Op::SyncFilesystem`]: errors of writing
@@ -333,6 +338,8 @@ pub enum Payload {
     Listing(Listing),
     /// Names in a directory.
     Names(Vec<OsString>),
+    /// Directories that were made, each before what lies in it.
+    Made(Vec<PathBuf>),
     /// What is at a path.
     Kind(EntryKind),
     /// Where a path leads, absolute and without links.
@@ -387,6 +394,15 @@ impl Payload {
         match self {
             Self::Names(names) => names,
             other => panic!("names come back, not {other:?}"),
+        }
+    }
+
+    /// Of [`Op::MakeDirectories`].
+    #[must_use]
+    pub fn into_made(self) -> Vec<PathBuf> {
+        match self {
+            Self::Made(directories) => directories,
+            other => panic!("what was made comes back, not {other:?}"),
         }
     }
 

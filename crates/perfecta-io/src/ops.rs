@@ -99,7 +99,9 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
         Op::Inspect { path } => Ok(Payload::Kind(list::inspect_path(system, &path))),
         Op::Resolve { path } => finish(list::resolve(system, &path).map(Payload::Path)),
         Op::ListDirectory { path } => finish(list::directory(system, &path).map(Payload::Names)),
-        Op::MakeDirectories { path } => done(write::make_directories(system, &path)),
+        Op::MakeDirectories { path } => {
+            finish(write::make_directories(system, &path).map(Payload::Made))
+        }
         Op::MakeDirectoriesApart { parent, count, files } => {
             finish(apart::make_directories(system, &parent, count, files).map(Payload::Names))
         }
@@ -108,6 +110,7 @@ pub(crate) fn begin<S: System>(system: &S, op: Op) -> Progress<S> {
             done(publish::publish(system, &staged, &target, replace))
         }
         Op::RemoveTree { path } => done(publish::remove_tree(system, &path)),
+        Op::RemoveDirectory { path } => done(publish::remove_directory(system, &path)),
         Op::OpenFilesystem { path } => finish(sync::open_filesystem(system, &path)),
         Op::CreateLock { path } => finish(sync::lock(system, &path, Opening::CreateLock)),
         Op::TryLock { path } => finish(sync::lock(system, &path, Opening::Lock)),

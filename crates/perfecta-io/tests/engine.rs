@@ -428,15 +428,32 @@ fn a_lock_is_held_until_it_is_dropped_and_file_systems_can_be_synced() {
 fn missing_directories_are_made_and_files_in_their_way_are_errors() {
     for_every_backend(|engine, world| {
         let root = world.root();
-        for _ in 0..2 {
-            call(engine, Op::MakeDirectories { path: root.join("a/b/c") }).unwrap();
-        }
+        let mut make =
+            || call(engine, Op::MakeDirectories { path: root.join("a/b/c") }).unwrap().into_made();
+        assert_eq!(make(), [root.join("a"), root.join("a/b"), root.join("a/b/c")]);
+        assert_eq!(make(), Vec::<PathBuf>::new());
         assert_eq!(world.inspect("a/b/c"), Some(EntryKind::Directory));
         world.write("file", b"");
         for path in ["file", "file/below"] {
             let error = call(engine, Op::MakeDirectories { path: root.join(path) }).unwrap_err();
             assert!(error.is_not_a_directory(), "{error}");
         }
+    });
+}
+
+#[test]
+fn a_directory_is_removed_if_nothing_is_in_it() {
+    for_every_backend(|engine, world| {
+        let root = world.root();
+        world.make_directories("a/b");
+        let mut remove = |path: &str| call(engine, Op::RemoveDirectory { path: root.join(path) });
+        assert!(!remove("a").unwrap_err().is_absent());
+        remove("a/b").unwrap();
+        remove("a").unwrap();
+        assert_eq!(world.inspect("a"), None);
+        assert!(remove("a").unwrap_err().is_absent());
+        world.write("file", b"");
+        assert!(remove("file").unwrap_err().is_not_a_directory());
     });
 }
 

@@ -126,6 +126,7 @@ fn operations_on_directory(path: &Path, inside: &Path) -> Vec<Op> {
         },
         Op::Publish { staged, target: path.join("directory"), replace: Replace::Exchange },
         Op::RemoveTree { path: path.join("directory") },
+        Op::RemoveDirectory { path: path.join("directory") },
         Op::OpenFilesystem { path: path.clone() },
         Op::SyncDirectory { path: path.clone() },
         Op::CreateLock { path: path.join("lock") },

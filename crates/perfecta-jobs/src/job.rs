@@ -518,6 +518,10 @@ impl<'a> JobState<'a> {
     }
 
     /// Whether something that was to be replaced lies in the stage, and nowhere else.
+    pub(crate) const fn has_tables(&self) -> bool {
+        self.ledger.ok() + self.ledger.unchanged() > 0
+    }
+
     pub(crate) const fn is_displaced(&self) -> bool {
         self.accounts.is_displaced
     }

@@ -178,7 +178,7 @@ fn lay_ground(
         Ok(ground) => Ok(Ground { stage: Some(stage), ..ground }),
         Err(error) => {
             // The next run sweeps it if it cannot be removed now.
-            let _ = stage.close(engine);
+            let _ = stage.abandon(engine);
             Err(error)
         }
     }
@@ -248,7 +248,7 @@ impl<'a> Closing<'a> {
                 pack.close(engine, &work, &mut state, wall);
             }
         });
-        if let Some(notice) = stage.and_then(|stage| leave(engine, stage, state.is_displaced())) {
+        if let Some(notice) = stage.and_then(|stage| leave(engine, stage, &state)) {
             work.observer.lock().observe(&Event::Notice(&notice));
         }
         session.note_left(worker, Station::Desk);
@@ -271,9 +271,10 @@ impl<'a> Closing<'a> {
 }
 
 /// Removes a stage, or keeps it for what was displaced to it, and says what stays.
-fn leave(engine: &mut dyn Engine, stage: Stage, is_displaced: bool) -> Option<String> {
-    if !is_displaced {
-        let error = stage.close(engine).err()?;
+fn leave(engine: &mut dyn Engine, stage: Stage, state: &JobState<'_>) -> Option<String> {
+    if !state.is_displaced() {
+        let closed = if state.has_tables() { stage.close(engine) } else { stage.abandon(engine) };
+        let error = closed.err()?;
         return Some(format!("{error}; the next run removes it"));
     }
     let path = stage.path.display().to_string();

@@ -18,6 +18,8 @@ use crate::places::{STAGE_KEPT, STAGE_LOCK, STAGE_PREFIX};
 /// A run's staging directory.
 pub(crate) struct Stage {
     pub(crate) path: PathBuf,
+    /// What was made for it: the output directory and those above it that were missing.
+    made: Vec<PathBuf>,
     /// Where items are staged.
     pub(crate) rooms: Vec<PathBuf>,
     lock: Held,
@@ -36,6 +38,9 @@ const FILES_OF_TABLE: usize = 4;
 /// Names that are tried before it is an error.
 const NAMES_MAX: u32 = 1000;
 
+/// How often the output directory is made: a run that made it and published nothing removes it.
+const TRIES_MAX: u32 = 10;
+
 /// Makes the output directory, sweeps the stages of dead runs, and opens one for `process`.
 pub(crate) fn open(
     engine: &mut dyn Engine,
@@ -43,12 +48,50 @@ pub(crate) fn open(
     process: u32,
     rooms: Rooms,
 ) -> Result<Stage, IoError> {
-    call(engine, Op::MakeDirectories { path: output.to_owned() })?;
-    sweep(engine, output)?;
+    for _ in 1..TRIES_MAX {
+        match open_once(engine, output, process, rooms) {
+            Err(error) if error.is_absent() => {}
+            opened => return opened,
+        }
+    }
+    open_once(engine, output, process, rooms)
+}
+
+fn open_once(
+    engine: &mut dyn Engine,
+    output: &Path,
+    process: u32,
+    rooms: Rooms,
+) -> Result<Stage, IoError> {
+    let made = call(engine, Op::MakeDirectories { path: output.to_owned() })?.into_made();
+    match sweep(engine, output).and_then(|()| claim_any(engine, output, process)) {
+        Ok((path, lock)) => furnish(engine, Stage { path, made, rooms: Vec::new(), lock }, rooms),
+        Err(error) => {
+            remove_empty(engine, made);
+            Err(error)
+        }
+    }
+}
+
+/// Removes directories that were made, each before what lies in it, as far as nothing lies in them.
+fn remove_empty(engine: &mut dyn Engine, made: Vec<PathBuf>) {
+    for path in made.into_iter().rev() {
+        if call(engine, Op::RemoveDirectory { path }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Claims the first name that is free.
+fn claim_any(
+    engine: &mut dyn Engine,
+    output: &Path,
+    process: u32,
+) -> Result<(PathBuf, Held), IoError> {
     for number in 0..NAMES_MAX {
         let path = output.join(format!("{STAGE_PREFIX}{process}-{number}"));
         if let Some(lock) = claim(engine, &path)? {
-            return furnish(engine, Stage { path, rooms: Vec::new(), lock }, rooms);
+            return Ok((path, lock));
         }
     }
     Err(IoError::new(Operation::Lock, output, IoErrorKind::Locked))
@@ -69,7 +112,7 @@ fn furnish(engine: &mut dyn Engine, stage: Stage, rooms: Rooms) -> Result<Stage,
         }
         Err(error) => {
             // The next run sweeps it if it cannot be removed now.
-            let _ = stage.close(engine);
+            let _ = stage.abandon(engine);
             Err(error)
         }
     }
@@ -145,9 +188,18 @@ impl Stage {
         call(engine, Op::WriteFile { directory: self.path, file }).map(drop)
     }
 
+    /// Removes the stage of a run that published nothing, and the directories that were made for it as far as
+    /// nobody else uses them.
+    pub(crate) fn abandon(mut self, engine: &mut dyn Engine) -> Result<(), IoError> {
+        let made = std::mem::take(&mut self.made);
+        self.close(engine)?;
+        remove_empty(engine, made);
+        Ok(())
+    }
+
     /// Removes the stage with all that items left in it, then gives up the lock.
     pub(crate) fn close(self, engine: &mut dyn Engine) -> Result<(), IoError> {
-        let Self { path, rooms: _, lock } = self;
+        let Self { path, made: _, rooms: _, lock } = self;
         let mut remove = || call(engine, Op::RemoveTree { path: path.clone() }).map(drop);
         remove().or_else(|_| {
             // Perhaps the lock's own open file is what was missing. Whoever sweeps the stage

@@ -80,6 +80,12 @@ pub(super) fn remove_tree<S: System>(system: &S, path: &Path) -> Result<(), IoEr
     remove_all(system, At::Path(path), path, 0)
 }
 
+/// Removes an empty directory.
+pub(super) fn remove_directory<S: System>(system: &S, path: &Path) -> Result<(), IoError> {
+    remove(system, At::Path(path), Removal::Directory)
+        .map_err(|errno| IoError::system(Operation::Remove, path, errno))
+}
+
 /// Removes what is at a place; `path` is how errors call it.
 ///
 /// A directory stays open until it is removed, and names below it are looked up in it alone. Whoever

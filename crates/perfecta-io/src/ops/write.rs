@@ -9,21 +9,30 @@ use crate::error::{IoError, IoErrorKind, Operation};
 use crate::op::FileContent;
 use crate::system::{At, Errno, Links, Opening, System, Wait};
 
-/// Makes a directory and those above it that are missing.
-pub(super) fn make_directories<S: System>(system: &S, path: &Path) -> Result<(), IoError> {
+/// Makes a directory and those above it that are missing; the answer is which were made, each before
+/// what lies in it.
+pub(super) fn make_directories<S: System>(
+    system: &S,
+    path: &Path,
+) -> Result<Vec<PathBuf>, IoError> {
     let failed = |errno| IoError::system(Operation::MakeDirectory, path, errno);
     let make = || persist(|| system.make_directory(At::Path(path)));
     match make() {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(vec![path.to_owned()]),
         Err(Errno::NOENT) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            make_directories(system, parent.ok_or_else(|| failed(Errno::NOENT))?)?;
+            let mut made = make_directories(system, parent.ok_or_else(|| failed(Errno::NOENT))?)?;
             match make() {
-                Ok(()) | Err(Errno::EXIST) => Ok(()),
-                Err(errno) => Err(failed(errno)),
+                Ok(()) => made.push(path.to_owned()),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(failed(errno)),
             }
+            Ok(made)
         }
-        Err(Errno::EXIST) => open_directory(system, At::Path(path), path, Links::Follow).map(drop),
+        Err(Errno::EXIST) => {
+            open_directory(system, At::Path(path), path, Links::Follow)?;
+            Ok(Vec::new())
+        }
         Err(errno) => Err(failed(errno)),
     }
 }

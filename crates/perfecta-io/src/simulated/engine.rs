@@ -161,7 +161,7 @@ fn subject(op: &Op) -> (Operation, PathBuf) {
         Op::WriteFile { directory, file } => return (Operation::Write, directory.join(&file.name)),
         Op::Append { path, .. } => (Operation::Write, path),
         Op::Publish { target, .. } => (Operation::Publish, target),
-        Op::RemoveTree { path } => (Operation::Remove, path),
+        Op::RemoveTree { path } | Op::RemoveDirectory { path } => (Operation::Remove, path),
         Op::OpenFilesystem { path } => (Operation::Open, path),
         Op::SyncFilesystem { path, .. } => (Operation::SyncFilesystem, path),
         Op::SyncDirectory { path } => (Operation::SyncDirectory, path),

@@ -129,7 +129,7 @@ pub(crate) fn reading_cases() -> [Case; 8] {
     ]
 }
 
-pub(crate) fn writing_cases() -> [Case; 11] {
+pub(crate) fn writing_cases() -> [Case; 12] {
     [
         Case {
             name: "make directories",
@@ -205,6 +205,14 @@ pub(crate) fn writing_cases() -> [Case; 11] {
                 make_two_files(world);
                 world.make_directories("d/below");
                 Op::RemoveTree { path: world.root().join("d") }
+            },
+            is_done: |_, world| world.inspect("d").is_none(),
+        },
+        Case {
+            name: "remove a directory",
+            prepare: |_, world| {
+                world.make_directories("d");
+                Op::RemoveDirectory { path: world.root().join("d") }
             },
             is_done: |_, world| world.inspect("d").is_none(),
         },

@@ -53,7 +53,7 @@ impl Script {
             }
             // ENOENT
             Op::ReadDirectory { path, .. } => ("compare", Err(failure(&path, 2))),
-            Op::MakeDirectories { .. } => ("make parent", Ok(Payload::Done)),
+            Op::MakeDirectories { .. } => ("make parent", Ok(Payload::Made(Vec::new()))),
             Op::WriteDirectory { parent, name, files } => {
                 assert_eq!(parent.join(name), Path::new(STAGED));
                 assert_eq!(files.last().unwrap().name, "manifest.json");
