@@ -163,7 +163,7 @@ pub(crate) fn tcp_failure(error: &TcpError) -> Failure {
         TcpError::NoProof
         | TcpError::HalfOfTls
         | TcpError::PlainToken(_)
-        | TcpError::NoRoots(_) => Exit::Usage,
+        | TcpError::NoRoots(_) => Exit::USAGE,
         TcpError::Secret(error) => token_exit(error),
         TcpError::Pem { .. } => Exit::IO,
     };
@@ -173,7 +173,7 @@ pub(crate) fn tcp_failure(error: &TcpError) -> Failure {
 pub(crate) const fn token_exit(error: &TokenError) -> Exit {
     match error {
         TokenError::Open { .. } => Exit::Work(ExitClass::Denied),
-        TokenError::Word { .. } => Exit::Usage,
+        TokenError::Word { .. } => Exit::USAGE,
         TokenError::Read { .. } => Exit::IO,
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn endpoint_failure(error: &EndpointError) -> Failure {
         EndpointError::Locked(_) => Exit::Work(ExitClass::Locked),
         EndpointError::Unsafe { .. } => Exit::Work(ExitClass::Denied),
         EndpointError::Occupied(_) | EndpointError::Foreign(_) => Exit::Work(ExitClass::Conflict),
-        EndpointError::Name(_) => Exit::Usage,
+        EndpointError::Name(_) => Exit::USAGE,
         EndpointError::System { error, .. }
             if error.kind() == std::io::ErrorKind::PermissionDenied =>
         {

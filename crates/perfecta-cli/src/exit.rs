@@ -7,8 +7,6 @@ use perfecta_jobs::ExitClass;
 /// How the program ends. The numbers are documented in the README and never change meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// The command line cannot be carried out.
-    Usage,
     /// SIGTERM cancelled the work.
     Terminated,
     /// SIGHUP did: the terminal is gone.
@@ -28,18 +26,14 @@ pub(crate) enum Exit {
 impl Exit {
     /// All was done.
     pub(crate) const SUCCESS: Self = Self::Work(ExitClass::Ok);
+    /// The command line cannot be carried out.
+    pub(crate) const USAGE: Self = Self::Work(ExitClass::Usage);
     /// Disk or I/O.
     pub(crate) const IO: Self = Self::Work(ExitClass::Io);
 
     /// Those that are no class of work.
-    const OF_PROGRAMS: [Self; 6] = [
-        Self::Usage,
-        Self::Terminated,
-        Self::HungUp,
-        Self::NoServer,
-        Self::VersionMismatch,
-        Self::Silent,
-    ];
+    const OF_PROGRAMS: [Self; 5] =
+        [Self::Terminated, Self::HungUp, Self::NoServer, Self::VersionMismatch, Self::Silent];
 
     /// What a daemon said.
     pub(crate) const fn told(code: u8) -> Self {
@@ -54,7 +48,6 @@ impl Exit {
     /// The number as a word, for machines.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Usage => "usage",
             Self::Terminated => "terminated",
             Self::HungUp => "hung_up",
             Self::NoServer => "no_server",
@@ -75,7 +68,6 @@ impl Exit {
     #[must_use]
     pub(crate) const fn code(self) -> u8 {
         match self {
-            Self::Usage => 2,
             Self::NoServer => 10,
             Self::VersionMismatch => 13,
             Self::Silent => 14,

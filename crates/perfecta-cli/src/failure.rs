@@ -28,13 +28,15 @@ impl Failure {
 
     /// The command line cannot be carried out.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, message)
+        Self::new(Exit::USAGE, message)
     }
 
     /// A file or directory could not be worked on.
     pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
         let class = match error.kind() {
             io::ErrorKind::PermissionDenied => ExitClass::Denied,
+            // It is not what its name was given for.
+            io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => ExitClass::Usage,
             _ => ExitClass::Io,
         };
         let failure = Self::new(class, format!("cannot {action} {}: {error}", path.display()));

@@ -131,19 +131,14 @@ pub(crate) fn runtime<'a>(artifacts: &'a Artifacts, signals: &Signals) -> Runtim
 
 pub(crate) fn machine_failure(error: &MachineError) -> Failure {
     let exit = match error {
-        MachineError::Nodes(_) => Exit::Usage,
+        MachineError::Nodes(_) => Exit::USAGE,
         MachineError::Backend(_) | MachineError::Pool(_) => Exit::Work(ExitClass::Io),
     };
     Failure::new(exit, error.to_string()).with_remedy(error.remedy())
 }
 
 pub(crate) fn job_failure(error: &JobError, signals: &Signals) -> Failure {
-    let exit = match error {
-        // As for a node of --numa that is not there.
-        JobError::NoSuchNode { .. } => Exit::Usage,
-        error => signals.exit(error.exit_class()),
-    };
-    let failure = Failure::new(exit, error.to_string());
+    let failure = Failure::new(signals.exit(error.exit_class()), error.to_string());
     match error.remedy() {
         Some(remedy) => failure.with_remedy(remedy),
         None => failure,

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
             // As its maker prints it, usage and colours included.
             let _ = misread.print();
             end_lines(&terminal, &failure);
-            return Exit::Usage.into();
+            return Exit::USAGE.into();
         }
     };
     match run {

@@ -59,7 +59,7 @@ impl RemoteOptions {
 
 fn failure(error: &RemoteError) -> Failure {
     let exit = match error {
-        RemoteError::Url(_) | RemoteError::NoAuthority | RemoteError::HalfOfTls => Exit::Usage,
+        RemoteError::Url(_) | RemoteError::NoAuthority | RemoteError::HalfOfTls => Exit::USAGE,
         RemoteError::Secret(error) => token_exit(error),
         RemoteError::Tls(error) => return tcp_failure(error),
         RemoteError::Certificate(_) => Exit::IO,

@@ -35,8 +35,7 @@ impl Finished {
             Exit::Work(ExitClass::Cancelled) | Exit::Told(CANCELLED) => ("cancelled", None),
             Exit::Terminated => ("cancelled by SIGTERM", None),
             Exit::HungUp => ("cancelled by SIGHUP", None),
-            Exit::Usage
-            | Exit::NoServer
+            Exit::NoServer
             | Exit::VersionMismatch
             | Exit::Silent
             | Exit::Told(_)

@@ -323,9 +323,34 @@ fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
     let place = Place::new();
     place.write_keys("keys/k.keys", &[1, 2]);
     check(&place.run(&["create", "keys", "out"]), 5, &["it is a directory", "bulk-create"]);
-    check(&place.run(&["bulk-create", "keys/k.keys", "out"]), 8, &["keys/k.keys", "`create`"]);
-    check(&place.run(&["create", "keys/k.keys", "keys/k.keys"]), 8, &["another directory"]);
     check(&place.run(&["create", "keys/k.keys", "out", "--jobs", "5000"]), 2, &["1 to 512"]);
+    Command::new("mkfifo").arg(place.path("fifo")).status().unwrap();
+    place.ok(&["bulk-create", "keys", "tables"]);
+    let file = "keys/k.keys";
+    for (arguments, helps) in [
+        (&["bulk-create", file, "out"][..], "`create`"),
+        (&["bulk-create", "fifo", "out"], "`create`"),
+        (&["bulk-create", file, "out", "--dry-run"], "`create`"),
+        (&["create", file, file], "name another directory"),
+        (&["create", file, "fifo", "--layout", "packed"], "name another directory"),
+        (&["bulk-create", "keys", "fifo", "--dry-run"], "name another directory"),
+        (&["bulk-create", "--files-from", "keys", "out"], "name a file"),
+        (&["create", file, "out", "--trace", "keys"], "name a file"),
+        (&["verify", file], "name the directory"),
+        (&["verify", "fifo"], "name the directory"),
+        (&["verify", "tables", "--keys", "fifo"], "name a directory of key files"),
+        (&["verify", "tables", "--files-from", "keys"], "name a file"),
+        (&["keygen", file], "name another directory"),
+        (&["keygen", "keys/k.keys/below"], "name another directory"),
+    ] {
+        let run = place.run(arguments);
+        check(&run, 2, &["help: ", helps]);
+        let named = arguments
+            .iter()
+            .any(|argument| run.err.lines().next().unwrap().contains(&format!(" {argument}")));
+        assert!(named, "{arguments:?}: {}", run.err);
+    }
+    assert!(!place.path("out").exists());
 }
 
 #[test]

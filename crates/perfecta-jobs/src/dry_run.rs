@@ -3,9 +3,12 @@
 use perfecta_core::format;
 use perfecta_core::geometry::Geometry;
 use perfecta_core::key::{KeyError, KeySet};
+use perfecta_io::{Engine, EntryKind, IoError, Op, Operation};
+use rustix::io::Errno;
 
 use crate::artifacts::expected_parameters;
-use crate::config::{Job, KeyEncoding, Layout};
+use crate::call::call;
+use crate::config::{Job, KeyEncoding, Layout, Output};
 use crate::error::{ItemError, JobError};
 use crate::event::DryRun;
 use crate::inputs::{PlannedItems, list_inputs, plan_items};
@@ -43,6 +46,18 @@ fn length_error(job: &Job, item: &Planned) -> Option<ItemError> {
     KeySet::check_length(bytes, width).err().map(ItemError::Keys)
 }
 
+/// Refuses an output directory that is none. One that is not there would be made.
+fn check_output(engine: &mut dyn Engine, output: &Output) -> Result<(), JobError> {
+    let path = &output.directory;
+    let inspected = call(engine, Op::Inspect { path: path.clone() });
+    match inspected.map_err(JobError::Output)?.into_kind() {
+        EntryKind::File { .. } | EntryKind::Unmeasured | EntryKind::Special(_) => {
+            Err(JobError::Output(IoError::system(Operation::Open, path, Errno::NOTDIR)))
+        }
+        EntryKind::Directory | EntryKind::BrokenLink | EntryKind::Unreadable(_) => Ok(()),
+    }
+}
+
 /// What a job would do, from the lengths of its key files.
 ///
 /// # Errors
@@ -55,6 +70,9 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let listing = list_inputs(job, engine.as_mut(), &runtime.cancel)?;
     let PlannedItems { items, mut notices } =
         plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel, listing)?;
+    if let Some(output) = &job.output {
+        check_output(engine.as_mut(), output)?;
+    }
     if let Some(output) = job.output.as_ref().filter(|output| output.layout == Layout::Packed) {
         let found = packed::look(engine.as_mut(), output, job.limits.memory_bytes_max)?;
         notices.extend(found.lost_notice(&items));

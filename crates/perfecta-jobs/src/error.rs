@@ -18,6 +18,8 @@ pub enum ExitClass {
     Ok,
     /// A bug here.
     Internal,
+    /// What was asked for makes no sense: a file is named where a directory is meant, it may be.
+    Usage,
     /// Of several tables at least one failed.
     SomeFailed,
     /// No key file matched.
@@ -44,9 +46,10 @@ pub enum ExitClass {
 
 impl ExitClass {
     /// All of them, by their codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ok,
         Self::Internal,
+        Self::Usage,
         Self::SomeFailed,
         Self::NothingMatched,
         Self::InvalidKeys,
@@ -66,6 +69,7 @@ impl ExitClass {
         match self {
             Self::Ok => 0,
             Self::Internal => 1,
+            Self::Usage => 2,
             Self::SomeFailed => 3,
             Self::NothingMatched => 4,
             Self::InvalidKeys => 5,
@@ -86,6 +90,7 @@ impl ExitClass {
         match self {
             Self::Ok => "ok",
             Self::Internal => "internal",
+            Self::Usage => "usage",
             Self::SomeFailed => "some_failed",
             Self::NothingMatched => "nothing_matched",
             Self::InvalidKeys => "invalid_keys",
@@ -500,6 +505,14 @@ impl JobError {
             {
                 ExitClass::Denied
             }
+            Self::Input(error)
+            | Self::Published(error)
+            | Self::KeysOfPublished(error)
+            | Self::Output(error)
+                if error.is_not_a_directory() && !error.is_link() =>
+            {
+                ExitClass::Usage
+            }
             Self::Output(error) if error.kind == perfecta_io::IoErrorKind::Locked => {
                 ExitClass::Locked
             }
@@ -507,7 +520,7 @@ impl JobError {
                 ExitClass::Io
             }
             Self::OutputInInput { .. } | Self::Foreign { .. } => ExitClass::Conflict,
-            Self::NoSuchNode { .. } => ExitClass::NothingMatched,
+            Self::NoSuchNode { .. } => ExitClass::Usage,
             Self::Unsupported(_) | Self::Panicked(_) => ExitClass::Internal,
             Self::Cancelled => ExitClass::Cancelled,
             Self::Expired => ExitClass::Expired,

@@ -427,7 +427,7 @@ pub(crate) fn client_failure(error: &ClientError) -> Failure {
         ClientError::Denied(_) | ClientError::Untrusted { .. } | ClientError::Untrusting { .. } => {
             Exit::Work(ExitClass::Denied)
         }
-        ClientError::SpeaksTls(_) => Exit::Usage,
+        ClientError::SpeaksTls(_) => Exit::USAGE,
         ClientError::Silent(_) => Exit::Silent,
         ClientError::VersionMismatch { .. } => Exit::VersionMismatch,
         ClientError::Refused(refusal) => Exit::of_failure(refusal.exit_code),

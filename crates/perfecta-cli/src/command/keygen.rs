@@ -54,8 +54,6 @@ impl Keygen {
         let sizes = self.keys.map_or(ASSORTED_SIZES.to_vec(), |keys| vec![keys]);
         let widths =
             self.key_size.map_or(vec![KeyWidth::Bits32, KeyWidth::Bits64], |width| vec![width]);
-        fs::create_dir_all(&self.directory)
-            .map_err(|error| Failure::io("make the directory", &self.directory, &error))?;
         let mut num_files = 0;
         let mut num_keys_all = 0;
         for width in widths {
@@ -92,8 +90,7 @@ impl Keygen {
         key_file::check_memory(&path, num_keys * size_of::<u64>() as u64).map_err(|refusal| {
             refusal.with_remedy("ask for fewer keys (--keys), or do it where there is more memory")
         })?;
-        fs::create_dir_all(&directory)
-            .map_err(|error| Failure::io("make the directory", &directory, &error))?;
+        fs::create_dir_all(&directory).map_err(|error| not_made(&directory, &error))?;
         let keys = generate(shape, width, num_keys as usize, self.seed);
         if self.force || !is_there(&path) {
             return publish(&path, pieces(&keys, width), acts)
@@ -106,6 +103,14 @@ impl Keygen {
         Err(Failure::new(ExitClass::Conflict, message)
             .with_remedy("name another directory, or give --force to replace such files"))
     }
+}
+
+fn not_made(directory: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        let message = format!("{}: it is there and is no directory", directory.display());
+        return Failure::usage(message).with_remedy("name another directory");
+    }
+    Failure::io("make the directory", directory, error)
 }
 
 /// The bytes of a key file, one piece after another: all of them at once would be as much memory again.
