@@ -8,7 +8,7 @@ use perfecta_jobs::{
     Tracer,
 };
 
-use crate::complaints::ErrorsTold;
+use crate::complaints::{Complaints, ErrorsTold};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
@@ -18,6 +18,7 @@ use crate::signals::Signals;
 use crate::terminal::Terminal;
 use crate::trace::TraceFile;
 use crate::work_options::WorkOptions;
+use crate::{json, text};
 
 /// What is shown while work goes on.
 #[derive(Debug, Args)]
@@ -48,6 +49,10 @@ impl DisplayOptions {
 /// What a run has that this program does itself.
 #[derive(Debug, Args)]
 pub(crate) struct DirectOptions {
+    /// Say what would be built and written, and do nothing; keys, and what lies in the places of tables, are not
+    /// looked at, nor whether --max-output-bytes or --deadline would end it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) work: WorkOptions,
     /// Write what every worker did, and when, to FILE, for chrome://tracing or ui.perfetto.dev;
@@ -103,11 +108,29 @@ impl<'a> JobRun<'a> {
         closed.map(|()| finished)
     }
 
-    /// What it would do, on a machine that it could be done on.
+    /// Says what it would do, on a machine that it could be done on.
     ///
     /// # Errors
-    /// As [`Self::run`].
-    pub(crate) fn dry_run(&self) -> Result<DryRun, Failure> {
+    /// As [`Self::run`], or if standard output takes nothing.
+    pub(crate) fn say_plan(&self, terminal: &Terminal) -> Result<Exit, Failure> {
+        let plan = self.dry_run()?;
+        let exit = plan.exit_class().into();
+        let mut complaints = Complaints::up_to(self.display.errors);
+        let refused = plan.refused.iter();
+        let lines = refused
+            .flat_map(|(path, error)| complaints.of(&path.to_string_lossy(), &error.into()))
+            .collect::<Vec<_>>();
+        let rest = complaints.rest(self.display.where_all_errors());
+        plan.notices.iter().chain(&lines).chain(&rest).for_each(|line| terminal.note(line));
+        if self.display.json {
+            terminal.say(&json::dry_run_line(&plan, exit))?;
+        } else {
+            terminal.say(&text::plan(&plan))?;
+        }
+        Ok(exit)
+    }
+
+    fn dry_run(&self) -> Result<DryRun, Failure> {
         let signals = Signals::catch()?;
         let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
         let runtime = Runtime { engines: &machine, ..runtime(&self.artifacts, &signals) };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use perfecta_jobs::DryRun;
 use perfecta_server::{SummaryLine, TableLine};
 
 use crate::failure::Failure;
@@ -66,6 +67,12 @@ pub(crate) fn summary(
         terminal.say(&format!("{done}: {}", files_and_bytes(summary.files, summary.bytes)))?;
     }
     terminal.say(&format!("{:.2} s wall, {:.2} s CPU", summary.wall_seconds, summary.cpu_seconds))
+}
+
+/// What a run would do.
+pub(crate) fn plan(plan: &DryRun) -> String {
+    let (tables, keys) = (counted(u64::from(plan.tables), "table"), counted(plan.keys, "key"));
+    format!("{tables}, {keys}; about {}", files_and_bytes(plan.files, plan.bytes))
 }
 
 /// What came of tables: `0 ok, 23 cancelled`. The others are those that are unchanged, failed, cancelled.

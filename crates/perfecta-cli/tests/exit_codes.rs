@@ -186,6 +186,8 @@ fn a_dry_run_ends_as_the_run_would() {
     ends(3, &["two", "--json"], &[odd]);
     ends(2, &["two", "--numa", "64"], &["help: name nodes that there are"]);
     ends(2, &["two", "--node-policy", "node:64"], &["there is no node 64", "help: name another"]);
+    let one = ["create", "--no-output", "two/odd.keys", "--dry-run"];
+    check(&place.run(&one), 5, &[odd, "help: check that the file is complete"]);
 }
 
 /// All of them were told, without a word of help.
@@ -333,6 +335,7 @@ fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
         (&["bulk-create", file, "out", "--dry-run"], "`create`"),
         (&["create", file, file], "name another directory"),
         (&["create", file, "fifo", "--layout", "packed"], "name another directory"),
+        (&["create", file, file, "--dry-run"], "name another directory"),
         (&["bulk-create", "keys", "fifo", "--dry-run"], "name another directory"),
         (&["bulk-create", "--files-from", "keys", "out"], "name a file"),
         (&["create", file, "out", "--trace", "keys"], "name a file"),

@@ -123,6 +123,8 @@ fn a_dry_run_writes_nothing_and_says_how_much_there_would_be() {
     place.ok(&["keygen", "keys", "--key-size", "32"]);
     let plan = place.ok(&["bulk-create", "keys", "out", "--dry-run"]);
     assert!(plan.out.starts_with("30 tables"), "{}", plan.out);
+    let plan = place.ok(&["create", "keys/u32/linear-186.keys", "out", "--dry-run"]);
+    assert!(plan.out.starts_with("1 table, 186 keys; about 2 files, "), "{}", plan.out);
     assert!(!place.path("out").exists());
 }
 

@@ -240,10 +240,13 @@ fn memory_is_the_daemons_unless_the_request_says_how_much() {
 #[test]
 fn a_dry_run_is_refused_with_the_command_that_makes_it_before_a_daemon_is_started() {
     let place = Place::new();
-    let client = ["client", "bulk-create", "keys", "out", "--dry-run", "--ensure-server"];
-    let run = Run::of(&command(&place, &client).output().unwrap());
-    assert_eq!(run.code, 2, "{}", run.err);
-    assert!(run.err.contains("`perfecta bulk-create ... --dry-run`"), "{}", run.err);
+    for asked in ["create", "bulk-create"] {
+        let client = ["client", asked, "keys", "out", "--dry-run", "--ensure-server"];
+        let run = Run::of(&command(&place, &client).output().unwrap());
+        assert_eq!(run.code, 2, "{}", run.err);
+        let direct = format!("`perfecta {asked} ... --dry-run`");
+        assert!(run.err.contains(&direct), "{}", run.err);
+    }
     assert!(!place.path("run").exists() && !place.path("state").exists());
 }
 

@@ -3,20 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use perfecta_jobs::{DryRun, Inputs, Job};
+use perfecta_jobs::{Inputs, Job};
 
-use crate::complaints::Complaints;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::JobOptions;
 use crate::job_run::{DirectOptions, JobRun};
-use crate::progress::thousands;
 use crate::reporter::Finished;
 use crate::selection::SelectionOptions;
 use crate::terminal::Terminal;
-use crate::text::counted;
+use crate::text;
 use crate::work_options::WorkOptions;
-use crate::{json, text};
 
 /// Build a table for every key file below a directory, and publish them below OUT.
 ///
@@ -26,10 +23,6 @@ use crate::{json, text};
 pub(crate) struct BulkCreate {
     #[command(flatten)]
     request: BulkRequest,
-    /// Say what would be built and written, and do nothing; keys, and what lies in the places of tables, are not
-    /// looked at, nor whether --max-output-bytes or --deadline would end it
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
     direct: DirectOptions,
 }
@@ -56,33 +49,10 @@ impl BulkCreate {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let job = self.request.job(Some(&self.direct.work))?;
         let job_run = JobRun::new(&job, &self.request.options, &self.direct);
-        if self.dry_run {
-            return self.say_plan(terminal, &job_run.dry_run()?);
+        if self.direct.dry_run {
+            return job_run.say_plan(terminal);
         }
         self.request.tell(terminal, &job_run.run(terminal)?)
-    }
-
-    fn say_plan(&self, terminal: &Terminal, plan: &DryRun) -> Result<Exit, Failure> {
-        let (exit, display) = (plan.exit_class().into(), &self.request.options.display);
-        let mut complaints = Complaints::up_to(display.errors);
-        let refused = plan.refused.iter();
-        let lines = refused
-            .flat_map(|(path, error)| complaints.of(&path.to_string_lossy(), &error.into()))
-            .collect::<Vec<_>>();
-        let rest = complaints.rest(display.where_all_errors());
-        plan.notices.iter().chain(&lines).chain(&rest).for_each(|line| terminal.note(line));
-        if display.json {
-            terminal.say(&json::dry_run_line(plan, exit))?;
-        } else {
-            terminal.say(&format!(
-                "{}, {}; about {}, {} bytes",
-                counted(u64::from(plan.tables), "table"),
-                counted(plan.keys, "key"),
-                counted(plan.files, "file"),
-                thousands(plan.bytes)
-            ))?;
-        }
-        Ok(exit)
     }
 }
 

@@ -58,6 +58,9 @@ enum ClientCommand {
         request: CreateRequest,
         #[command(flatten)]
         submit: SubmitOptions,
+        /// Refused: no daemon is needed for it
+        #[arg(long, hide = true)]
+        dry_run: bool,
     },
     /// As `perfecta bulk-create`, done by the daemon
     #[command(mut_arg("memory", memory_of_daemon), mut_arg("max_files", files_of_daemon))]
@@ -189,12 +192,14 @@ impl ClientCommand {
 
     /// Refuses what is none of a daemon's business, before one is looked for or started.
     fn check(&self) -> Result<(), Failure> {
-        if let Self::BulkCreate { dry_run: true, .. } = self {
-            return Err(Failure::usage("a daemon makes no dry runs (--dry-run)").with_remedy(
-                "`perfecta bulk-create ... --dry-run`, without `client`, says it and needs no daemon",
-            ));
-        }
-        Ok(())
+        let direct = match self {
+            Self::Create { dry_run: true, .. } => "create",
+            Self::BulkCreate { dry_run: true, .. } => "bulk-create",
+            _ => return Ok(()),
+        };
+        Err(Failure::usage("a daemon makes no dry runs (--dry-run)").with_remedy(format!(
+            "`perfecta {direct} ... --dry-run`, without `client`, says it and needs no daemon"
+        )))
     }
 
     async fn run(
@@ -205,7 +210,7 @@ impl ClientCommand {
         terminal: &Terminal,
     ) -> Result<Exit, Failure> {
         match self {
-            Self::Create { request, submit } => {
+            Self::Create { request, submit, dry_run: _ } => {
                 if let Some(notice) = request.options.notice() {
                     terminal.note(notice);
                 }

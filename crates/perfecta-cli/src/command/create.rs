@@ -43,6 +43,9 @@ impl Create {
     pub(crate) fn run(&self, terminal: &Terminal) -> Result<Exit, Failure> {
         let job = self.request.job(Some(&self.direct.work))?;
         let run = JobRun::new(&job, &self.request.options, &self.direct);
+        if self.direct.dry_run {
+            return run.say_plan(terminal);
+        }
         self.request.tell(terminal, &run.run(terminal)?)
     }
 }
