@@ -1,6 +1,7 @@
 //! Which files are key files: by names below a directory, or by a list.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufRead};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,14 @@ pub(crate) struct SelectionOptions {
     /// Leave out files of this name; can be given again
     #[arg(long, value_name = "GLOB", value_parser = parse_pattern)]
     exclude: Vec<String>,
-    /// Take the key files listed in FILE, one a line; - reads standard input
+    /// Take the key files listed in FILE, one a line, of which those with nothing on them count for nothing;
+    /// - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude"])]
     files_from: Option<PathBuf>,
+    /// Names in the list of --files-from end with a zero byte, as `find -print0` writes them, and not with their lines:
+    /// a name may hold any other byte
+    #[arg(long, short = '0', requires = "files_from")]
+    null: bool,
 }
 
 /// What a variable without a value leaves.
@@ -48,7 +54,8 @@ impl SelectionOptions {
     /// [`Failure`] if it cannot be read, or is empty.
     pub(crate) fn listed(&self) -> Result<Option<Inputs>, Failure> {
         let list = self.files_from.as_deref();
-        list.map(|list| read_list(list).map(Inputs::Files)).transpose()
+        let read = if self.null { read_names } else { read_lines };
+        list.map(|list| read(list).and_then(|names| inputs(list, names))).transpose()
     }
 
     /// Which names below a directory are taken.
@@ -65,26 +72,38 @@ impl SelectionOptions {
     }
 }
 
-fn read_list(list: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let lines: io::Result<Vec<Vec<u8>>> = if list == Path::new("-") {
-        io::stdin().lock().split(b'\n').collect()
-    } else {
-        std::fs::File::open(list).and_then(|file| io::BufReader::new(file).split(b'\n').collect())
-    };
-    let mut lines =
-        lines.map_err(|error| Failure::io("read the list of key files", list, &error))?;
-    // Editors of some systems begin a text with the mark of UTF-8; `./` before it makes it part of a name.
-    if let Some(first) = lines.first_mut().filter(|first| first.starts_with(b"\xef\xbb\xbf")) {
-        first.drain(..3);
-    }
-    let lines = lines.into_iter().map(without_carriage_return);
-    let paths = lines.filter(|line| !line.is_empty()).map(OsString::from_vec);
+fn inputs(list: &Path, names: Vec<Vec<u8>>) -> Result<Inputs, Failure> {
+    let paths = names.into_iter().filter(|name| !name.is_empty()).map(OsString::from_vec);
     let paths: Vec<PathBuf> = paths.map(PathBuf::from).collect();
     if paths.is_empty() {
         let message = format!("{}: the list names no key file", list.display());
         return Err(Failure::new(ExitClass::NothingMatched, message));
     }
-    Ok(paths)
+    Ok(Inputs::Files(paths))
+}
+
+/// The names of a list, each with a zero byte after it.
+fn read_names(list: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    read_list(list, 0)
+}
+
+/// The names of a list, one a line.
+fn read_lines(list: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut lines = read_list(list, b'\n')?;
+    // Editors of some systems begin a text with the mark of UTF-8; `./` before it makes it part of a name.
+    if let Some(first) = lines.first_mut().filter(|first| first.starts_with(b"\xef\xbb\xbf")) {
+        first.drain(..3);
+    }
+    Ok(lines.into_iter().map(without_carriage_return).collect())
+}
+
+fn read_list(list: &Path, end: u8) -> Result<Vec<Vec<u8>>, Failure> {
+    let names: io::Result<Vec<Vec<u8>>> = if list == Path::new("-") {
+        io::stdin().lock().split(end).collect()
+    } else {
+        File::open(list).and_then(|file| io::BufReader::new(file).split(end).collect())
+    };
+    names.map_err(|error| Failure::io("read the list of key files", list, &error))
 }
 
 /// Lists also come from systems that end a line with two bytes.

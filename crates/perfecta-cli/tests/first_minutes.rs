@@ -161,6 +161,28 @@ fn a_list_of_files_may_begin_with_a_mark_of_utf_8_and_end_lines_with_two_bytes()
     assert!(run.code == 4 && run.err.contains("names no key file"), "{}", run.err);
 }
 
+/// With a line for each name, such names were in no list.
+#[test]
+fn names_in_a_list_may_hold_line_ends_where_zero_bytes_end_them() {
+    let place = Place::new();
+    let names = ["two\nlines.keys", "end\r", "\u{feff}mark.keys", "plain.keys"];
+    for name in names {
+        place.write_keys(name, &[1, 2]);
+    }
+    let by_list = ["bulk-create", "--no-output", "--files-from", "list"];
+    for end in ["\0", ""] {
+        place.write("list", (names.join("\0") + end).as_bytes());
+        for option in ["--null", "-0"] {
+            let run = place.ok(&[&by_list[..], &[option]].concat());
+            assert!(run.out.contains("4 tables: 4 ok"), "{}", run.out);
+        }
+        let run = place.run(&by_list);
+        assert!(run.code != 0 && run.err.contains("--null"), "{}", run.err);
+    }
+    let alone = place.run(&["bulk-create", ".", "out", "--null"]);
+    assert!(alone.code == 2 && alone.err.contains("--files-from"), "{}", alone.err);
+}
+
 #[test]
 fn a_benchmark_counts_the_attempts_of_every_family_and_says_which_cannot() {
     let place = Place::new();

@@ -237,7 +237,7 @@ impl IoError {
     pub fn remedy(&self) -> Option<&'static str> {
         match &self.kind {
             IoErrorKind::System(_) if has_zero_byte(&self.path) => Some(
-                "no name holds a zero byte: a list has one name a line (find -print, not -print0)",
+                "no name holds a zero byte: give --null with a list of `find -print0`, or write one name a line",
             ),
             IoErrorKind::System(errno) => remedy_for_errno(*errno),
             IoErrorKind::Dangling(_) => Some("name the file itself, or make the link anew"),
