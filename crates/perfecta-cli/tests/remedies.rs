@@ -679,6 +679,25 @@ fn a_packed_file_is_shown_with_the_names_of_its_tables() {
     assert_eq!(list[24], serde_json::json!({"name": "t34", "keys": 2}));
 }
 
+/// It was the one object without a schema and a type, and gave the run of bits as a sentence.
+#[test]
+fn what_is_in_a_file_is_a_line_as_others_are_and_its_numbers_are_numbers() {
+    let place = Place::new();
+    place.write_keys("my.keys", &[0x10, 0x23, 0x30]);
+    place.ok(&["create", "my.keys", "out"]);
+    for (file, kind) in [("my.keys", "keys"), ("out/my/my.pht", "table")] {
+        let line = &place.ok(&["inspect", file, "--json"]).lines()[0];
+        assert_eq!((&line["schema"], &line["type"]), (&1.into(), &"inspect".into()), "{line}");
+        assert_eq!(line["kind"], kind);
+    }
+    let run = |file| place.ok(&["inspect", file, "--json"]).lines()[0]["longest_run"].clone();
+    assert_eq!(run("my.keys"), serde_json::json!({"from_bit": 0, "bits": 2}));
+    let shown = place.ok(&["inspect", "my.keys"]).out;
+    assert!(shown.contains("longest run        2 bits from bit 0\n"), "{shown}");
+    place.write_keys("zero.keys", &[0]);
+    assert!(run("zero.keys").is_null());
+}
+
 #[test]
 fn what_is_wrong_with_a_file_is_said_once() {
     let place = Place::new();

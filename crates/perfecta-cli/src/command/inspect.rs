@@ -9,6 +9,7 @@ use perfecta_core::format::{self, FormatError};
 use perfecta_core::key::{BitRun, KeySet, KeyStatistics};
 use perfecta_core::table::Parameters;
 use perfecta_jobs::ExitClass;
+use perfecta_server::line;
 use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
@@ -23,7 +24,7 @@ use crate::text::counted;
 pub(crate) struct Inspect {
     /// The file
     file: PathBuf,
-    /// One JSON object instead of lines
+    /// One JSON line instead of lines for people
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -84,14 +85,18 @@ impl Inspect {
         if self.json {
             let object: Map<String, Value> =
                 facts.into_iter().map(|(name, value)| (name.replace(' ', "_"), value)).collect();
-            return terminal.say(&Value::Object(object).to_string());
+            return terminal.say(&line("inspect", object));
         }
         for (name, value) in facts {
             if let Some(tables) = value.as_array().filter(|_| name == "list") {
                 say_tables(terminal, tables)?;
                 continue;
             }
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let text = match &value {
+                Value::String(text) => text.clone(),
+                Value::Object(run) => format!("{} bits from bit {}", run["bits"], run["from_bit"]),
+                value => value.to_string(),
+            };
             terminal.say(&format!("{name:<18} {text}"))?;
         }
         Ok(())
@@ -143,7 +148,7 @@ fn key_facts(bytes: &[u8], keys: &KeySet) -> Facts {
     let statistics = KeyStatistics::of(keys);
     let run = statistics
         .longest_run
-        .map(|BitRun { start, length }| format!("{length} bits from bit {start}"));
+        .map(|BitRun { start, length }| json!({"from_bit": start, "bits": length}));
     vec![
         ("kind", json!("keys")),
         ("bytes", json!(bytes.len())),
