@@ -105,7 +105,8 @@ impl Complaints {
             let tables = text::counted(untold.values().sum(), "table");
             let classes = untold.iter().map(|(class, count)| format!("{count} {class}"));
             let classes = classes.collect::<Vec<_>>().join(", ");
-            lines.push(format!("error: {tables} more failed ({classes})"));
+            let more = if self.told > 0 { " more" } else { "" };
+            lines.push(format!("error: {tables}{more} failed ({classes})"));
             lines.push(format!("  help: {where_all}"));
         }
         lines
@@ -160,7 +161,7 @@ mod tests {
         check(ErrorsTold::UpTo(2), 1, &[first, help, shared[0], shared[1]]);
         let each = ["error: x.keys: disk full", "error: y.keys: disk full"];
         check(ErrorsTold::All, 1, &[first, help, each[0], each[1]]);
-        let none = "error: 3 tables more failed (1 invalid_keys, 2 io)";
+        let none = "error: 3 tables failed (1 invalid_keys, 2 io)";
         check(ErrorsTold::UpTo(0), 1, &[none, "  help: look elsewhere"]);
     }
 
