@@ -356,6 +356,41 @@ fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
     assert!(!place.path("out").exists());
 }
 
+/// A run said that they clash, and `verify` that the tables were not what they should be.
+#[test]
+fn key_files_that_clash_are_told_of_as_such_by_whoever_looks_at_them() {
+    let place = Place::new();
+    let clash = |first: &str, second: &str, words: &str| {
+        for (name, keys) in [(first, [1, 2]), (second, [3, 4]), ("c.keys", [5, 6])] {
+            place.write_keys(&format!("keys/{name}"), &keys);
+        }
+        let told = |arguments: &[&str]| {
+            let run = place.run(&[arguments, &["--json"]].concat());
+            check(&run, 3, &[words]);
+            let lines = run.lines().into_iter().filter(|line| line["status"] == "failed");
+            let classes: Vec<_> =
+                lines.map(|line| line["error"]["class"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(classes, ["conflict", "conflict"], "{}", run.err);
+            run.err
+        };
+        assert_eq!(
+            told(&["bulk-create", "keys", "out", "--jobs", "1"]).lines().count(),
+            told(&["verify", "out", "--keys", "keys", "--jobs", "1"]).lines().count()
+        );
+        std::fs::remove_dir_all(place.path("out")).unwrap();
+        // One that is the table's own is none the worse for the other.
+        place.ok(&["create", &format!("keys/{first}"), "out"]);
+        place.ok(&["create", "keys/c.keys", "out"]);
+        let run = place.run(&["verify", "out", "--keys", "keys"]);
+        check(&run, 3, &[words]);
+        assert!(run.out.contains("2 ok, 1 failed"), "{}", run.out);
+        std::fs::remove_dir_all(place.path("out")).unwrap();
+        std::fs::remove_dir_all(place.path("keys")).unwrap();
+    };
+    clash("a-b.keys", "a_b.keys", "goes to the same place, a_b");
+    clash("a.keys", "A.keys", "upper and lower case");
+}
+
 #[test]
 fn help_that_could_not_be_written_is_no_success() {
     for asked in [&["--help"][..], &["--version"], &["create", "--help"]] {

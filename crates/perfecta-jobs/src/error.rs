@@ -169,6 +169,17 @@ pub enum ItemError {
         /// The place, below the output directory.
         target: String,
     },
+    /// Another key file of the job has the same place in the output where the case of letters is ignored.
+    #[error(
+        "{} goes to {target}: names that differ in upper and lower case alone are one where file systems ignore it",
+        .other.display()
+    )]
+    ClashByCase {
+        /// The other key file.
+        other: PathBuf,
+        /// Its place, below the output directory.
+        target: String,
+    },
     /// The place of another key file of the job lies in its own, or its own in that.
     #[error("{} goes to {target}: one place lies in the other", .other.display())]
     Nested {
@@ -293,6 +304,7 @@ impl ItemError {
             | Self::Memory { .. }
             | Self::DoubledMemory { .. } => ExitClass::Unsolved,
             Self::Clash { .. }
+            | Self::ClashByCase { .. }
             | Self::Nested { .. }
             | Self::InTable { .. }
             | Self::InputInTheWay { .. }
@@ -354,6 +366,7 @@ impl ItemError {
             Self::Clash { .. } => {
                 Some("list a key file once; of two files rename one, or build them apart")
             }
+            Self::ClashByCase { .. } => Some("rename one of the files, or build them apart"),
             Self::Nested { .. } => {
                 Some("rename the file or the directory of the other, or build them apart")
             }

@@ -157,12 +157,8 @@ fn refuse_clashes(items: &mut [Planned]) {
         }
         let place = (items[index].below.clone(), items[index].identifier.collision_key());
         if let Some(&first) = first_at.get(&place) {
-            let target = items[index].target().display().to_string();
-            let other = |other: usize| ItemError::Clash {
-                other: items[other].keys_file.clone(),
-                target: target.clone(),
-            };
-            let (for_first, for_this) = (other(index), other(first));
+            let for_first = clash(&items[first], &items[index]);
+            let for_this = clash(&items[index], &items[first]);
             items[first].refusal.get_or_insert(for_first);
             items[index].refusal = Some(for_this);
         } else {
@@ -170,6 +166,17 @@ fn refuse_clashes(items: &mut [Planned]) {
         }
     }
     refuse_nested(items, &first_at);
+}
+
+/// Why an item is refused that has one place with another.
+fn clash(item: &Planned, other: &Planned) -> ItemError {
+    let (target, other_target) = (item.target(), other.target());
+    let (is_same, target) = (target == other_target, other_target.display().to_string());
+    let other = other.keys_file.clone();
+    match is_same {
+        true => ItemError::Clash { other, target },
+        false => ItemError::ClashByCase { other, target },
+    }
 }
 
 /// A table is a directory that is replaced as a whole: no other may lie in it. What is refused anyway never

@@ -257,7 +257,8 @@ impl Shared<'_> {
         let files = call(engine, op).map_err(|error| {
             let error = grown(error);
             if error.path == check.path && error.is_absent() {
-                return ItemError::NoTable { target: check.path.clone() };
+                let absent = ItemError::NoTable { target: check.path.clone() };
+                return check.keys.as_ref().map_or(absent.clone(), |keys| keys.refusal_or(absent));
             }
             if let (IoErrorKind::NotAFile(kind), Some(claim)) = (&error.kind, &check.claim) {
                 let directory = check.path.clone();
@@ -307,7 +308,7 @@ impl Shared<'_> {
         keys_blake3: &ContentHash,
         engine: &mut dyn Engine,
     ) -> Result<Option<(KeySet, u64)>, Stop> {
-        let Some(KeyFile { path, bytes, .. }) = &check.keys else {
+        let Some(key_file @ KeyFile { path, bytes, .. }) = &check.keys else {
             // What is said of a table is said of its keys, too.
             let are_wanted = self.verification.keys.is_some();
             return if are_wanted { Err(ItemError::NoKeyFile.into()) } else { Ok(None) };
@@ -321,7 +322,8 @@ impl Shared<'_> {
         })?;
         let hash = manifest::hash_while(&bytes, &self.runtime.cancel.keep_going());
         if hash.map_err(Stop::interrupted)? != *keys_blake3 {
-            return Err(damaged(path, "it is not the key file that the table was made of").into());
+            let other = damaged(path, "it is not the key file that the table was made of");
+            return Err(key_file.refusal_or(other).into());
         }
         let keys = self.verification.key_options.parse(path, &bytes).map_err(ItemError::Keys)?;
         Ok(Some((keys, bytes.len() as u64)))

@@ -12,7 +12,7 @@ use perfecta_io::{
 use super::Verification;
 use super::pack::{self, Fault, TableOfPack};
 use crate::call::call;
-use crate::config::Job;
+use crate::config::{Job, Output};
 use crate::error::{ItemError, JobError};
 use crate::inputs::{list_inputs, list_tree};
 use crate::packed::PART_BYTES;
@@ -50,6 +50,8 @@ pub(super) struct KeyFile {
     pub(super) bytes: u64,
     /// Bytes of memory that it takes to read it, and to keep its keys.
     memory_bytes: u64,
+    /// Why no run builds a table of it, if that is so beside the other key files.
+    pub(super) refusal: Option<ItemError>,
 }
 
 /// What a check looks at.
@@ -121,6 +123,7 @@ pub(super) fn plan(
         let job = Job {
             keys: verification.key_options,
             limits: limits.clone(),
+            output: Some(Output::new(root)),
             ..Job::new(keys.clone())
         };
         let entries = listed(list_inputs(&job, engine, cancel), JobError::KeysOfPublished)?.entries;
@@ -298,7 +301,12 @@ impl KeyFile {
         // Nothing is read of a larger one.
         let is_read = bytes <= job.limits.input_bytes_max;
         let memory_bytes = if is_read { item.keys_memory_bytes(job) } else { 0 };
-        Self { path: item.keys_file.clone(), bytes, memory_bytes }
+        Self { path: item.keys_file.clone(), bytes, memory_bytes, refusal: misplaced(item) }
+    }
+
+    /// Why there is no table of it: what a run would say, or else `error`.
+    pub(super) fn refusal_or(&self, error: ItemError) -> ItemError {
+        self.refusal.clone().unwrap_or(error)
     }
 }
 
@@ -361,6 +369,20 @@ fn unknown_pack(tables: &Published, target: &Path) -> Option<ItemError> {
             Subject::Directory | Subject::Packed(_) => None,
         })
     })
+}
+
+/// What a run would refuse a key file for by its place, whatever is in it.
+fn misplaced(item: &Planned) -> Option<ItemError> {
+    let is_of_place = |refusal: &&ItemError| {
+        matches!(
+            refusal,
+            ItemError::Clash { .. }
+                | ItemError::ClashByCase { .. }
+                | ItemError::Nested { .. }
+                | ItemError::ReservedName
+        )
+    };
+    item.refusal.as_ref().filter(is_of_place).cloned()
 }
 
 /// The key file of the one table in `root`: the only one, or that whose table would be published at
