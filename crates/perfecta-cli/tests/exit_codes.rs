@@ -356,6 +356,20 @@ fn a_file_where_a_directory_belongs_and_the_reverse_are_explained() {
     assert!(!place.path("out").exists());
 }
 
+/// It was no such file, or no regular one, and what to do was not said.
+#[test]
+fn keys_that_come_through_a_pipe_are_to_be_written_to_a_file() {
+    let place = Place::new();
+    Command::new("mkfifo").arg(place.path("fifo")).status().unwrap();
+    let helps = "help: write the keys to a file and name that";
+    for command in [&["create", "--no-output"][..], &["inspect"], &["bench"]] {
+        check(&place.run(&[command, &["-"]].concat()), 8, &["No such file", helps]);
+        check(&place.run(&[command, &["fifo"]].concat()), 5, &["it is a FIFO", helps]);
+    }
+    place.write_keys("-", &[1, 2]);
+    place.ok(&["create", "-", "--no-output"]);
+}
+
 /// A run said that they clash, and `verify` that the tables were not what they should be.
 #[test]
 fn key_files_that_clash_are_told_of_as_such_by_whoever_looks_at_them() {

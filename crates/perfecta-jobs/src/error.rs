@@ -333,6 +333,10 @@ impl ItemError {
             Self::Input(IoError { kind: IoErrorKind::NotAFile("directory"), .. }) => {
                 Some("name a key file; `bulk-create` takes all files of a directory")
             }
+            Self::Input(IoError { kind: IoErrorKind::NotAFile("FIFO"), .. }) => Some(PIPES_REFUSED),
+            Self::Input(error) if error.is_absent() && error.path.ends_with("-") => {
+                Some(PIPES_REFUSED)
+            }
             Self::Input(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => Some(
                 "split the set, or give its keys in binary and each once: larger files are not read",
             ),
@@ -401,6 +405,9 @@ impl ItemError {
         }
     }
 }
+
+/// Of standard input and of pipes.
+const PIPES_REFUSED: &str = "write the keys to a file and name that: a table has its name from it, and a pipe has no length";
 
 /// Why what was done for an item ended before it was done.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ pub(crate) struct Create {
 /// What is asked for, of whoever does it.
 #[derive(Debug, Args)]
 pub(crate) struct CreateRequest {
-    /// The key file
+    /// The key file: a regular one, no pipe and not standard input
     keys: PathBuf,
     /// Directory that the table's directory is made in
     directory: Option<PathBuf>,
