@@ -76,8 +76,16 @@ fn a_bad_key_file_says_where_and_what() {
             "--dedupe",
         ],
     );
-    place.write("odd.keys", &[1, 0, 0, 0, 2]);
-    check(&place.run(&["create", "odd.keys", "--no-output"]), 5, &["odd.keys", "byte 0x4"]);
+    for (bytes, words) in [
+        (
+            &[1, 0, 0, 0, 2][..],
+            "odd.keys: 5 bytes are no whole number of 4-byte keys: 1 byte is left at byte 0x4",
+        ),
+        (&[1], "odd.keys: 1 byte is no whole number of 4-byte keys: 1 byte is left at byte 0x0"),
+    ] {
+        place.write("odd.keys", bytes);
+        check(&place.run(&["create", "odd.keys", "--no-output"]), 5, &[words]);
+    }
     place.write("empty.keys", b"");
     check(&place.run(&["create", "empty.keys", "--no-output"]), 5, &["empty.keys", "no keys"]);
     check(&place.run(&["create", "none.keys", "--no-output"]), 8, &["none.keys", "No such file"]);
@@ -166,7 +174,8 @@ fn an_impossible_search_is_refused_and_a_vain_one_ends() {
         6,
         &["no table after"],
     );
-    check(&place.run(&["create", "far.keys", "--memory", "1K", "--no-output"]), 6, &["memory"]);
+    let little = ["create", "far.keys", "--memory", "1K", "--no-output"];
+    check(&place.run(&little), 6, &["bytes of memory, the limit is 1024", "(--memory)"]);
 }
 
 #[test]

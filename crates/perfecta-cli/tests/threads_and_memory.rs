@@ -183,7 +183,10 @@ fn all_threads_of_a_verification_share_its_memory() {
         let told: Vec<_> = lines.iter().filter(|line| line["status"] == "failed").collect();
         let needed = told.iter().map(|line| {
             let message = line["error"]["message"].as_str().unwrap();
-            assert_eq!(line["error"]["remedy"], "raise the memory limit, or split the set");
+            assert_eq!(
+                line["error"]["remedy"],
+                "raise the memory limit (--memory), or split the set"
+            );
             assert!(line["keys_file"].as_str().unwrap().starts_with("keys/large"), "{line}");
             assert!(message.ends_with("bytes of memory, the limit is 20971520"), "{message}");
             let rest = message.split("it needs about ").nth(1).unwrap();

@@ -224,7 +224,7 @@ pub enum ItemError {
     #[error(transparent)]
     Output(IoError),
     /// The job wrote as much as it may.
-    #[error("with its {bytes} bytes the job would write more than its limit of {bytes_max}")]
+    #[error("with its {bytes} bytes the job would write more than its limit of {bytes_max} bytes")]
     OutputLimit {
         /// Bytes of the item.
         bytes: u64,
@@ -342,7 +342,7 @@ impl ItemError {
             ),
             // What was published is bounded by nothing else.
             Self::Output(IoError { kind: IoErrorKind::TooLarge { .. }, .. }) => {
-                Some("raise the memory limit")
+                Some("raise the memory limit (--memory)")
             }
             Self::Input(error) | Self::Output(error) => error.remedy(),
             Self::Keys(error) => Some(error.remedy()),
@@ -350,11 +350,11 @@ impl ItemError {
             Self::Plan(PlanError::Unsuitable(_)) => Some("choose another hash, or --hash auto"),
             Self::Plan(PlanError::NoAttempts { .. }) => Some("allow 1 attempt at least"),
             Self::Plan(PlanError::Memory { .. }) | Self::Memory { .. } => {
-                Some("raise the memory limit, or split the set")
+                Some("raise the memory limit (--memory), or split the set")
             }
-            Self::DoubledMemory { .. } => {
-                Some("ask for fewer doublings at first, raise the memory limit, or split the set")
-            }
+            Self::DoubledMemory { .. } => Some(
+                "ask for fewer doublings at first (--initial-grows), raise the memory limit (--memory), or split the set",
+            ),
             Self::Plan(PlanError::TooLarge { .. }) => Some("ask for fewer doublings at first"),
             // None of today's.
             Self::Plan(_) => None,
@@ -386,7 +386,9 @@ impl ItemError {
                  lies there",
             ),
             Self::Overtaken { .. } => Some("let one run at a time write there, and run again"),
-            Self::OutputLimit { .. } => Some("raise the limit of output bytes"),
+            Self::OutputLimit { .. } => {
+                Some("raise the limit of output bytes (--max-output-bytes)")
+            }
             Self::DiskFull(_) => Some("free space, then run again: finished tables are kept"),
             Self::Verify(_) | Self::Damaged { .. } => Some(
                 "build the table again, with --force if that finds none of ours; if it persists, check disk and memory",

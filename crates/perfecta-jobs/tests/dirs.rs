@@ -269,7 +269,7 @@ fn every_bad_file_is_named_and_the_good_ones_are_built() {
         assert_eq!(found, code, "{name}: {message}");
         assert!(message.contains(part), "{name}: {message}");
     };
-    check("odd.keys", 5, "1 bytes are left at byte 0x8");
+    check("odd.keys", 5, "1 byte is left at byte 0x8");
     check("empty.keys", 5, "no keys");
     check("duplicate.keys", 5, "duplicate key 0x00000007 at byte 0x8 (key 2), first at byte 0x4");
     check("unsorted.keys", 5, "0x00000001 at byte 0x4");

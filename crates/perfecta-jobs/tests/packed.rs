@@ -103,7 +103,7 @@ fn a_packs_manifest_that_is_too_large_is_not_read() {
     let (message, remedy) = &told[0];
     assert!(message.contains("tables.packed/manifest.json"), "{message}");
     assert!(message.contains(&format!("{}", padded.len())), "{message}");
-    assert_eq!((told.len(), *remedy), (3, "raise the memory limit"));
+    assert_eq!((told.len(), *remedy), (3, "raise the memory limit (--memory)"));
 
     assert_eq!(run_all(&job, &runtime()).0.ok, 3);
     assert!(std::fs::read(&manifest).unwrap() == whole);

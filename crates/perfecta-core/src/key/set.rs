@@ -124,7 +124,8 @@ pub enum KeyError {
     Empty,
     /// The last key is cut off.
     #[error(
-        "{bytes} bytes are no whole number of {key_bytes}-byte keys: {rest} bytes are left at byte {offset:#x}"
+        "{} no whole number of {key_bytes}-byte keys: {} left at byte {offset:#x}",
+        bytes_are(*.bytes), bytes_are(*.rest)
     )]
     OddLength {
         /// Bytes of the input.
@@ -190,6 +191,10 @@ pub enum KeyError {
     /// A line of a text input is no key.
     #[error(transparent)]
     Text(#[from] TextError),
+}
+
+fn bytes_are(count: usize) -> String {
+    if count == 1 { "1 byte is".to_owned() } else { format!("{count} bytes are") }
 }
 
 impl KeyError {
@@ -525,7 +530,7 @@ mod tests {
         );
         assert_eq!(
             KeySet::from_le_bytes(&[0; 9], KeyWidth::Bits64, NONE).unwrap_err().to_string(),
-            "9 bytes are no whole number of 8-byte keys: 1 bytes are left at byte 0x8"
+            "9 bytes are no whole number of 8-byte keys: 1 byte is left at byte 0x8"
         );
     }
 
