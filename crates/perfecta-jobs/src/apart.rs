@@ -80,7 +80,7 @@ fn refuse_items(
             let place = place_of(engine, output, &item.below, &mut tables);
             places.insert(item.below.clone(), place);
         }
-        item.refusal = match &places[&item.below] {
+        let refusal = match &places[&item.below] {
             Ok(Place { table: Some(table), .. }) => {
                 Some(ItemError::InTable { table: output.directory.join(table) })
             }
@@ -92,6 +92,7 @@ fn refuse_items(
             // Nothing can be published there, and others are none the worse for it.
             Err(error) => Some(ItemError::Output(error.clone())),
         };
+        item.refusal = refusal.map(Box::new);
     }
     Ok(())
 }

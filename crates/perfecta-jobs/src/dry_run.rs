@@ -80,7 +80,8 @@ pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
     let mut dry_run = DryRun { notices, ..DryRun::default() };
     for item in items {
         runtime.cancel.check()?;
-        if let Some(refusal) = item.refusal.clone().or_else(|| length_error(job, &item)) {
+        if let Some(refusal) = item.refusal.as_deref().cloned().or_else(|| length_error(job, &item))
+        {
             dry_run.refused.push((item.keys_file, refusal));
             continue;
         }

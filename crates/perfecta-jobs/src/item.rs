@@ -25,6 +25,7 @@ mod world;
 
 mod build;
 mod found;
+mod in_pack;
 mod publish;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ use perfecta_core::search::Verdict;
 use perfecta_core::table::Table;
 use perfecta_io::{Failure, IoError, IoErrorKind, Op, Outcome};
 
+pub(crate) use self::in_pack::InPack;
 use self::state::State;
 pub(crate) use self::world::{Publication, Target, Workspace, World};
 use crate::error::{ItemError, Stop};

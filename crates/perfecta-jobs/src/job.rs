@@ -25,7 +25,7 @@ use crate::compare::{Compared, Comparison, Part};
 use crate::config::{Doubt, Job};
 use crate::error::ItemError;
 use crate::event::{Hardest, ItemReport, Progress, Summary};
-use crate::item::Item;
+use crate::item::{InPack, Item};
 use crate::ledger::{Ledger, Running, Status};
 use crate::memory::{MemoryBudget, Reservation};
 use crate::pack::{Chunk, PackWindow, PackedTable};
@@ -44,7 +44,7 @@ pub(crate) struct JobState<'a> {
     /// The pack, if all tables go into one file.
     pack: Option<PackWindow>,
     /// Items whose tables are in the pack: they settle when it is published.
-    packed: Vec<StagedItem>,
+    packed: Vec<PackedItem>,
     /// Parts of the pack that is there, or of what it was made of, that workers compare.
     parts_out: usize,
     /// What key files of it may be besides, by their positions.
@@ -93,8 +93,15 @@ pub(crate) struct Holding {
     is_packed: bool,
 }
 
-/// An item that waits for a common sync, or for its pack: it holds none of the job's memory, only what is to be
-/// said of it.
+/// An item that waits for its pack.
+struct PackedItem {
+    item: InPack,
+    running: Running,
+    output_bytes: u64,
+}
+
+/// An item that waits for a common sync, or whose pack is there: it holds none of the job's memory, only what is
+/// to be said of it.
 pub(crate) struct StagedItem {
     pub(crate) item: Item,
     pub(crate) holding: Holding,
@@ -128,6 +135,26 @@ pub(crate) enum Due {
     Sync(Unsynced),
     /// Append this to the pack, and check it.
     Append(Chunk),
+}
+
+/// The items of a pack.
+#[must_use = "items in a pack settle with it"]
+pub(crate) struct PackedItems(Vec<PackedItem>);
+
+impl PackedItems {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them, as it was planned, when what came of the pack is known.
+    pub(crate) fn settling(self, planned: &[Arc<Planned>]) -> impl Iterator<Item = StagedItem> {
+        self.0.into_iter().map(|PackedItem { item, running, output_bytes }| {
+            let planned = Arc::clone(&planned[item.position() as usize]);
+            let (memory, is_in_publication, is_packed) = (None, false, true);
+            let holding = Holding { running, memory, output_bytes, is_in_publication, is_packed };
+            StagedItem { item: item.into_item(planned), holding }
+        })
+    }
 }
 
 impl Holding {
@@ -387,7 +414,9 @@ impl<'a> JobState<'a> {
                 Some((Status::Failed, Some(ItemError::DiskFull(*times))))
             }
             Phase::Comparing(_) => None,
-            Phase::Admitting => planned.refusal.clone().map(|error| (Status::Failed, Some(error))),
+            Phase::Admitting => {
+                planned.refusal.as_deref().map(|error| (Status::Failed, Some(error.clone())))
+            }
             Phase::Unchanged => Some((Status::Unchanged, None)),
         }
     }
@@ -436,14 +465,14 @@ impl<'a> JobState<'a> {
     }
 
     /// A table for the pack. The window bounds what waits there.
-    pub(crate) fn deliver(&mut self, item: Item, mut holding: Holding, table: PackedTable) {
+    pub(crate) fn deliver(&mut self, item: Item, holding: Holding, table: PackedTable) {
         self.arrive(item.position(), Some(table));
-        if let Some(memory) = holding.memory.take() {
+        let Holding { running, memory, output_bytes, is_in_publication: _, is_packed: _ } = holding;
+        if let Some(memory) = memory {
             self.memory.release(memory);
         }
         self.accounts.keys_done += item.planned().num_keys(self.job());
-        holding.is_packed = true;
-        self.packed.push(StagedItem { item, holding });
+        self.packed.push(PackedItem { item: item.into_pack(), running, output_bytes });
     }
 
     /// An item comes to the pack, if there is one, with its table or without. What cannot be taken in loses
@@ -465,9 +494,9 @@ impl<'a> JobState<'a> {
     }
 
     /// The pack when all is through, and the items that settle with it.
-    pub(crate) fn take_pack(&mut self) -> Option<(PackWindow, Vec<StagedItem>)> {
+    pub(crate) fn take_pack(&mut self) -> Option<(PackWindow, PackedItems)> {
         let pack = self.pack.take()?;
-        Some((pack, std::mem::take(&mut self.packed)))
+        Some((pack, PackedItems(std::mem::take(&mut self.packed))))
     }
 
     /// Bytes and files that were published and belong to no item alone.

@@ -224,13 +224,13 @@ fn first_difference(says: &TableParameters, found: &TableParameters) -> String {
 
 /// The manifest of a packed output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PackManifest {
+pub(crate) struct PackManifest<Tables = Vec<PackedEntry>> {
     schema: u64,
     generator: Cow<'static, str>,
     pub(crate) options_blake3: ContentHash,
     files: [PackFile; 1],
     /// In the order in which they lie in the pack.
-    pub(crate) tables: Vec<PackedEntry>,
+    pub(crate) tables: Tables,
 }
 
 /// The file that the tables are in.
@@ -295,14 +295,9 @@ impl PackedEntry {
     }
 }
 
-impl PackManifest {
+impl<Tables: Serialize> PackManifest<Tables> {
     /// The manifest of a pack of so many bytes.
-    pub(crate) fn new(
-        options_blake3: Digest,
-        tables: Vec<PackedEntry>,
-        bytes: u64,
-        blake3: Digest,
-    ) -> Self {
+    pub(crate) fn new(options_blake3: Digest, tables: Tables, bytes: u64, blake3: Digest) -> Self {
         let blake3 = ContentHash::from_bytes(blake3);
         Self {
             schema: SCHEMA,
@@ -313,6 +308,16 @@ impl PackManifest {
         }
     }
 
+    /// As it is published.
+    pub(crate) fn render(&self) -> FileContent {
+        let json = serde_json::to_vec_pretty(self);
+        let mut bytes = json.expect("texts, numbers and lists of them can be written");
+        bytes.push(b'\n');
+        FileContent { name: MANIFEST.into(), bytes }
+    }
+}
+
+impl PackManifest {
     /// The most bytes of a manifest that are no table's.
     pub(crate) fn frame_bytes_max() -> u64 {
         let frame = Self::new([0; 32], Vec::new(), u64::MAX, [0; 32]).render();
@@ -332,14 +337,6 @@ impl PackManifest {
     /// Hash of the pack.
     pub(crate) const fn blake3(&self) -> &Digest {
         self.files[0].blake3.as_bytes()
-    }
-
-    /// As it is published.
-    pub(crate) fn render(&self) -> FileContent {
-        let json = serde_json::to_vec_pretty(self);
-        let mut bytes = json.expect("texts, numbers and lists of them can be written");
-        bytes.push(b'\n');
-        FileContent { name: MANIFEST.into(), bytes }
     }
 
     /// The manifest in `bytes`, or `None` if it is torn, or of another form.
@@ -422,7 +419,7 @@ mod tests {
             let entry = |name: &&[u8], offset| PackedEntry::new(name, offset, 384, 40, [3; 32]);
             let before = names.iter().map(|name| entry(name, u64::MAX).manifest_bytes());
             let before = before.sum::<u64>() + PackManifest::frame_bytes_max();
-            let tables = names.iter().map(|name| entry(name, u64::MAX)).collect();
+            let tables: Vec<_> = names.iter().map(|name| entry(name, u64::MAX)).collect();
             let longest = PackManifest::new([1; 32], tables, u64::MAX, [2; 32]).render();
             // No comma follows the last table.
             assert_eq!(before, longest.bytes.len() as u64 + 1);

@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use perfecta_core::format::pack::PackWriter;
+use perfecta_core::format::pack::{ImagePlace, PackWriter};
 use perfecta_core::key::KeySet;
+use serde::{Serialize, Serializer};
 
 use crate::error::{ItemError, RenderError};
 use crate::manifest::{Digest, PackManifest, PackedEntry};
@@ -61,10 +62,35 @@ pub(crate) struct Chunk {
 
 /// The end of a pack: its index, and what the manifest says of all of it.
 pub(crate) struct Ending {
-    pub(crate) tables: Vec<PackedEntry>,
+    pub(crate) tables: PackedTables,
     pub(crate) bytes: Vec<u8>,
     pub(crate) offset: u64,
     pub(crate) blake3: Digest,
+}
+
+/// All tables of a pack, as its manifest lists them: each entry is made where it is written.
+pub(crate) struct PackedTables {
+    writer: PackWriter,
+    /// Keys of each table, in the order of their images.
+    num_keys: Vec<u32>,
+}
+
+impl PackedTables {
+    /// Bytes of all images.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.writer.images().iter().map(|image| image.place.bytes).sum()
+    }
+}
+
+impl Serialize for PackedTables {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let images = self.writer.images();
+        assert_eq!(images.len(), self.num_keys.len(), "every table of a pack has keys");
+        serializer.collect_seq(images.iter().zip(&self.num_keys).map(|(image, &num_keys)| {
+            let ImagePlace { offset, bytes, .. } = image.place;
+            PackedEntry::new(image.name, offset, bytes, num_keys.into(), *image.keys_blake3)
+        }))
+    }
 }
 
 /// The order of a pack. See the drawing.
@@ -83,7 +109,8 @@ pub(crate) struct PackWindow {
     end: u64,
     is_writing: bool,
     hasher: blake3::Hasher,
-    safe: Vec<PackedEntry>,
+    /// Keys of each table that was taken in.
+    num_keys: Vec<u32>,
     failure: Option<ItemError>,
 }
 
@@ -107,7 +134,7 @@ impl PackWindow {
             end: 0,
             is_writing: false,
             hasher: blake3::Hasher::new(),
-            safe: Vec::new(),
+            num_keys: Vec::new(),
             failure: None,
         }
     }
@@ -158,6 +185,7 @@ impl PackWindow {
         let (bytes, num_keys) = (entry.len() as u64, keys.len() as u64);
         let packed = PackedEntry::new(&name, offset, bytes, num_keys, keys_blake3);
         self.bytes.extend_from_slice(&entry);
+        self.num_keys.push(keys.len() as u32);
         self.tables.push((packed, keys));
     }
 
@@ -191,7 +219,6 @@ impl PackWindow {
         match outcome {
             Ok(chunk) => {
                 self.hasher.update(&chunk.bytes);
-                self.safe.extend(chunk.tables.into_iter().map(|(entry, _)| entry));
             }
             Err(error) => {
                 self.failure.get_or_insert(error);
@@ -213,10 +240,11 @@ impl PackWindow {
     /// What is left to do when all is through.
     pub(crate) fn finish(mut self) -> Ending {
         assert!(self.is_through(), "the pack is not through");
+        assert!(self.failure.is_none(), "a pack that is lost has no end");
         self.bytes.extend(self.writer.finish());
         self.hasher.update(&self.bytes);
         Ending {
-            tables: self.safe,
+            tables: PackedTables { writer: self.writer, num_keys: self.num_keys },
             offset: self.end,
             blake3: *self.hasher.finalize().as_bytes(),
             bytes: self.bytes,
@@ -253,7 +281,14 @@ mod tests {
         assert!(!window.is_through());
         window.written(Ok(chunk));
         let ending = window.finish();
-        assert_eq!((ending.tables.len(), ending.offset), (3, 448));
+        assert_eq!((ending.tables.num_keys.len(), ending.offset), (3, 448));
+        let tables = serde_json::to_value(&ending.tables).unwrap();
+        let listed: Vec<_> =
+            tables.as_array().unwrap().iter().map(|it| (&it["name"], &it["offset"])).collect();
+        assert_eq!(
+            serde_json::json!(listed),
+            serde_json::json!([["a", 64], ["b", 128], ["d", 256]])
+        );
     }
 
     #[test]

@@ -301,7 +301,7 @@ impl PackClosing {
             state.published_beside(bytes, files);
         }
         let mut workspace = Workspace::default();
-        for StagedItem { mut item, holding } in packed {
+        for StagedItem { mut item, holding } in packed.settling(&work.items) {
             let event = match &published {
                 Ok(Published::Ours { .. }) => ItemEvent::Packed,
                 Ok(Published::Theirs) => ItemEvent::PackOvertaken,
@@ -322,7 +322,7 @@ impl PackClosing {
         cancel: &CancelFlag,
     ) -> Result<Published, ItemError> {
         let Ending { tables, bytes: rest, offset, blake3 } = window.finish();
-        let tables_bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+        let tables_bytes = tables.bytes();
         let bytes = offset + rest.len() as u64;
         let file = self.file();
         let op = Op::Append { path: file.clone(), offset, bytes: rest };

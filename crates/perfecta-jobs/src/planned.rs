@@ -25,8 +25,8 @@ pub(crate) struct Planned {
     pub(crate) file_bytes: u64,
     /// Bytes of what is written for it, all of which is in memory before.
     pub(crate) rendered_bytes: u64,
-    /// Why it cannot be built whatever its keys.
-    pub(crate) refusal: Option<ItemError>,
+    /// Why it cannot be built whatever its keys. Nearly always nothing is said, so it takes no place here.
+    pub(crate) refusal: Option<Box<ItemError>>,
 }
 
 impl Planned {

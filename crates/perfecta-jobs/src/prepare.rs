@@ -105,11 +105,14 @@ pub(crate) fn prepare<'a>(
     let Ground { stage, filesystem, pack, earlier_pack, notice: _ } = ground;
     let window = pack.as_ref().map(|_| PackWindow::new(items.len() as u32));
     let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
+    let mut items: Vec<_> = items.into_iter().map(Arc::new).collect();
+    // They were collected where they lay, which is room for twenty times as many.
+    items.shrink_to_fit();
     let work = Arc::new(Work {
         id,
         plan: Plan { memory_bytes_max, ..job.search.clone() },
         world: World { job: Arc::new(job), target, cancel: cancel.clone() },
-        items: items.into_iter().map(Arc::new).collect(),
+        items,
         cancel,
         observer,
         begun,

@@ -125,7 +125,7 @@ fn planned(job: &Job, rendering: &mut Rendering<'_>, entry: Entry, root: &Path) 
         refusal: None,
     };
     item.rendered_bytes = rendering.bytes(item.num_keys_max(job), width);
-    item.refusal = refusal(job, &item, entry.kind);
+    item.refusal = refusal(job, &item, entry.kind).map(Box::new);
     item
 }
 
@@ -157,8 +157,8 @@ fn refuse_clashes(items: &mut [Planned]) {
         }
         let place = (items[index].below.clone(), items[index].identifier.collision_key());
         if let Some(&first) = first_at.get(&place) {
-            let for_first = clash(&items[first], &items[index]);
-            let for_this = clash(&items[index], &items[first]);
+            let for_first = Box::new(clash(&items[first], &items[index]));
+            let for_this = Box::new(clash(&items[index], &items[first]));
             items[first].refusal.get_or_insert(for_first);
             items[index].refusal = Some(for_this);
         } else {
@@ -194,9 +194,11 @@ fn refuse_nested(items: &mut [Planned], first_at: &HashMap<(PathBuf, String), us
             outer_of.insert(below.clone(), below.ancestors().find_map(place_of));
         }
         let Some(outer) = outer_of[below] else { continue };
-        let nested = |other: &Planned| ItemError::Nested {
-            other: other.keys_file.clone(),
-            target: other.target().display().to_string(),
+        let nested = |other: &Planned| {
+            Box::new(ItemError::Nested {
+                other: other.keys_file.clone(),
+                target: other.target().display().to_string(),
+            })
         };
         let (for_inner, for_outer) = (nested(&items[outer]), nested(&items[inner]));
         items[inner].refusal.get_or_insert(for_inner);
@@ -362,7 +364,7 @@ mod tests {
         let more = planned_alone(&job, file("more.keys", 5 << 30));
         let needed = more.memory_bytes(&job);
         assert_eq!(needed - most.memory_bytes(&job), 2 << 30, "the file and its keys");
-        assert_eq!(more.refusal, Some(ItemError::Memory { needed, limit: 1 << 20 }));
+        assert_eq!(more.refusal.as_deref(), Some(&ItemError::Memory { needed, limit: 1 << 20 }));
     }
 
     #[test]
@@ -454,8 +456,10 @@ mod tests {
         };
         assert_eq!(refusal("pht"), None);
         let limit = job.limits.memory_bytes_max;
-        assert!(matches!(refusal("all"), Some(ItemError::Memory { needed, limit: said })
-            if needed > table + 50_000_000 && said == limit));
+        assert!(
+            matches!(refusal("all").as_deref(), Some(&ItemError::Memory { needed, limit: said })
+            if needed > table + 50_000_000 && said == limit)
+        );
         let packed = Output { layout: Layout::Packed, ..Output::new("out") };
         let job = Job { output: Some(packed), ..job.clone() };
         let renderer = Artifacts::new(ArtifactKinds::all(), SelfTest::WithKeys);

@@ -349,7 +349,7 @@ fn assign_key_files(
 
 /// Why it is not known what lies at a place among the key files: a directory of them, it may be.
 fn unlisted(item: &Planned) -> Option<ItemError> {
-    match &item.refusal {
+    match item.refusal.as_deref() {
         Some(ItemError::Input(IoError {
             kind: IoErrorKind::NotAFile(_) | IoErrorKind::TooLarge { .. },
             ..
@@ -382,7 +382,7 @@ fn misplaced(item: &Planned) -> Option<ItemError> {
                 | ItemError::ReservedName
         )
     };
-    item.refusal.as_ref().filter(is_of_place).cloned()
+    item.refusal.as_deref().filter(is_of_place).cloned()
 }
 
 /// The key file of the one table in `root`: the only one, or that whose table would be published at

@@ -7,7 +7,8 @@ use zerocopy::IntoBytes as _;
 
 use super::super::ALIGNMENT;
 use super::{
-    Header, IndexEntry, MAGIC, NAME_BYTES_MAX, PART_BYTES, TRAILER_CRC_AT, Trailer, VERSION,
+    Header, ImagePlace, IndexEntry, IndexedTable, MAGIC, NAME_BYTES_MAX, PART_BYTES,
+    TRAILER_CRC_AT, Trailer, VERSION,
 };
 
 /// Places images in a pack and makes its index.
@@ -29,6 +30,13 @@ struct Placed {
     bytes: u64,
     crc: u32,
     keys_blake3: [u8; 32],
+}
+
+impl Placed {
+    fn table<'a>(&'a self, name: &'a [u8]) -> IndexedTable<'a> {
+        let place = ImagePlace { offset: self.offset, bytes: self.bytes, crc: self.crc };
+        IndexedTable { name, keys_blake3: &self.keys_blake3, place }
+    }
 }
 
 /// Why a table cannot be put in a pack.
@@ -113,6 +121,15 @@ impl PackWriter {
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.end
+    }
+
+    /// What was appended, in the order in which the images lie.
+    #[must_use]
+    pub fn images(&self) -> Vec<IndexedTable<'_>> {
+        let mut images: Vec<_> =
+            self.entries.iter().map(|(name, placed)| placed.table(name)).collect();
+        images.sort_unstable_by_key(|image| image.place.offset);
+        images
     }
 
     /// Index and trailer: the last bytes of the pack, which belong at [`Self::end`].
