@@ -2,6 +2,7 @@
 
 use perfecta_core::format::pack::PackView;
 use perfecta_core::format::{self, FormatError};
+use perfecta_core::key::Key;
 use perfecta_core::table::TableView;
 
 /// Decodes `bytes` as a table file. Whatever comes back can be used without a panic, and a file that
@@ -40,15 +41,25 @@ pub(crate) fn check_pack(bytes: &[u8]) {
     assert!(pack.get(b"").is_none());
 }
 
+/// More keys than are hashed at once, by every way to look one up.
 fn look_up(view: &TableView<'_>) {
+    let mut keys =
+        [0, 1, 0x8000_0000, u64::from(u32::MAX), 0x0123_4567_89ab_cdef, u64::MAX].to_vec();
+    keys.extend((keys.len() as u64..67).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    look_up_each(view, &keys);
+    look_up_each(view, &keys.into_iter().map(|key| key as u32).collect::<Vec<_>>());
+}
+
+fn look_up_each<K: Key>(view: &TableView<'_>, keys: &[K]) {
     let capacity = view.parameters().geometry.edge_capacity();
-    let keys = [0, 1, 0x8000_0000, u64::from(u32::MAX), 0x0123_4567_89ab_cdef, u64::MAX];
-    let mut indexes = [0; 6];
-    view.index_batch(&keys, &mut indexes);
-    for (key, index) in keys.into_iter().zip(indexes) {
+    let mut indexes = vec![u32::MAX; keys.len()];
+    view.index_batch(keys, &mut indexes);
+    for (&key, index) in keys.iter().zip(indexes) {
         assert!(index < capacity);
         assert_eq!(view.index(key), index);
-        assert!(view.index(key as u32) < capacity);
+        if let Some(lookup) = view.lookup() {
+            assert_eq!(lookup.index(key), index);
+        }
     }
 }
 
