@@ -530,7 +530,7 @@ mod tests {
             assert_eq!(told.is_some(), expected.is_some(), "{output}");
             assert!(told.unwrap_or_default().contains(expected.unwrap_or_default()), "{told:?}");
             let (job, artifacts) = sent.checked(&BOUNDS, NOW).unwrap();
-            let again = JobSpec::of(&job, &artifacts, "/d".into());
+            let again = JobSpec::of(&job, &artifacts, Some("/d".into()));
             assert_eq!(again.left_out().filter(|told| told.contains("packed")), None);
         };
         let packed = Some("output.emit and output.include_keys are left out");

@@ -87,7 +87,8 @@ fn named(told: &str, field: &str, option: &str) -> String {
 
 /// Bytes of the index that a text begins with, brackets included.
 fn bytes_of_index(text: &str) -> usize {
-    let index = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(index, _)| index);
+    let index =
+        text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(index, _)| index);
     let index = index.filter(|index| index.bytes().all(|letter| letter.is_ascii_digit()));
     index.map_or(0, |index| index.len() + 2)
 }
