@@ -259,15 +259,19 @@ impl OutputOptions {
                 "name one after the keys, or give --no-output to build and verify only",
             )),
             (None, true) => Ok(None),
-            (Some(directory), false) => Ok(Some(Output {
-                directory,
-                layout: match self.layout {
-                    LayoutChoice::Dirs => Layout::Dirs,
-                    LayoutChoice::Packed => Layout::Packed,
-                },
-                durability: if self.durable { Durability::Power } else { Durability::Process },
-                conflicts: if self.force { Conflicts::Replace } else { Conflicts::Refuse },
-            })),
+            (Some(directory), false) => Ok(Some(self.below(directory))),
+        }
+    }
+
+    fn below(&self, directory: PathBuf) -> Output {
+        Output {
+            directory,
+            layout: match self.layout {
+                LayoutChoice::Dirs => Layout::Dirs,
+                LayoutChoice::Packed => Layout::Packed,
+            },
+            durability: if self.durable { Durability::Power } else { Durability::Process },
+            conflicts: if self.force { Conflicts::Replace } else { Conflicts::Refuse },
         }
     }
 
@@ -339,7 +343,11 @@ impl JobOptions {
             inputs,
             keys: self.input.checked(),
             search: self.search.checked(limits.memory_bytes_max)?,
-            output: self.output.checked(directory)?,
+            output: match (directory, work) {
+                // One that the daemon chooses.
+                (None, None) if !self.output.no_output => Some(self.output.below(PathBuf::new())),
+                (directory, _) => self.output.checked(directory)?,
+            },
             ramp: self.share.ramp(work.map(WorkOptions::threads)),
             share,
             nodes: self.share.node_policy(),
@@ -357,9 +365,9 @@ impl JobOptions {
         self.output.artifacts()
     }
 
-    /// Where the table of this name lies in `directory`, if it is written at all.
-    pub(crate) fn place_of(&self, directory: Option<PathBuf>, table: &str) -> Option<PathBuf> {
-        self.output.checked(directory).ok().flatten().map(|output| output.place_of(table))
+    /// Where the table of this name lies in `directory`.
+    pub(crate) fn place_of(&self, directory: PathBuf, table: &str) -> PathBuf {
+        self.output.below(directory).place_of(table)
     }
 
     /// What is asked for and left out, in a sentence for the user.

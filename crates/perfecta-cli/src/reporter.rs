@@ -1,5 +1,7 @@
 //! Shows what is told of a job, whoever does it: this program, or a daemon.
 
+use std::path::PathBuf;
+
 use perfecta_jobs::{Event, ExitClass, JobError, Observer, Summary};
 use perfecta_server::{ProgressLine, SummaryLine, TableLine};
 
@@ -20,6 +22,8 @@ pub(crate) struct Finished {
     pub(crate) exit: Exit,
     /// The item's line, if it was just one.
     pub(crate) only_table: Option<TableLine>,
+    /// Where a daemon published it, absolute.
+    pub(crate) output: Option<PathBuf>,
 }
 
 impl Finished {
@@ -188,7 +192,7 @@ impl<'a> Reporter<'a> {
         if self.json {
             self.say(&json::summary_line(&summary));
         }
-        let finished = Finished { summary, exit, only_table: self.only_table };
+        let finished = Finished { summary, exit, only_table: self.only_table, output: None };
         finished.after(self.broken.map_or(Ok(()), Err))?;
         Ok(finished)
     }

@@ -196,8 +196,17 @@ fn outputs_without_a_place_go_below_their_root_by_the_requests_id() {
     assert!(daemon.place.path(&format!("tables/{id}/a/a.pht")).exists());
     ask(r#"{"directory": "mine/deep"}"#);
     assert!(daemon.place.path("tables/mine/deep/a/a.pht").exists());
-    daemon.ok(&["create", "root/keys/a.keys", "theirs"]);
-    assert!(daemon.place.path("tables/theirs/a/a.pht").exists());
+    let told = daemon.ok(&["create", "root/keys/a.keys", "theirs"]).out;
+    let theirs = daemon.place.path("tables/theirs/a");
+    assert!(theirs.join("a.pht").exists());
+    assert!(told.ends_with(&format!(" {}\n", theirs.display())), "{told}");
+    let told = daemon.ok(&["create", "root/keys/a.keys"]).out;
+    let place = told.lines().last().unwrap().strip_prefix("path").unwrap().trim();
+    assert!(Path::new(place).starts_with(daemon.place.path("tables")), "{told}");
+    assert!(Path::new(place).join("a.pht").exists(), "{told}");
+    let absolute = daemon.place.path("tables/named");
+    let told = daemon.ok(&["create", "root/keys/a.keys", absolute.to_str().unwrap()]).out;
+    assert!(told.ends_with(&format!(" {}\n", absolute.join("a").display())), "{told}");
     let (status, problem) = daemon.http(
         "POST /v1/requests",
         &format!(r#"{{"inputs": {inputs}, "output": {{"directory": "../root"}}}}"#),
@@ -212,6 +221,9 @@ fn an_output_without_a_place_is_refused_where_there_is_no_root_for_it() {
     let (status, problem) = daemon.http("POST /v1/requests", body);
     assert_eq!(status, 422, "{problem}");
     assert!(problem.contains("--output-root"), "{problem}");
+    let refused = daemon.run(&["create", "root/keys/a.keys"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("output directory: is missing"), "{}", refused.err);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, JobError, Status, Summary};
+use perfecta_jobs::{CancelFlag, Event, ExitClass, ItemReport, Job, JobError, Status, Summary};
 use tokio::sync::watch;
 
 use crate::access::Caller;
@@ -31,6 +31,8 @@ pub(crate) struct Record {
     clock: SharedClock,
     accepted_unix_ms: u64,
     ended_unix_ms: OnceLock<u64>,
+    /// Where its tables are published, once that is decided.
+    output: OnceLock<String>,
     told: Mutex<Told>,
     /// Something was told.
     changed: watch::Sender<()>,
@@ -146,6 +148,7 @@ impl Record {
             spec,
             cancel: CancelFlag::default(),
             ended_unix_ms: OnceLock::new(),
+            output: OnceLock::new(),
             told: Mutex::default(),
             changed: watch::Sender::new(()),
             ended: watch::Sender::new(None),
@@ -174,6 +177,14 @@ impl Record {
         record.told.lock().outcome = Some(Outcome::Earlier(Box::new(status)));
         record.ended.send_replace(Some(ended_at));
         record
+    }
+
+    /// Tells from now on where the job's tables are published.
+    pub(crate) fn tell_output(&self, job: &Job) {
+        if let Some(output) = &job.output {
+            // A request is for one job.
+            let _ = self.output.set(output.directory.display().to_string());
+        }
     }
 
     /// Counts its items there from now on, and nowhere else.
@@ -417,6 +428,7 @@ impl Record {
             state: told.state(),
             accepted_unix_ms: self.accepted_unix_ms(),
             ended_unix_ms: self.ended_unix_ms.get().copied(),
+            output: self.output.get().cloned(),
             progress: told.progress.clone().map(|progress| self.as_named(progress)),
             summary,
             error,

@@ -108,6 +108,9 @@ pub struct RequestStatus<S = RequestState> {
     /// When it ended, if it has.
     #[serde(default)]
     pub ended_unix_ms: Option<u64>,
+    /// The directory that its tables are published in, absolute, if they are published.
+    #[serde(default)]
+    pub output: Option<String>,
     /// Counts of its items, once they are known.
     pub progress: Option<ProgressLine>,
     /// What it came to, if it ran.

@@ -66,6 +66,7 @@ impl Control {
         let (watching, control) = (Arc::clone(self), Arc::clone(self));
         let running = Arc::new(Running::since(self.clock.now()));
         let counted = Arc::clone(&running);
+        record.tell_output(&job);
         if let Some(notice) = record.spec.left_out() {
             let told = Event::Notice(notice);
             tell(&record.id, &told);

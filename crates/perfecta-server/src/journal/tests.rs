@@ -43,6 +43,7 @@ fn ended(id: &str, at: u64) -> Entry<'static> {
         state,
         accepted_unix_ms: 1,
         ended_unix_ms: Some(2),
+        output: None,
         progress: None,
         summary: None,
         error: None,

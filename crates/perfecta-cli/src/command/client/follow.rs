@@ -1,5 +1,6 @@
 //! Follows a request to its end, and shows it as a run of this program would be shown.
 
+use std::path::PathBuf;
 use std::pin::pin;
 
 use perfecta_jobs::ExitClass;
@@ -55,7 +56,8 @@ pub(super) async fn to_end(
     };
     reporter.clear();
     outcome.map_err(|error| left_alone(&error, id))?;
-    let end: RequestTold = end.expect("a request is followed to its end");
+    let mut end: RequestTold = end.expect("a request is followed to its end");
+    let output = end.output.take().map(PathBuf::from);
     let is_cancelled = end.state == StateTold::Known(RequestState::Cancelled);
     let interrupt = interrupts.first.filter(|_| is_cancelled);
     let interrupt = interrupt.filter(|exit| matches!(exit, Exit::Terminated | Exit::HungUp));
@@ -64,7 +66,8 @@ pub(super) async fn to_end(
         None => failure,
     })?;
     let exit = interrupt.unwrap_or(Exit::told(summary.exit_code));
-    reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)
+    let finished = reporter.end(SummaryLine { exit_code: exit.code(), ..summary }, exit)?;
+    Ok(Finished { output, ..finished })
 }
 
 /// What a request came to that has ended, in whatever state. Nothing is taken for done that is not said to
