@@ -143,7 +143,7 @@ fn what_the_page_asks_for_is_answered_to_any_client() {
     let (_, failed) = get(&format!("/v1/requests/{id}/items?tables=failed"));
     assert_eq!((&failed["settled"], &failed["items"][0]["table"]), (&json!(1), &json!("bad")));
     let (_, spec) = get(&format!("/v1/requests/{id}/spec"));
-    assert_eq!(spec["inputs"]["tree"]["root"], "k");
+    assert_eq!(spec["inputs"]["tree"], json!({"root": "k", "include": ["*.keys"], "exclude": []}));
     let again = daemon.http("POST /v1/requests", &spec.to_string());
     assert_eq!(again.0, 202, "what was sent can be sent again: {}", again.1);
     assert!(!get("/v1/history").1["samples"].as_array().unwrap().is_empty());

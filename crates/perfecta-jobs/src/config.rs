@@ -214,7 +214,7 @@ impl WidthRule {
     /// Names of key files, where the user names none: keys of 64 bits have an extension of their
     /// own, which is looked for where widths are read off names.
     #[must_use]
-    pub(crate) const fn default_patterns(self) -> &'static [&'static str] {
+    pub const fn default_patterns(self) -> &'static [&'static str] {
         match self {
             Self::FromName | Self::Fixed(KeyWidth::Bits64) => &["*.keys", "*.keys64"],
             Self::Fixed(KeyWidth::Bits32) => &["*.keys"],

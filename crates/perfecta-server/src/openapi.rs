@@ -44,7 +44,7 @@ fn pages(schemas: &mut Schemas) -> Value {
         "/v1/requests/{id}/events": {"get": events(schemas)},
         "/v1/requests/{id}/cancel": {"post": cancel(schemas)},
         "/v1/requests/{id}/spec": {"get": of_request("spec", "What was asked for")
-            .answers(200, told::<JobSpec>(schemas, "the request as it was sent", None)).done(schemas)},
+            .answers(200, told::<JobSpec>(schemas, "the request as it was sent, with what is in force where it said nothing", None)).done(schemas)},
         "/v1/requests/{id}/slowest": {"get": slowest(schemas)},
         "/v1/overview": {"get": overview(schemas)},
         "/v1/history": {"get": page("history", "What the last ten minutes were like")

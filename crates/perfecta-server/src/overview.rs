@@ -155,7 +155,7 @@ async fn history(State(control): Shared, after: Asked<After>) -> Result<Json<Sam
 
 async fn spec(State(control): Shared, Path(id): Path<String>) -> Result<Json<JobSpec>, Problem> {
     let record = control.registry.lock().find(&id)?;
-    Ok(Json(record.spec.clone()))
+    Ok(Json(record.spec.in_force()))
 }
 
 #[derive(Deserialize)]

@@ -82,6 +82,21 @@ impl JobSpec {
         Ok((job, self.output.as_ref().map_or_else(default_artifacts, OutputSpec::artifacts)?))
     }
 
+    /// The same, with what is done where it says nothing. Null is left where the daemon decides, or nothing is bounded.
+    pub(crate) fn in_force(&self) -> Self {
+        let mut spec = self.clone();
+        if let InputSpec::Tree { include, .. } = &mut spec.inputs
+            && include.is_empty()
+        {
+            let usual = self.keys.width().default_patterns();
+            *include = usual.iter().map(|&pattern| pattern.to_owned()).collect();
+        }
+        let search = &mut spec.search;
+        search.max_attempts = Some(search.attempts_max());
+        search.max_grows = Some(search.grows_max());
+        spec
+    }
+
     fn checked_inputs(&self) -> Result<Inputs, Problem> {
         match &self.inputs {
             InputSpec::Files(files) if files.is_empty() => {
@@ -353,6 +368,14 @@ impl SearchSpec {
         }
     }
 
+    fn attempts_max(&self) -> u64 {
+        self.max_attempts.unwrap_or_else(|| Plan::attempts_max_beside(self.fixed_attempts))
+    }
+
+    fn grows_max(&self) -> u8 {
+        self.max_grows.unwrap_or_else(|| Plan::grows_max_beside(self.initial_grows))
+    }
+
     fn checked(&self, memory_bytes_max: u64) -> Result<Plan, Problem> {
         let family: FamilyChoice = self.hash.parse().map_err(|_: UnknownFamily| {
             let reason = format!("there is no hash family {:?}", self.hash);
@@ -363,15 +386,14 @@ impl SearchSpec {
             rng_subsequence: self.rng_subsequence,
             fixed: self.seeds,
         };
-        let (fixed, initial) = (self.fixed_attempts, self.initial_grows);
         let plan = Plan {
             family,
             seeds,
-            fixed_attempts: fixed,
-            attempts_max: self.max_attempts.unwrap_or_else(|| Plan::attempts_max_beside(fixed)),
+            fixed_attempts: self.fixed_attempts,
+            attempts_max: self.attempts_max(),
             grow_after: self.grow_after,
-            grows_max: self.max_grows.unwrap_or_else(|| Plan::grows_max_beside(initial)),
-            grows_initial: initial,
+            grows_max: self.grows_max(),
+            grows_initial: self.initial_grows,
             memory_bytes_max,
         };
         plan.check().map_err(|contradiction| contradictory(&contradiction))?;
@@ -556,6 +578,30 @@ mod tests {
             panic!("it is a tree")
         };
         assert!(include.is_empty(), "{include:?}");
+    }
+
+    #[test]
+    fn what_a_request_leaves_out_is_told_as_it_is_in_force() {
+        let check = |size: &str, search: &str, include: &[&str], bounds: (u64, u8)| {
+            let sent = spec(&format!(
+                r#"{{"inputs": {{"tree": {{"root": "/k"}}}}, "output": null, "keys": {{"size": "{size}"}},
+                "search": {{{search}}}}}"#
+            ));
+            let told = sent.in_force();
+            let InputSpec::Tree { include: taken, .. } = &told.inputs else {
+                panic!("it is a tree")
+            };
+            assert_eq!(taken, include);
+            let search = &told.search;
+            assert_eq!((search.max_attempts, search.max_grows), (Some(bounds.0), Some(bounds.1)));
+            let plan = |spec: &JobSpec| spec.checked(&BOUNDS, NOW).unwrap().0.search;
+            assert_eq!(plan(&told), plan(&sent));
+            assert_eq!(told.in_force(), told, "what somebody chose is left");
+        };
+        check("32", "", &["*.keys"], (10_000_000, 5));
+        check("auto", r#""max_attempts": 7"#, &["*.keys", "*.keys64"], (7, 5));
+        let more = r#""fixed_attempts": 20000000, "initial_grows": 6"#;
+        check("64", more, &["*.keys", "*.keys64"], (20_000_000, 6));
     }
 
     #[test]
