@@ -391,27 +391,40 @@ fn a_page_that_was_held_up_takes_no_daemon_for_lost() {
     assert_eq!(browser.script("said"), json!([]));
 }
 
-#[test]
-fn a_token_is_asked_for_once_and_kept_for_the_tab() {
-    let Some(mut browser) = Browser::open() else { return };
+const SECRET: &str = "not-to-be-guessed-by-anybody";
+
+/// A daemon that wants a token, and a browser that is asked for it.
+fn open_with_token() -> Option<(Daemon, Browser)> {
+    let mut browser = Browser::open()?;
     let place = Place::new();
-    write_secret(&place, "token", "not-to-be-guessed-by-anybody\n");
+    write_secret(&place, "token", &format!("{SECRET}\n"));
     fs::create_dir(place.path("root")).unwrap();
     let listen = format!("127.0.0.1:{}", free_port());
     let serve = ["--listen", &listen, "--token-file", "token", "--allow-root", "root"];
-    let _daemon = Daemon::start(place, &serve);
+    let daemon = Daemon::start(place, &serve);
     browser.visit(&format!("http://{listen}/"));
-    let enter = |browser: &mut Browser, token: &str| {
-        browser.until("document.querySelector('#token').open");
-        browser.script(&format!("document.querySelector('#token-input').value = {}", json!(token)));
-        browser.script("document.querySelector('#token-input').focus()");
-        browser.press("Enter");
-    };
     browser.until("document.querySelector('#token').open");
+    Some((daemon, browser))
+}
+
+fn enter(browser: &mut Browser, token: &str) {
+    browser.until("document.querySelector('#token').open");
+    browser.script(&format!("document.querySelector('#token-input').value = {}", json!(token)));
+    browser.script("document.querySelector('#token-input').focus()");
+    browser.press("Enter");
+}
+
+#[test]
+fn a_token_is_asked_for_once_and_kept_for_the_tab() {
+    let Some((_daemon, mut browser)) = open_with_token() else { return };
+    assert_eq!(browser.script("document.querySelector('#token-refused').checkVisibility()"), false);
     look_all_ways(&mut browser, "token");
-    enter(&mut browser, "a guess");
-    browser.until(&format!("{}.includes('That was not it')", text("#token-reason")));
-    enter(&mut browser, "not-to-be-guessed-by-anybody");
+    enter(&mut browser, "a-guess");
+    browser.until("document.querySelector('#token-refused').checkVisibility()");
+    let reason = browser.script(&text("#token"));
+    assert!(reason.as_str().unwrap().contains("--token-file"), "{reason}");
+    look_all_ways(&mut browser, "token-refused");
+    enter(&mut browser, SECRET);
     browser.until(&format!("{} === 'serving'", text("#phase")));
     browser.reload();
     browser.until(&format!("{} === 'serving'", text("#phase")));

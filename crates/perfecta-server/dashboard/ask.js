@@ -127,7 +127,8 @@ function anotherToken(refused) {
 function askForToken(wasRefused) {
   const dialog = document.getElementById("token");
   const input = document.getElementById("token-input");
-  if (wasRefused) document.getElementById("token-reason").textContent = "That was not it. Once more:";
+  const refused = document.getElementById("token-refused");
+  refused.hidden = !wasRefused;
   input.value = "";
   dialog.showModal();
   return new Promise((resolve) => {
