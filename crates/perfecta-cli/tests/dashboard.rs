@@ -433,6 +433,19 @@ fn a_token_is_asked_for_once_and_kept_for_the_tab() {
     assert!(!address.as_str().unwrap().contains("guessed"));
 }
 
+/// No header can carry them, and a page that keeps one asks for nothing any more.
+#[test]
+fn a_token_of_signs_that_none_has_is_a_wrong_one() {
+    let Some((_daemon, mut browser)) = open_with_token() else { return };
+    for wrong in ["tökén€-of-sixteen-or-more", "of two words", "\u{fc}ber-Latin-1"] {
+        enter(&mut browser, wrong);
+        assert_eq!(browser.script("document.querySelector('#token').open"), true, "{wrong}");
+        browser.until("document.querySelector('#token-refused').checkVisibility()");
+    }
+    enter(&mut browser, SECRET);
+    browser.until(&format!("{} === 'serving'", text("#phase")));
+}
+
 #[test]
 fn a_daemon_that_drains_says_so() {
     let place = Place::new();

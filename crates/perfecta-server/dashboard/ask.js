@@ -3,6 +3,9 @@
 
 const TOKEN = "perfecta-token";
 
+/** What a token is made of. A header that holds anything else cannot be sent. */
+const IS_TOKEN = /^[\x21-\x7e]+$/;
+
 /** The daemon is there and says no. */
 export class Refusal extends Error {
   constructor(status, problem) {
@@ -134,7 +137,13 @@ function askForToken(wasRefused) {
   return new Promise((resolve) => {
     document.getElementById("token-form").onsubmit = (event) => {
       event.preventDefault();
-      sessionStorage.setItem(TOKEN, input.value.trim());
+      const token = input.value.trim();
+      if (!IS_TOKEN.test(token)) {
+        refused.hidden = false;
+        input.select();
+        return;
+      }
+      sessionStorage.setItem(TOKEN, token);
       dialog.close();
       resolve();
     };
