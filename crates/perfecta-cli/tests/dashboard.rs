@@ -51,6 +51,17 @@ fn click(browser: &mut Browser, selector: &str) {
     browser.script(&format!("document.querySelector({}).click()", json!(selector)));
 }
 
+/// What has the focus, when the browser has drawn what it was last asked for.
+fn focus(browser: &mut Browser) -> String {
+    browser.script(
+        "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))",
+    );
+    let focused = browser.script(
+        "document.activeElement.matches('body') ? 'nothing' : document.activeElement.textContent",
+    );
+    focused.as_str().unwrap().to_owned()
+}
+
 /// Looks at the page narrow and wide, light and dark: nothing is wider than it, and all of it can be
 /// read. Leaves pictures.
 fn look_all_ways(browser: &mut Browser, name: &str) {
@@ -444,6 +455,21 @@ fn a_token_of_signs_that_none_has_is_a_wrong_one() {
     }
     enter(&mut browser, SECRET);
     browser.until(&format!("{} === 'serving'", text("#phase")));
+}
+
+/// Browsers let a page prevent that sometimes.
+#[test]
+fn a_question_for_the_token_that_is_closed_is_put_again() {
+    let Some((_daemon, mut browser)) = open_with_token() else { return };
+    enter(&mut browser, "a-guess");
+    browser.until("document.querySelector('#token').open");
+    for _ in 0..5 {
+        browser.press("Escape");
+        focus(&mut browser);
+    }
+    enter(&mut browser, SECRET);
+    browser.until(&format!("{} === 'serving'", text("#phase")));
+    assert_eq!(browser.script("document.querySelector('#token').open"), false);
 }
 
 #[test]

@@ -144,10 +144,13 @@ function askForToken(wasRefused) {
         return;
       }
       sessionStorage.setItem(TOKEN, token);
+      dialog.onclose = null;
       dialog.close();
       resolve();
     };
-    // There is nothing to see without one.
-    dialog.oncancel = (event) => event.preventDefault();
+    // There is nothing to see without one, and browsers let Escape close it whatever a page says.
+    dialog.onclose = () => {
+      if (!dialog.open) dialog.showModal();
+    };
   });
 }
