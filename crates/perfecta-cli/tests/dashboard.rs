@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use browser::Browser;
-use daemon_harness::{Daemon, command, endless, free_port, write_secret};
+use daemon_harness::{Daemon, ENDLESS, command, endless, free_port, write_secret};
 use forward::{forward, socket};
 use support::Place;
 
@@ -60,6 +60,12 @@ fn focus(browser: &mut Browser) -> String {
         "document.activeElement.matches('body') ? 'nothing' : document.activeElement.textContent",
     );
     focused.as_str().unwrap().to_owned()
+}
+
+/// Asks for a search that goes on until it is told to stop; its id.
+fn submit_endless(daemon: &Daemon) -> String {
+    let request = [&["bulk-create", "--detach"], &ENDLESS[..]].concat();
+    daemon.ok(&request).out.trim().to_owned()
 }
 
 /// Looks at the page narrow and wide, light and dark: nothing is wider than it, and all of it can be
@@ -470,6 +476,35 @@ fn a_question_for_the_token_that_is_closed_is_put_again() {
     enter(&mut browser, SECRET);
     browser.until(&format!("{} === 'serving'", text("#phase")));
     assert_eq!(browser.script("document.querySelector('#token').open"), false);
+}
+
+/// Another client may be quicker.
+#[test]
+fn an_order_that_is_refused_is_told_until_somebody_has_read_it() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    let Some((mut browser, address)) = open(&daemon) else { return };
+    let id = submit_endless(&daemon);
+    browser.visit(&address);
+    click(&mut browser, "#outstanding button");
+    browser.until("document.querySelector('#sure').open");
+    daemon.ok(&["cancel", &id]);
+    daemon.run(&["wait", &id]);
+    assert_eq!(daemon.http(&format!("DELETE /v1/requests/{id}"), "").0, 204);
+    browser.script(
+        "window.looks = 0; window.ask = fetch;
+        window.fetch = (path, ...all) => { looks += path.includes('stats'); return ask(path, ...all); }; 0",
+    );
+    click(&mut browser, "#sure-yes");
+    browser.until("looks > 2");
+    let page = browser.script("document.body.innerText");
+    assert!(page.as_str().unwrap().contains("there is no request"), "{page}");
+    look_all_ways(&mut browser, "refused");
+    browser.script("document.querySelector('#refused button').focus()");
+    browser.press("Enter");
+    browser.until(&format!("{} === ''", text("#refused")));
+    assert_eq!(focus(&mut browser), "Overview of the daemon");
 }
 
 #[test]

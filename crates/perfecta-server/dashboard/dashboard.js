@@ -5,7 +5,7 @@
 // however much the daemon has to do.
 
 import { Refusal, Silence, ask } from "./ask.js";
-import { byId, count, duration, element, many, pairs, put, show } from "./draw.js";
+import { byId, count, duration, element, many, pairs, put, show, visible } from "./draw.js";
 import { Overview } from "./overview.js";
 import { RequestView } from "./request.js";
 
@@ -37,9 +37,14 @@ function route() {
   view = id ? new RequestView(id, sureToCancel) : overview;
   show(byId("overview"), !id);
   show(byId("request"), Boolean(id));
-  if (!isFirst) byId(id ? "request-title" : "overview-title").focus();
+  if (!isFirst) focusTitle();
   scrollTo(0, 0);
   look();
+}
+
+/** Where the focus is when what had it is gone. */
+function focusTitle() {
+  byId(view === overview ? "overview-title" : "request-title").focus();
 }
 
 let timer = null;
@@ -110,13 +115,19 @@ function showFacts(stats) {
   document.title = running ? `${count(running)} running · perfecta` : "perfecta";
 }
 
+/** Why nothing came of a question or an order. */
+function reasonOf(error) {
+  if (error instanceof Silence) return "The daemon does not answer.";
+  return error instanceof Refusal ? `The daemon says: ${error.message}` : `This page has a bug: ${error.message}`;
+}
+
 function showAlarms(error, isThere) {
   const alarms = [];
   if (!isThere) {
     const since = daemon.heardAt ? ` What is shown is as of ${daemon.heardAt.toLocaleTimeString("en-GB")}.` : "";
-    alarms.push(`The daemon does not answer; it is asked again every few seconds.${since}`);
+    alarms.push(`${reasonOf(error)} It is asked again every few seconds.${since}`);
   } else if (error) {
-    alarms.push(error instanceof Refusal ? `The daemon says: ${error.message}` : `This page has a bug: ${error.message}`);
+    alarms.push(reasonOf(error));
   }
   const difference = daemon.stats?.ledger_difference ?? 0;
   if (difference !== 0) {
@@ -137,11 +148,23 @@ function sureToCancel(id, name) {
   byId("sure-no").onclick = () => dialog.close();
   byId("sure-yes").onclick = async () => {
     dialog.close();
-    await ask(`v1/requests/${encodeURIComponent(id)}/cancel`, "POST").catch(heard);
+    byId("refused").replaceChildren();
+    await ask(`v1/requests/${encodeURIComponent(id)}/cancel`, "POST").catch((error) => showRefused(name, error));
     look();
   };
   dialog.showModal();
   byId("sure-no").focus();
+}
+
+/** Says that nothing came of an order until somebody has read it, or gives another. It is no alarm of looks: the next one ends these. */
+function showRefused(name, error) {
+  const dismiss = element("button", { type: "button" }, "Dismiss");
+  dismiss.onclick = () => {
+    byId("refused").replaceChildren();
+    focusTitle();
+  };
+  const text = visible(`Not known to be cancelled: ${name}. ${reasonOf(error)}`);
+  byId("refused").replaceChildren(element("div", { class: "alarm" }, element("p", {}, text), dismiss));
 }
 
 addEventListener("hashchange", route);
