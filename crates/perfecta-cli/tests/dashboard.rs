@@ -269,11 +269,14 @@ fn thousands_of_requests_and_of_failures_are_shown_a_page_at_a_time() {
     browser.until(&format!("document.querySelectorAll('#outstanding a')[14].hash !== {second}"));
     assert_eq!(browser.until(rows), 30);
 
-    // The first that ended is on the last page.
-    for _ in 0..4 {
-        click(&mut browser, "#ended-pager button:last-child");
+    // The first that ended is on the last page, where there is no further one.
+    browser.script("document.querySelector('#ended-pager button:last-child').focus()");
+    for page in ["16 to 30", "31 to 45", "46 to 60", "61 to 61"] {
+        browser.press("Enter");
+        browser.until(&format!("{} === '{page} of 61'", text("#ended-pager span")));
     }
     browser.until(&format!("{}.includes('13,637 failed')", text("#ended")));
+    assert_eq!(focus(&mut browser), "Earlier");
     click(&mut browser, "#ended li:last-child a");
     browser.until(&format!("{} === '1 to 25 of 13,637'", text("#failures-pager span")));
     browser.until("document.querySelectorAll('#failures-rows li').length === 25");
@@ -505,6 +508,43 @@ fn an_order_that_is_refused_is_told_until_somebody_has_read_it() {
     browser.press("Enter");
     browser.until(&format!("{} === ''", text("#refused")));
     assert_eq!(focus(&mut browser), "Overview of the daemon");
+}
+
+#[test]
+fn what_goes_gives_the_focus_to_what_is_next() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    let Some((mut browser, address)) = open(&daemon) else { return };
+    let cancel = |browser: &mut Browser, button: &str| {
+        browser.until(&format!("document.querySelector('{button}').checkVisibility()"));
+        browser.script(&format!("document.querySelector('{button}').focus()"));
+        browser.press("Enter");
+        browser.until("document.querySelector('#sure').open");
+        browser.script("document.querySelector('#sure-yes').focus()");
+        browser.press("Enter");
+    };
+    for _ in 0..3 {
+        submit_endless(&daemon);
+    }
+    browser.visit(&address);
+    let row = "document.activeElement.closest('#outstanding > li')";
+    for left in ["2", "1", ""] {
+        cancel(&mut browser, "#outstanding button");
+        browser.until(&format!("{} === '{left}'", text("#outstanding-count")));
+        let focused = focus(&mut browser);
+        if left.is_empty() {
+            assert_eq!(focused.trim(), "Running and waiting");
+        } else {
+            assert_eq!(focused, "endless → memory only");
+            assert_eq!(browser.script(&format!("{row} !== null")), true);
+        }
+    }
+    let id = submit_endless(&daemon);
+    browser.visit(&format!("{address}#/requests/{id}"));
+    cancel(&mut browser, "#request-cancel");
+    browser.until(&format!("{} === 'cancelled'", text("#request-state")));
+    assert_eq!(focus(&mut browser), "endless → memory only");
 }
 
 #[test]

@@ -152,6 +152,10 @@ function sureToCancel(id, name) {
     await ask(`v1/requests/${encodeURIComponent(id)}/cancel`, "POST").catch((error) => showRefused(name, error));
     look();
   };
+  // What had the focus before may have gone meanwhile.
+  dialog.onclose = () => {
+    if (document.activeElement === document.body) focusTitle();
+  };
   dialog.showModal();
   byId("sure-no").focus();
 }

@@ -27,15 +27,27 @@ export function put(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Shows a node, or hides it; the focus that is within goes to the title above. */
 export function show(node, isShown) {
+  if (!isShown && node.contains(document.activeElement)) titleOf(node.parentElement)?.focus();
   node.hidden = !isShown;
+}
+
+/** The title of the section that a node is in. */
+function titleOf(node) {
+  return node.closest("section")?.querySelector("h1, h2");
 }
 
 /** The rows of every list, by their keys. */
 const lists = new WeakMap();
 
-/** Makes `list` hold a node for each of `items`, in order, and keeps those that it has. */
+/**
+ * Makes `list` hold a node for each of `items`, in order, and keeps those that it has, and the focus: that
+ * of a row that goes is given to the next one.
+ */
 export function rows(list, items, key, make) {
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
+  const heldBy = [...list.children].findIndex((node) => node.contains(focused));
   const known = lists.get(list) ?? new Map();
   lists.set(list, known);
   const wanted = new Set(items.map(key));
@@ -52,6 +64,10 @@ export function rows(list, items, key, make) {
     row.update(item);
     if (list.children[place] !== row.node) list.insertBefore(row.node, list.children[place] ?? null);
   });
+  if (focused === null || document.activeElement === focused) return;
+  const next = list.children[Math.min(heldBy, list.children.length - 1)];
+  const heir = focused.isConnected ? focused : (next?.querySelector("a") ?? titleOf(list));
+  heir?.focus();
 }
 
 /** Terms and what they are; the pairs of a list of facts. Long ones get more room. */

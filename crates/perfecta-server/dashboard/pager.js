@@ -27,8 +27,12 @@ export class Pager {
     const last = Math.max(0, Math.ceil(total / this.limit) - 1) * this.limit;
     this.offset = Math.min(this.offset, last);
     show(this.nav, total > this.limit);
+    const focused = document.activeElement;
     this.back.disabled = this.offset === 0;
     this.on.disabled = this.offset >= last;
+    // A disabled button would lose the focus to nothing.
+    if (focused === this.back && this.back.disabled) this.on.focus();
+    if (focused === this.on && this.on.disabled) this.back.focus();
     put(this.where, `${count(this.offset + 1)} to ${count(Math.min(total, this.offset + this.limit))} of ${count(total)}`);
   }
 }
