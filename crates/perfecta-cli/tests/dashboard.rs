@@ -562,4 +562,8 @@ fn a_daemon_that_drains_says_so() {
     click(&mut browser, "#sure-yes");
     client.wait().unwrap();
     browser.until(&format!("{} === 'connection lost'", text("#phase")));
+    let alarms = browser.script(&text("#alarms"));
+    let alarms = alarms.as_str().unwrap();
+    assert!(alarms.contains("does not answer") && !alarms.contains("finishes"), "{alarms}");
+    assert_eq!(browser.script("document.title"), "lost · perfecta");
 }

@@ -98,6 +98,9 @@ function heard(error) {
   put(byId("phase"), phase[0]);
   byId("phase").className = `badge ${phase[1]}`;
   if (stats) showFacts(stats);
+  const running = stats?.requests_outstanding ?? 0;
+  const title = !isThere ? "lost · perfecta" : running ? `${count(running)} running · perfecta` : "perfecta";
+  if (document.title !== title) document.title = title;
   showAlarms(error, isThere);
 }
 
@@ -111,8 +114,6 @@ function showFacts(stats) {
     ["Engine", `${stats.machine.backend}, ${many(config?.threads ?? 0, "worker")}`],
     ["Accounts", stats.ledger_difference === 0 ? "add up" : `wrong by ${count(stats.ledger_difference)}`],
   ]);
-  const running = stats.requests_outstanding;
-  document.title = running ? `${count(running)} running · perfecta` : "perfecta";
 }
 
 /** Why nothing came of a question or an order. */
@@ -133,7 +134,7 @@ function showAlarms(error, isThere) {
   if (difference !== 0) {
     alarms.push(`The accounts are wrong: ${many(difference, "table")} in no state, or in two. This is a bug; please report it.`);
   }
-  if (daemon.stats?.is_draining) alarms.push("The daemon finishes what it has and takes no request any more.");
+  if (isThere && daemon.stats?.is_draining) alarms.push("The daemon finishes what it has and takes no request any more.");
   const texts = alarms.join("\n");
   // An alarm is read out when it changes, not every second.
   if (byId("alarms").told === texts) return;
