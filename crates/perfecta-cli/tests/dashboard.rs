@@ -548,6 +548,25 @@ fn what_goes_gives_the_focus_to_what_is_next() {
 }
 
 #[test]
+fn a_question_about_a_request_goes_with_its_page() {
+    let place = Place::new();
+    endless(&place);
+    let daemon = Daemon::start(place, &[]);
+    let Some((mut browser, address)) = open(&daemon) else { return };
+    let id = submit_endless(&daemon);
+    browser.visit(&address);
+    click(&mut browser, "#outstanding a");
+    browser.until("document.querySelector('#request-cancel').checkVisibility()");
+    click(&mut browser, "#request-cancel");
+    browser.until("document.querySelector('#sure').open");
+    browser.script("history.back()");
+    browser.until("document.querySelector('#overview').checkVisibility()");
+    assert_eq!(browser.script("document.querySelector('#sure').open"), false);
+    assert_eq!(focus(&mut browser), "Overview of the daemon");
+    assert_eq!(daemon.json(&["status", &id])["state"], "running");
+}
+
+#[test]
 fn a_daemon_that_drains_says_so() {
     let place = Place::new();
     endless(&place);

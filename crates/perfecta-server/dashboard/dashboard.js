@@ -34,6 +34,7 @@ function route() {
   const id = hash.match(/^#\/requests\/(.+)$/)?.[1];
   const isFirst = view === null;
   view?.leave();
+  byId("sure").close();
   view = id ? new RequestView(id, sureToCancel) : overview;
   show(byId("overview"), !id);
   show(byId("request"), Boolean(id));
