@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use perfecta_jobs::{
-    Artifacts, DryRun, ExitClass, Job, JobError, Machine, MachineError, MachineOptions, Runtime,
-    Tracer,
+    Artifacts, DryRun, Event, ExitClass, Job, JobError, Machine, MachineError, MachineOptions,
+    Runtime, Tracer,
 };
 
 use crate::complaints::{Complaints, ErrorsTold};
@@ -113,7 +113,7 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// As [`Self::run`], or if standard output takes nothing.
     pub(crate) fn say_plan(&self, terminal: &Terminal) -> Result<Exit, Failure> {
-        let plan = self.dry_run()?;
+        let plan = self.dry_run(terminal)?;
         let exit = plan.exit_class().into();
         let mut complaints = Complaints::up_to(self.display.errors);
         let refused = plan.refused.iter();
@@ -130,11 +130,16 @@ impl<'a> JobRun<'a> {
         Ok(exit)
     }
 
-    fn dry_run(&self) -> Result<DryRun, Failure> {
+    fn dry_run(&self, terminal: &Terminal) -> Result<DryRun, Failure> {
         let signals = Signals::catch()?;
         let machine = Machine::start(&self.machine).map_err(|error| machine_failure(&error))?;
         let runtime = Runtime { engines: &machine, ..runtime(&self.artifacts, &signals) };
-        let plan = perfecta_jobs::dry_run(self.job, &runtime);
+        let mut observer = |event: &Event<'_>| {
+            if let Event::Notice(notice) = event {
+                terminal.note(notice);
+            }
+        };
+        let plan = perfecta_jobs::dry_run(self.job, &runtime, &mut observer);
         let plan = plan.map_err(|error| job_failure(&error, &signals))?;
         let notices = machine.notices().iter().cloned().chain(self.notice.map(str::to_owned));
         Ok(DryRun { notices: notices.chain(plan.notices).collect(), ..plan })

@@ -30,6 +30,10 @@ pub const AWAIT_NAME_SYNC: &str = "await sync of names";
 /// What it staged is removed.
 pub const ABANDON: &str = "remove stage";
 
+/// A published table is verified.
+pub(crate) const VERIFY: &str = "verify";
+/// Tables that are published are looked for.
+pub(crate) const LIST_TABLES: &str = "list tables";
 /// Key files of a job are looked for.
 pub(crate) const LIST_KEYS: &str = "list key files";
 /// A job's output directory and its stage are made, and what lies there is looked at.

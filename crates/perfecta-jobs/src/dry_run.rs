@@ -6,15 +6,17 @@ use perfecta_core::key::{KeyError, KeySet};
 use perfecta_io::{Engine, EntryKind, IoError, Op, Operation};
 use rustix::io::Errno;
 
+use crate::activity;
 use crate::artifacts::expected_parameters;
 use crate::call::call;
 use crate::config::{Job, KeyEncoding, Layout, Output};
 use crate::error::{ItemError, JobError};
-use crate::event::DryRun;
+use crate::event::{DryRun, Observer};
 use crate::inputs::{PlannedItems, list_inputs, plan_items};
+use crate::lookout::Lookout;
 use crate::packed;
 use crate::planned::Planned;
-use crate::prepare::check_nodes;
+use crate::prepare::{check_nodes, place_of};
 use crate::runtime::Runtime;
 
 /// About what a manifest of one artifact comes to.
@@ -58,16 +60,34 @@ fn check_output(engine: &mut dyn Engine, output: &Output) -> Result<(), JobError
     }
 }
 
-/// What a job would do, from the lengths of its key files.
+/// What a job would do, from the lengths of its key files. The observer is told, by notices, of what is stuck
+/// meanwhile.
 ///
 /// # Errors
 /// As [`run`](crate::run).
-pub fn dry_run(job: &Job, runtime: &Runtime<'_>) -> Result<DryRun, JobError> {
+pub fn dry_run(
+    job: &Job,
+    runtime: &Runtime<'_>,
+    observer: &mut dyn Observer,
+) -> Result<DryRun, JobError> {
+    let lookout = Lookout::new(1, runtime.clock, observer);
+    lookout.look_after(|| dry_run_watched(job, runtime, &lookout))
+}
+
+fn dry_run_watched(
+    job: &Job,
+    runtime: &Runtime<'_>,
+    lookout: &Lookout<'_>,
+) -> Result<DryRun, JobError> {
     let workers = 0..job.limits.threads.get();
     let staffed = workers.map(|worker| runtime.engines.node_of(worker)).collect();
     check_nodes(job, &staffed)?;
     let mut engine = runtime.engines.desk();
+    lookout.note(0, place_of(&job.inputs), activity::LIST_KEYS);
     let listing = list_inputs(job, engine.as_mut(), &runtime.cancel)?;
+    if let Some(output) = &job.output {
+        lookout.note(0, &output.directory, activity::PREPARE_OUTPUT);
+    }
     let PlannedItems { items, mut notices } =
         plan_items(job, runtime.renderer, engine.as_mut(), &runtime.cancel, listing)?;
     if let Some(output) = &job.output {

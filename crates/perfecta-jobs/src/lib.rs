@@ -50,6 +50,7 @@ mod call;
 mod compare;
 mod guard;
 mod hard;
+mod lookout;
 mod machine;
 mod packed;
 mod prepare;

@@ -132,7 +132,7 @@ pub(crate) fn prepare<'a>(
 }
 
 /// What is named of key files that are not known yet.
-fn place_of(inputs: &Inputs) -> &Path {
+pub(crate) fn place_of(inputs: &Inputs) -> &Path {
     match inputs {
         Inputs::Files(files) => files.first().map_or(Path::new("."), |file| file),
         Inputs::Tree { root, .. } => root,

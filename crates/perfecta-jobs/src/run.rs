@@ -13,13 +13,8 @@ use crate::event::{Event, Observer, Summary};
 use crate::render::Renderer;
 use crate::runtime::Runtime;
 use crate::session::{Request, Session, SessionLimits, SessionRuntime};
+use crate::watch::{STUCK_AFTER, WATCH_EVERY};
 use crate::worker::Worker;
-
-/// After so long without anything happening to it, an item or a job is called stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
-
-/// Between two looks for what is stuck.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a job to its end. Failures of items are reported, not returned.
 ///

@@ -20,12 +20,14 @@ use perfecta_io::{Buffer, Engine, FileContent, IoError, IoErrorKind, Op, Symlink
 use self::admission::{Admission, Turn};
 use self::pack::{TableOfPack, damaged, read_part, unreadable};
 use self::plan::{Check, KeyFile, Plan, Subject, plan};
+use crate::activity;
 use crate::call::{call, read_file};
 use crate::config::{Inputs, KeyOptions, Limits};
 use crate::error::{ExitClass, ItemError, JobError, Stop};
 use crate::event::{Event, ItemReport, Observer, Progress, Summary};
 use crate::guard::guarded;
 use crate::ledger::{Ledger, Running, Status};
+use crate::lookout::Lookout;
 use crate::manifest::{self, Manifest};
 use crate::packed::PART_BYTES;
 use crate::places::MANIFEST;
@@ -59,21 +61,21 @@ impl Verification {
 }
 
 /// What the threads share.
-struct Shared<'a> {
+struct Shared<'a, 'o> {
     verification: &'a Verification,
     runtime: &'a Runtime<'a>,
     renderer: &'a dyn Renderer,
     checks: &'a [Check],
     admission: Admission,
     begun: Duration,
-    tally: Mutex<Tally<'a>>,
+    tally: Mutex<Tally>,
+    lookout: &'a Lookout<'o>,
 }
 
-struct Tally<'a> {
+struct Tally {
     ledger: Ledger,
     summary: Summary,
     first_failure: Option<(usize, ExitClass)>,
-    observer: &'a mut dyn Observer,
 }
 
 /// Checks a published output; its tables are the items.
@@ -88,15 +90,26 @@ pub fn verify(
     runtime: &Runtime<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Summary, JobError> {
+    let num_threads = verification.limits.threads.get();
+    let lookout = Lookout::new(num_threads, runtime.clock, observer);
+    lookout.look_after(|| verify_watched(verification, runtime, &lookout))
+}
+
+fn verify_watched(
+    verification: &Verification,
+    runtime: &Runtime<'_>,
+    lookout: &Lookout<'_>,
+) -> Result<Summary, JobError> {
     let (begun, cpu_begun) = (runtime.clock.now(), runtime.clock.cpu());
     let renderer = runtime.renderer.ok_or(JobError::Unsupported("verifying without a renderer"))?;
     let mut engine = runtime.engines.engine();
-    let Plan { checks, bytes, files } = plan(verification, engine.as_mut(), &runtime.cancel)?;
+    let Plan { checks, bytes, files } =
+        plan(verification, engine.as_mut(), &runtime.cancel, lookout)?;
     let mut ledger = Ledger::default();
     ledger.admit(u32::try_from(checks.len()).expect("the entries' limit keeps items countable"));
-    observer.observe(&Event::Planned(&Progress { ledger: ledger.clone(), ..Progress::default() }));
+    lookout.observe(&Event::Planned(&Progress { ledger: ledger.clone(), ..Progress::default() }));
     let summary = Summary { bytes, files, ..Summary::default() };
-    let tally = Tally { ledger, summary, first_failure: None, observer };
+    let tally = Tally { ledger, summary, first_failure: None };
     let needs = checks.iter().map(Check::memory_bytes).collect();
     let memory_bytes_max = verification.limits.memory_bytes_max;
     let shared = Shared {
@@ -107,15 +120,18 @@ pub fn verify(
         admission: Admission::new(needs, memory_bytes_max, &runtime.cancel),
         begun,
         tally: Mutex::new(tally),
+        lookout,
     };
     std::thread::scope(|scope| {
-        for _ in 1..verification.limits.threads.get() {
+        let shared = &shared;
+        for thread in 1..verification.limits.threads.get() {
             // The system has no more to give: those that are there do all of the work.
-            if std::thread::Builder::new().spawn_scoped(scope, || shared.work()).is_err() {
+            if std::thread::Builder::new().spawn_scoped(scope, move || shared.work(thread)).is_err()
+            {
                 break;
             }
         }
-        shared.work();
+        shared.work(0);
     });
     let Tally { ledger, summary, first_failure, .. } = shared.tally.into_inner();
     assert!(ledger.is_settled(), "{ledger:?} at the end of a verification");
@@ -131,8 +147,9 @@ pub fn verify(
     })
 }
 
-impl Shared<'_> {
-    fn work(&self) {
+impl Shared<'_, '_> {
+    fn work(&self, thread: usize) {
+        self.lookout.note_left(thread);
         let mut engine = self.runtime.engines.engine();
         while let Some((position, turn)) = self.admission.next() {
             let running = self.tally.lock().ledger.start();
@@ -142,7 +159,9 @@ impl Shared<'_> {
             let mut report = ItemReport::new(keys_file.clone(), identifier, Status::Ok);
             let checked = match turn {
                 Turn::Admitted(memory) => {
+                    self.lookout.note(thread, keys_file, activity::VERIFY);
                     let checked = guarded(|| self.check(check, engine.as_mut(), &mut report));
+                    self.lookout.note_left(thread);
                     drop(memory);
                     checked.unwrap_or_else(|bug| Err(ItemError::Panicked(bug).into()))
                 }
@@ -179,7 +198,7 @@ impl Shared<'_> {
             wall_seconds: (self.runtime.clock.now() - self.begun).as_secs_f64(),
             ..Progress::default()
         };
-        tally.observer.observe(&Event::Settled { report, progress: &progress });
+        self.lookout.observe(&Event::Settled { report, progress: &progress });
     }
 
     fn check(

@@ -9,6 +9,12 @@ use crate::planned::Planned;
 use crate::sync::Mutex;
 use crate::work::SharedObserver;
 
+/// After so long without anything happening to it, an item or a job is called stuck.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Between two looks for what is stuck.
+pub(crate) const WATCH_EVERY: Duration = Duration::from_secs(5);
+
 /// Is told what workers did, and when.
 pub trait Tracer: Sync {
     /// Called after every span, from the worker's thread.

@@ -25,7 +25,7 @@ fn check_all(self_test: SelfTest) {
     let mut job = job(input.path(), out.path());
     // As much as there is of input, and no more: of output there is more.
     (job.limits.entries_max, job.limits.depth_max) = (4, 2);
-    let planned = dry_run(&job, &runtime).unwrap();
+    let planned = dry_run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap();
     let (summary, _) = run_all(&job, &runtime);
     assert_eq!((summary.ok, summary.files), (3, planned.files));
     assert!(planned.bytes.abs_diff(summary.bytes) * 10 < summary.bytes, "{planned:?} {summary:?}");
@@ -56,13 +56,13 @@ fn a_dry_run_knows_of_tables_that_are_doubled_at_first() {
         let mut job = job(input.path(), out.path());
         job.output.as_mut().unwrap().layout = layout;
         job.search.grows_initial = 3;
-        let planned = dry_run(&job, &runtime).unwrap();
+        let planned = dry_run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap();
         let (summary, _) = run_all(&job, &runtime);
         assert_eq!((planned.tables, summary.ok), (3, 3));
         let difference = planned.bytes.abs_diff(summary.bytes);
         assert!(difference * 10 < summary.bytes, "{planned:?} {summary:?}");
         job.search.grows_initial = 29;
-        let planned = dry_run(&job, &runtime).unwrap();
+        let planned = dry_run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap();
         let messages: Vec<_> = planned.refused.iter().map(|(_, error)| error.to_string()).collect();
         assert_eq!(messages, ["29 doublings pass the greatest table (2^31 vertices)"; 3]);
     }

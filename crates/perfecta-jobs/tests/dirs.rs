@@ -13,7 +13,7 @@ use common::{
 };
 use perfecta_io::FaultPlan;
 use perfecta_jobs::{
-    CancelFlag, Conflicts, Durability, Inputs, ItemError, Job, JobError, Layout, NameFilter,
+    CancelFlag, Conflicts, Durability, Event, Inputs, ItemError, Job, JobError, Layout, NameFilter,
     Runtime, Status, WidthRule, dry_run, run,
 };
 
@@ -170,7 +170,7 @@ fn a_dry_run_hears_of_a_cancel_after_its_listing() {
         let cancel = CancelFlag::default();
         let runtime = Runtime { engines: &engines, ..Runtime::new(Some(&PLAIN), cancel.clone()) };
         plan.meanwhile(call, move || cancel.cancel());
-        let told = dry_run(&job, &runtime);
+        let told = dry_run(&job, &runtime, &mut |_: &Event<'_>| {});
         if plan.num_calls() <= call {
             assert!(told.is_ok() && call > 6, "{told:?}");
             break;
@@ -369,7 +369,7 @@ fn a_dry_run_knows_the_files_and_about_the_bytes() {
     std::fs::write(input.path().join("empty.keys"), b"").unwrap();
     std::fs::write(input.path().join("odd.keys"), b"odd").unwrap();
     let job = job(input.path(), out.path());
-    let planned = dry_run(&job, &runtime()).unwrap();
+    let planned = dry_run(&job, &runtime(), &mut |_: &Event<'_>| {}).unwrap();
     assert!(tree(out.path()).is_empty());
     let (summary, reports) = run_all(&job, &runtime());
     assert_eq!((planned.tables, planned.files, planned.keys), (3, summary.files, summary.keys));

@@ -94,7 +94,8 @@ fn two_searches_of_one_worker_take_turns() {
 fn memory_of(keys_file: PathBuf) -> u64 {
     let mut job = job(Inputs::Files(vec![keys_file]), 1);
     job.limits.memory_bytes_max = 1;
-    let refused = dry_run(&job, &Runtime::new(None, CancelFlag::default())).unwrap().refused;
+    let runtime = Runtime::new(None, CancelFlag::default());
+    let refused = dry_run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap().refused;
     match &refused[..] {
         [(_, ItemError::Memory { needed, .. })] => *needed,
         other => panic!("{other:?}"),

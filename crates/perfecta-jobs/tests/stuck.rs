@@ -14,10 +14,11 @@ use common::{Made, ONE_AT_A_TIME, Overheard, keys};
 use parking_lot::Mutex;
 use perfecta_core::family::Family;
 use perfecta_core::search::{FamilyChoice, Plan};
+use perfecta_emit::ArtifactKinds;
 use perfecta_io::{Clock, Op};
 use perfecta_jobs::{
-    CancelFlag, Event, Inputs, Job, Layout, Output, Request, Runtime, Session, SessionRuntime,
-    Worker, run,
+    Artifacts, CancelFlag, Event, Inputs, Job, Layout, Observer, Output, Request, Runtime,
+    SelfTest, Session, SessionRuntime, Verification, Worker, dry_run, run, verify,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -104,6 +105,76 @@ fn packing(directory: &Path) -> Job {
     std::fs::write(&file, keys(20, 77)).unwrap();
     let output = Output { layout: Layout::Packed, ..Output::new(directory.join("out")) };
     Job { output: Some(output), ..Job::new(Inputs::Files(vec![file])) }
+}
+
+/// What is told of work that the disk holds up there while time passes.
+fn told_while(
+    hangs_at: fn(&Op) -> bool,
+    work: impl FnOnce(&Runtime<'_>, &mut dyn Observer) + Send,
+) -> String {
+    let gate = Arc::new(Mutex::new(()));
+    let hangs = gate.lock();
+    let engines = Made::by(|| {
+        let gate = Arc::clone(&gate);
+        Box::new(Overheard::by(move |op| {
+            if hangs_at(op) {
+                drop(gate.lock());
+            }
+        }))
+    });
+    let clock = MovedClock::default();
+    let (tells, told) = channel();
+    let told = std::thread::scope(|scope| {
+        let (engines, clock) = (&engines, &clock);
+        scope.spawn(move || {
+            let artifacts = Artifacts::new(ArtifactKinds::default(), SelfTest::FromFile);
+            let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+            let runtime = Runtime { engines, clock, ..runtime };
+            work(&runtime, &mut |event: &Event<'_>| {
+                if let Event::Notice(notice) = event {
+                    tells.send((*notice).to_owned()).unwrap();
+                }
+            });
+        });
+        let told = (0..6_000).find_map(|_| {
+            clock.0.fetch_add(PATIENCE.as_secs(), Ordering::SeqCst);
+            told.recv_timeout(Duration::from_millis(10)).ok()
+        });
+        drop(hangs);
+        told
+    });
+    told.unwrap()
+}
+
+/// Who verified, or asked what would be built, of a disk that does not answer, was told nothing.
+#[test]
+fn who_has_no_session_is_told_of_what_is_stuck_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (keys_file, out) = (directory.path().join("a.keys"), directory.path().join("out"));
+    let job = Job { output: Some(Output::new(&out)), ..packing(directory.path()) };
+    let artifacts = Artifacts::new(ArtifactKinds::default(), SelfTest::FromFile);
+    let runtime = Runtime::new(Some(&artifacts), CancelFlag::default());
+    run(&job, &runtime, &mut |_: &Event<'_>| {}).unwrap();
+    let verification = Verification { keys: Some(job.inputs.clone()), ..Verification::new(&out) };
+    let check = |hangs_at: fn(&Op) -> bool, place: &Path, activity: &str| {
+        let told = told_while(hangs_at, |runtime, observer| {
+            assert_eq!(verify(&verification, runtime, observer).unwrap().ok, 1);
+        });
+        let beginning = format!("{}: worker ", place.display());
+        let end = format!(" is still at \"{activity}\" after ");
+        assert!(told.starts_with(&beginning) && told.contains(&end), "{told}");
+    };
+    std::thread::scope(|scope| {
+        let check = &check;
+        scope.spawn(|| check(|op| matches!(op, Op::ListTree { .. }), &out, "list tables"));
+        scope.spawn(|| check(|op| matches!(op, Op::Inspect { .. }), &keys_file, "list key files"));
+        scope.spawn(|| check(|op| matches!(op, Op::ReadDirectory { .. }), &keys_file, "verify"));
+        let hangs_at: fn(&Op) -> bool = |op| matches!(op, Op::Inspect { .. });
+        let told = told_while(hangs_at, |runtime, observer| {
+            assert_eq!(dry_run(&job, runtime, observer).unwrap().tables, 1);
+        });
+        assert!(told.contains("a.keys: worker 0 is still at \"list key files\""), "{told}");
+    });
 }
 
 #[test]

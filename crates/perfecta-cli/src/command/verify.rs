@@ -61,7 +61,7 @@ impl Verify {
         let runtime = job_run::runtime(&artifacts, &signals);
         let mut reporter = Reporter::new(terminal, &self.display);
         let outcome = verify(&verification, &runtime, &mut reporter);
-        let threads_max = job_run::threads_max(verification.limits.threads.get() - 1);
+        let threads_max = job_run::threads_max(verification.limits.threads.get());
         let finished = reporter.finish(outcome, threads_max, &signals)?;
         if self.display.json {
             return Ok(finished.exit);

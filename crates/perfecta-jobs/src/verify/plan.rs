@@ -11,13 +11,16 @@ use perfecta_io::{
 
 use super::Verification;
 use super::pack::{self, Fault, TableOfPack};
+use crate::activity;
 use crate::call::call;
 use crate::config::{Job, Output};
 use crate::error::{ItemError, JobError};
 use crate::inputs::{list_inputs, list_tree};
+use crate::lookout::Lookout;
 use crate::packed::PART_BYTES;
 use crate::places::{MANIFEST, PACKED_DIRECTORY, PACKED_FILE, STAGE_PREFIX};
 use crate::planned::Planned;
+use crate::prepare::place_of;
 use crate::runtime::CancelFlag;
 use crate::schedule;
 
@@ -77,8 +80,10 @@ pub(super) fn plan(
     verification: &Verification,
     engine: &mut dyn Engine,
     cancel: &CancelFlag,
+    lookout: &Lookout<'_>,
 ) -> Result<Plan, JobError> {
     let root = &verification.directory;
+    lookout.note(0, root, activity::LIST_TABLES);
     let limits = &verification.limits;
     let entries = list_tree(root, Lengths::Wanted, &limits.of_published(), engine, cancel);
     let entries = listed(entries, JobError::Published)?.entries;
@@ -126,6 +131,7 @@ pub(super) fn plan(
             output: Some(Output::new(root)),
             ..Job::new(keys.clone())
         };
+        lookout.note(0, place_of(keys), activity::LIST_KEYS);
         let entries = listed(list_inputs(&job, engine, cancel), JobError::KeysOfPublished)?.entries;
         let items = schedule::plan(&job, None, entries);
         let key_file = |item: &Planned| KeyFile::new(item, &job);
