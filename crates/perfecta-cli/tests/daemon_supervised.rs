@@ -8,6 +8,7 @@
 mod daemon_harness;
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -18,6 +19,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use daemon_harness::{Daemon, command};
+use seccompiler::BpfProgram;
+use serde_json::{Value, json};
 use support::{Place, Run};
 
 /// What never comes is not waited for longer.
@@ -82,6 +85,18 @@ fn a_service_manager_reads_what_the_daemon_does() {
     while manager.next_that_is("STATUS") != "STATUS=serves: 1 request, 1 table at work" {}
 }
 
+const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd");
+
+fn has_systemd_analyze() -> bool {
+    let is_there = Command::new("systemd-analyze").arg("--version").output().is_ok();
+    if !is_there {
+        let required = std::env::var("PERFECTA_TOOLS");
+        assert_ne!(required.as_deref(), Ok("required"), "no systemd-analyze");
+        println!("skipped: systemd-analyze is not there to read the unit files");
+    }
+    is_there
+}
+
 /// A shell that becomes a daemon which has `passed` as descriptor 3.
 fn activated(place: &Place, passed: OwnedFd, count: u32) -> Command {
     let script = format!(
@@ -131,22 +146,94 @@ fn what_is_passed_and_is_no_socket_is_refused() {
     check(UnixListener::bind(place.path("s")).unwrap().into(), 2, 2, "2 sockets");
 }
 
+/// A unit's settings, in their order.
+fn settings(unit: &str) -> Vec<(String, String)> {
+    let unit = fs::read_to_string(Path::new(UNITS).join(unit)).unwrap();
+    let settings = unit.lines().filter(|line| !line.starts_with(['#', '[']));
+    let settings = settings.filter_map(|line| line.split_once('='));
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn the_unit_leaves_the_daemon_what_it_needs() {
+    let settings = settings("perfecta.service");
+    let check = |name: &str, expected: &[&str], why: &str| {
+        let found = settings.iter().filter(|(found, _)| found == name);
+        let found: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(found, expected, "{name}=: {why}");
+    };
+    check("RestrictSUIDSGID", &[], "it hides openat2, which confines paths to roots");
+    check("SystemCallFilter", &["@system-service"], "the daemon was tried with these calls");
+    check("SystemCallErrorNumber", &["EPERM"], "a call that is filtered ends the daemon");
+    check("StateDirectoryMode", &["0700"], "the journal is nobody else's");
+    let seconds = |name: &str| -> u32 {
+        let found = settings.iter().find_map(|(found, value)| (found == name).then_some(value));
+        found.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    // Its last word is that of --grace.
+    assert!(seconds("ExecStart") < seconds("TimeoutStopSec"));
+}
+
+/// The calls that a filter of systemd's names: `@` begins a set of them, and of other sets.
+fn calls(name: &str) -> BTreeSet<String> {
+    if !name.starts_with('@') {
+        return [name.to_owned()].into();
+    }
+    let told = Command::new("systemd-analyze").args(["syscall-filter", name]).output().unwrap();
+    let told = Run::of(&told);
+    assert_eq!(told.code, 0, "{}", told.err);
+    let lines = told.out.lines().skip(1).map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).flat_map(calls).collect()
+}
+
+/// A filter that ends who makes another call.
+fn only(calls: impl Iterator<Item = String>) -> BpfProgram {
+    let compiled = |calls: &[String]| {
+        let calls: Vec<Value> = calls.iter().map(|call| json!({ "syscall": call })).collect();
+        let filter = json!({ "unit": {
+            "mismatch_action": "kill_process", "match_action": "allow", "filter": calls
+        }});
+        let architecture = std::env::consts::ARCH.try_into().unwrap();
+        seccompiler::compile_from_json(filter.to_string().as_bytes(), architecture)
+    };
+    // The sets name calls of other architectures, too.
+    let calls: Vec<String> =
+        calls.filter(|call| compiled(std::slice::from_ref(call)).is_ok()).collect();
+    compiled(&calls).unwrap().remove("unit").unwrap()
+}
+
+#[test]
+fn a_daemon_with_roots_and_all_that_it_starts_makes_no_call_that_the_unit_forbids() {
+    if !has_systemd_analyze() {
+        return;
+    }
+    let settings = settings("perfecta.service");
+    let sets = settings.iter().filter(|(name, _)| name == "SystemCallFilter");
+    let allowed = only(sets.flat_map(|(_, sets)| sets.split(' ')).flat_map(calls));
+    let place = Place::new();
+    fs::create_dir_all(place.path("run")).unwrap();
+    place.write_keys("root/a.keys", &[1, 2, 3]);
+    let script = "'PERFECTA' serve --allow-root root & trap 'kill $!' EXIT; \
+        'PERFECTA' client ping --wait-for-server 60 && \
+        'PERFECTA' client create root/a.keys root/out && 'PERFECTA' client drain && wait $!";
+    let script = script.replace("PERFECTA", env!("CARGO_BIN_EXE_perfecta"));
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &script]).current_dir(place.path(""));
+    shell.env("XDG_RUNTIME_DIR", place.path("run")).env("XDG_STATE_HOME", place.path("state"));
+    let run = daemon_harness::run_below(&allowed, &mut shell);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    assert!(place.path("root/out/a/a.pht").exists());
+}
+
 #[test]
 fn the_unit_files_are_what_systemd_takes() {
-    let tool = Command::new("systemd-analyze").arg("--version").output();
-    if tool.is_err() {
-        assert_ne!(
-            std::env::var("PERFECTA_TOOLS").as_deref(),
-            Ok("required"),
-            "no systemd-analyze"
-        );
-        return println!("skipped: systemd-analyze is not there to read the unit files");
+    if !has_systemd_analyze() {
+        return;
     }
     let place = Place::new();
-    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
     for unit in ["perfecta.service", "perfecta.socket"] {
         // It looks whether the program is there.
-        let text = fs::read_to_string(units.join(unit)).unwrap();
+        let text = fs::read_to_string(Path::new(UNITS).join(unit)).unwrap();
         let text = text.replace("/usr/bin/perfecta", env!("CARGO_BIN_EXE_perfecta"));
         place.write(unit, text.as_bytes());
     }

@@ -74,7 +74,8 @@ impl RootError {
         match self {
             Self::Open { .. } => "name a directory that is there",
             Self::Unconfined(_) => {
-                "allow openat2 in the container's seccomp profile, use Linux 5.6 or later, or give no roots"
+                "allow openat2 in the container's seccomp profile, drop RestrictSUIDSGID= from the unit, \
+                 use Linux 5.6 or later, or give no roots"
             }
         }
     }

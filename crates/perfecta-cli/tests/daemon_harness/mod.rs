@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 use serde_json::Value;
 
 use crate::support::{Place, Run, heeding_hang_up};
@@ -108,6 +109,26 @@ pub fn command(place: &Place, arguments: &[&str]) -> Command {
     command.env("XDG_RUNTIME_DIR", place.path("run"));
     command.env("XDG_STATE_HOME", place.path("state"));
     command
+}
+
+/// What a program comes to below a filter of calls, which threads inherit.
+pub fn run_below(filter: &BpfProgram, program: &mut Command) -> Run {
+    std::thread::scope(|scope| {
+        let filtered = scope.spawn(|| {
+            seccompiler::apply_filter(filter).unwrap();
+            Run::of(&program.output().unwrap())
+        });
+        filtered.join().unwrap()
+    })
+}
+
+/// A filter that lets all calls through but one, where one of the rules holds, or there is none.
+pub fn without(call: i64, rules: Vec<SeccompRule>, errno: i32) -> BpfProgram {
+    let forbidden = SeccompAction::Errno(errno as u32);
+    let architecture = std::env::consts::ARCH.try_into().unwrap();
+    let rules = [(call, rules)].into();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, forbidden, architecture);
+    filter.unwrap().try_into().unwrap()
 }
 
 /// A key file that has no table by the hash of [`ENDLESS`].
