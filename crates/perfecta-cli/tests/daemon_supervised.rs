@@ -166,6 +166,7 @@ fn the_unit_leaves_the_daemon_what_it_needs() {
     check("SystemCallFilter", &["@system-service"], "the daemon was tried with these calls");
     check("SystemCallErrorNumber", &["EPERM"], "a call that is filtered ends the daemon");
     check("StateDirectoryMode", &["0700"], "the journal is nobody else's");
+    check("UMask", &["0022"], "tables are for others to read");
     let seconds = |name: &str| -> u32 {
         let found = settings.iter().find_map(|(found, value)| (found == name).then_some(value));
         found.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
