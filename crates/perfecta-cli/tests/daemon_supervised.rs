@@ -167,6 +167,8 @@ fn the_unit_leaves_the_daemon_what_it_needs() {
     check("SystemCallErrorNumber", &["EPERM"], "a call that is filtered ends the daemon");
     check("StateDirectoryMode", &["0700"], "the journal is nobody else's");
     check("UMask", &["0022"], "tables are for others to read");
+    check("StartLimitIntervalSec", &["0"], "starts that fail take the socket with them");
+    check("RestartSec", &["2"], "clients call a daemon silent after 3 s");
     let seconds = |name: &str| -> u32 {
         let found = settings.iter().find_map(|(found, value)| (found == name).then_some(value));
         found.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
