@@ -177,6 +177,17 @@ fn the_unit_leaves_the_daemon_what_it_needs() {
     assert!(seconds("ExecStart") < seconds("TimeoutStopSec"));
 }
 
+#[test]
+fn a_container_that_is_stopped_ends_before_it_is_killed() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/container/Containerfile");
+    let file = fs::read_to_string(file).unwrap();
+    let (_, after) = file.split_once("\"--grace\", \"").expect("the command says how long");
+    let (grace, _) = after.split_once('"').unwrap();
+    // Docker and podman kill after 10 s.
+    assert!(grace.parse::<u32>().unwrap() < 10);
+}
+
 /// The calls that a filter of systemd's names: `@` begins a set of them, and of other sets.
 fn calls(name: &str) -> BTreeSet<String> {
     if !name.starts_with('@') {
