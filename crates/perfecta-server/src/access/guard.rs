@@ -12,7 +12,7 @@ use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::Caller;
+use super::{Caller, Token};
 use crate::daemon::Control;
 use crate::dashboard;
 use crate::problem::{Problem, ProblemKind};
@@ -224,11 +224,17 @@ fn check_token(control: &Control, headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     };
     let header = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    if header.is_some_and(|header| token.is_in(header)) {
-        return Ok(());
-    }
-    let detail = "the request does not carry the daemon's token";
-    let remedy = "`perfecta client` takes --token-file; others send it as `Authorization: Bearer`";
+    let (detail, remedy) = match header.and_then(Token::word_in) {
+        Some(word) if token.is(word) => return Ok(()),
+        Some(_) => (
+            "the request carries another token than the daemon's",
+            "give the one in the file that `perfecta serve --token-file` names",
+        ),
+        None => (
+            "the request carries no token",
+            "`perfecta client` takes --token-file; others send it as `Authorization: Bearer`",
+        ),
+    };
     Err(Problem::new(ProblemKind::Unauthorized, detail, remedy))
 }
 

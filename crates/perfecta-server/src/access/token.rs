@@ -94,10 +94,15 @@ impl Token {
         format!("Bearer {}", self.0)
     }
 
-    /// Whether a header carries it. How much of it was right does not show in the time that it takes.
-    pub(crate) fn is_in(&self, header: &[u8]) -> bool {
-        let Some((scheme, word)) = header.split_at_checked(7) else { return false };
-        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(word.ct_eq(self.0.as_bytes()))
+    /// The word that a header carries where a token belongs.
+    pub(crate) fn word_in(header: &[u8]) -> Option<&[u8]> {
+        let (scheme, word) = header.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(word)
+    }
+
+    /// Whether a word is it. How much of it was right does not show in the time that it takes.
+    pub(crate) fn is(&self, word: &[u8]) -> bool {
+        word.ct_eq(self.0.as_bytes()).into()
     }
 }
 
@@ -152,18 +157,17 @@ mod tests {
     #[test]
     fn a_header_carries_the_whole_token_and_nothing_else() {
         let token = Token::parse(b"0123456789abcdef").unwrap();
-        assert!(token.is_in(token.header().as_bytes()));
-        assert!(token.is_in(b"bearer 0123456789abcdef"));
-        for other in [
-            "",
-            "Bearer ",
-            "Bearer 0123456789abcde",
-            "Bearer 0123456789abcdef0",
-            "Bearer 0123456789abcdeF",
-            "Basic 0123456789abcdef",
-            "0123456789abcdef",
-        ] {
-            assert!(!token.is_in(other.as_bytes()), "{other}");
+        let check = |header: &str, expected: Option<bool>| {
+            let found = Token::word_in(header.as_bytes()).map(|word| token.is(word));
+            assert_eq!(found, expected, "{header}");
+        };
+        check(&token.header(), Some(true));
+        check("bearer 0123456789abcdef", Some(true));
+        for other in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF"] {
+            check(&format!("Bearer {other}"), Some(false));
+        }
+        for other in ["", "Bearer", "Basic 0123456789abcdef", "0123456789abcdef"] {
+            check(other, None);
         }
         assert!(!format!("{token:?}").contains("0123"));
     }
