@@ -10,8 +10,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
-use daemon_harness::{Daemon, command, free_port, write_secret};
+use daemon_harness::{Daemon, command, free_port, run_below, without, write_secret};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 use support::{Place, Run};
 
 const TOKEN: &str = "correct-horse-battery-staple";
@@ -217,6 +218,20 @@ fn a_token_over_tls_needs_no_certificate_of_the_client() {
     assert_eq!(ask(&daemon, &url, &[&["ping"], &own[..]].concat()).code, 0);
     let no_token = ask(&daemon, &url, &["ping", "--ca", "ca.pem"]);
     is_refused(&no_token, 12, "carries no token");
+}
+
+#[test]
+fn a_family_of_addresses_that_is_withheld_is_told_with_the_units_setting() {
+    let place = place();
+    fs::create_dir(place.path("run")).unwrap();
+    let is_internet =
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_INET as u64);
+    let rule = SeccompRule::new(vec![is_internet.unwrap()]).unwrap();
+    let filter = without(libc::SYS_socket, vec![rule], libc::EAFNOSUPPORT);
+    let arguments = [&["serve", "--listen", "127.0.0.1:1"][..], &TOKEN_FILE].concat();
+    let run = run_below(&filter, &mut command(&place, &arguments));
+    is_refused(&run, 8, "127.0.0.1:1: cannot listen");
+    assert!(run.err.contains("RestrictAddressFamilies="), "{}", run.err);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `perfecta serve`: the daemon.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use perfecta_jobs::{ExitClass, MachineOptions};
 use perfecta_server::{Bounds, ServeError, ServeOptions, own_session, serve};
+use rustix::io::Errno;
 use tracing::info;
 
 use crate::access_options::AccessOptions;
@@ -130,11 +132,20 @@ fn serve_failure(error: &ServeError) -> Failure {
         ServeError::State(error) => state_failure(error),
         ServeError::Journal(error) => journal_failure(error),
         ServeError::Machine(error) => machine_failure(error),
-        ServeError::Listen { .. } => Failure::new(ExitClass::Io, error.to_string())
-            .with_remedy("name an address of this machine and a free port"),
+        ServeError::Listen { error: system, .. } => {
+            Failure::new(ExitClass::Io, error.to_string()).with_remedy(listen_remedy(system))
+        }
         ServeError::Start(_) => Failure::new(ExitClass::Io, error.to_string())
             .with_remedy("raise the limits of processes and open files, or give fewer --jobs"),
     }
+}
+
+fn listen_remedy(error: &io::Error) -> &'static str {
+    if Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT) {
+        return "name an IPv4 address if this system has no IPv6; in a unit, add AF_INET AF_INET6 to \
+                RestrictAddressFamilies=";
+    }
+    "name an address of this machine and a free port"
 }
 
 /// The daemon ended by a panic, which was reported if reports are wanted.
