@@ -1,6 +1,8 @@
 //! A daemon over TCP: who is served there, and with which proof.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what is skipped is worth knowing")]
+#![allow(clippy::disallowed_methods, reason = "which tools have to be there is said from outside")]
 
 mod daemon_harness;
 mod support;
@@ -9,6 +11,8 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
 use daemon_harness::{Daemon, command, free_port, run_below, without, write_secret};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -197,7 +201,7 @@ fn a_certificate_opens_the_port_over_tls() {
     is_refused(&stranger, 12, "does not trust this client");
     is_refused(&ask(&daemon, &url, &["ping"]), 2, "whom to trust is not said");
     let distrusted = ask(&daemon, &url, &[&["ping", "--ca", "other-ca.pem"], &own[2..]].concat());
-    is_refused(&distrusted, 12, "not to be trusted");
+    is_refused(&distrusted, 12, "not to be trusted: no certificate of --ca vouches for its own");
     // Whoever waits for it waits for another than this one.
     let plain = ["ping", "--wait-for-server", "600"];
     let plain = ask(&daemon, &format!("http://127.0.0.1:{port}"), &plain);
@@ -218,6 +222,59 @@ fn a_token_over_tls_needs_no_certificate_of_the_client() {
     assert_eq!(ask(&daemon, &url, &[&["ping"], &own[..]].concat()).code, 0);
     let no_token = ask(&daemon, &url, &["ping", "--ca", "ca.pem"]);
     is_refused(&no_token, 12, "carries no token");
+}
+
+/// What `openssl req -x509` makes, unless it is told not to.
+#[test]
+fn a_certificate_of_an_authority_is_named_where_it_is_served_and_where_it_is_refused() {
+    let place = place();
+    fs::create_dir(place.path("run")).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    place.write("server.pem", parameters.self_signed(&key).unwrap().pem().as_bytes());
+    write_secret(&place, "server.key", &key.serialize_pem());
+    let listen = format!("127.0.0.1:{}", free_port());
+    let arguments = [&["serve", "--listen", &listen][..], &TOKEN_FILE, &TLS].concat();
+    let log = File::create(place.path("log")).unwrap();
+    let child = command(&place, &arguments).stderr(log).spawn().unwrap();
+    let daemon = Daemon { place, child };
+    daemon.ok(&["ping", "--wait-for-server", "60"]);
+    let log = fs::read_to_string(daemon.place.path("log")).unwrap();
+    assert!(log.contains("server.pem: this certificate is an authority's"), "{log}");
+    let url = format!("https://{listen}");
+    let refused = ask(&daemon, &url, &["ping", "--ca", "server.pem", "--token-file", "token"]);
+    is_refused(&refused, 12, "its certificate is an authority's");
+    assert!(refused.err.contains("basicConstraints=critical,CA:FALSE"), "{}", refused.err);
+}
+
+#[test]
+fn what_the_document_has_openssl_make_opens_the_port() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        let required = std::env::var("PERFECTA_TOOLS");
+        assert_ne!(required.as_deref(), Ok("required"), "no openssl");
+        return println!("skipped: openssl is not there to make a certificate");
+    }
+    let place = place();
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/access.md");
+    let document = fs::read_to_string(document).unwrap();
+    let (_, after) = document.split_once("```console\n$ ").unwrap();
+    let (commands, _) = after.split_once("```").unwrap();
+    let commands = format!("set -e; {}", commands.replace("\n$ ", "\n"));
+    let mut shell = Command::new("bash");
+    let made =
+        Run::of(&shell.args(["-c", &commands]).current_dir(place.path("")).output().unwrap());
+    assert_eq!(made.code, 0, "{}", made.err);
+    let listen = format!("127.0.0.1:{}", free_port());
+    let tls = ["--tls-certificate", "daemon.pem", "--tls-key", "daemon.key"];
+    let arguments = [&["--listen", &listen][..], &TOKEN_FILE, &tls].concat();
+    let daemon = Daemon::start(place, &arguments);
+    let ping = |ca: &str| {
+        let own = ["ping", "--ca", ca, "--token-file", "token"];
+        ask(&daemon, &format!("https://{listen}"), &own)
+    };
+    assert_eq!(ping("daemon.pem").code, 0, "{}", ping("daemon.pem").err);
+    is_refused(&ping("ca.pem"), 12, "no certificate of --ca vouches for its own");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) use self::guard::{
 };
 pub(crate) use self::report::AccessReport;
 pub use self::tcp::{Tcp, TcpError, TcpFiles};
-pub(crate) use self::tcp::{authorities, client, identity};
+pub(crate) use self::tcp::{authorities, client, identity, is_of_an_authority};
 pub use self::token::{Token, TokenError};
 use crate::problem::{Problem, ProblemKind, shortened};
 use crate::spec::{Bounds, FILES_MAX, InputSpec, JobSpec, file_field};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use perfecta_jobs::{ExitClass, MachineOptions};
-use perfecta_server::{Bounds, ServeError, ServeOptions, own_session, serve};
+use perfecta_server::{Bounds, ServeError, ServeOptions, Tcp, own_session, serve};
 use rustix::io::Errno;
 use tracing::info;
 
@@ -79,6 +79,9 @@ impl Serve {
         let notice = |notice: &str| self.log.notice(terminal, notice);
         if let Some(told) = self.access.notice() {
             info!("{told}");
+        }
+        if let Some(told) = options.access.tcp.as_ref().and_then(Tcp::notice) {
+            notice(told);
         }
         let serve = || serve(&options, activation, &supervisor, &notice);
         // What there is of it ends with the program.

@@ -10,11 +10,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig, version};
+use tokio_rustls::rustls::{
+    self, CertificateError, InconsistentKeys, RootCertStore, ServerConfig, version,
+};
 
 use super::token::{Token, TokenError, check_private, open_at_once};
 
@@ -39,6 +43,7 @@ pub struct Tcp {
     pub(crate) address: SocketAddr,
     pub(crate) token: Option<Token>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    notice: Option<String>,
 }
 
 /// Why clients elsewhere cannot be served so.
@@ -116,12 +121,45 @@ impl Tcp {
             return Err(TcpError::NoRoots(*address));
         }
         let tls = pair.map(|(certificate, key)| server(certificate, key, client_ca.as_deref()));
-        Ok(Self {
-            address: *address,
-            token: token.as_deref().map(Token::read).transpose()?,
-            tls: tls.transpose()?.map(Arc::new),
-        })
+        let tls = tls.transpose()?.map(Arc::new);
+        let token = token.as_deref().map(Token::read).transpose()?;
+        let notice = certificate.as_deref().map(authority_notice).transpose()?.flatten();
+        Ok(Self { address: *address, token, tls, notice })
     }
+
+    /// What whoever starts the daemon should know.
+    #[must_use]
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+}
+
+/// Says that a daemon's certificate is an authority's, which other clients than this program's may take.
+fn authority_notice(path: &Path) -> Result<Option<String>, TcpError> {
+    let certificate = &certificates(path)?[0];
+    let mut itself = RootCertStore::empty();
+    itself.add(certificate.clone()).map_err(|error| failed(path)(&error))?;
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(itself), provider).build();
+    let verifier = verifier.map_err(|error| failed(path)(&error))?;
+    let name = ServerName::try_from("localhost").expect("it is a name");
+    let verified = verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now());
+    Ok(verified.is_err_and(|error| is_of_an_authority(&error)).then(|| {
+        let path = path.display();
+        format!(
+            "{path}: this certificate is an authority's (CA:TRUE), which `perfecta client` takes for \
+             no daemon's: make one with basicConstraints=critical,CA:FALSE"
+        )
+    }))
+}
+
+/// Whether a certificate was refused because it is an authority's. Only the library beneath has a name
+/// for that.
+pub(crate) fn is_of_an_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
+        return false;
+    };
+    other.to_string() == "CaUsedAsEndEntity"
 }
 
 fn server(

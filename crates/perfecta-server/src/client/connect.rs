@@ -15,7 +15,7 @@ use tokio_rustls::{TlsConnector, rustls};
 use super::pulse::{Heard, Pulse};
 use super::remote::Remote;
 use super::{ClientError, Target};
-use crate::access::Token;
+use crate::access::{Token, is_of_an_authority};
 
 /// What the system takes of a request before the line does. What waits there is not heard to go, so it is
 /// to be little, for a line that is slow.
@@ -76,7 +76,7 @@ impl Target {
         match connector.connect(name.clone(), stream).await {
             Ok(stream) => Ok(Box::pin(stream)),
             Err(error) => {
-                Err(ClientError::Untrusted { endpoint: self.name(), reason: error.to_string() })
+                Err(ClientError::Untrusted { endpoint: self.name(), reason: distrust(&error) })
             }
         }
     }
@@ -109,6 +109,24 @@ impl Target {
             io::ErrorKind::WouldBlock => ClientError::Silent(endpoint),
             _ => ClientError::NoServer { endpoint, reason: error.to_string() },
         }
+    }
+}
+
+/// Why a daemon's certificate is not taken, in words for who made it.
+fn distrust(error: &io::Error) -> String {
+    use rustls::CertificateError::{BadSignature, UnknownIssuer};
+    let told = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match told {
+        // One of the same name may have another key.
+        Some(rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {
+            "no certificate of --ca vouches for its own".to_owned()
+        }
+        Some(told) if is_of_an_authority(told) => {
+            "its certificate is an authority's (CA:TRUE): it has to be one made with \
+             basicConstraints=critical,CA:FALSE"
+                .to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
