@@ -152,6 +152,12 @@ fn fixed_seeds_that_find_nothing_lead_to_other_seeds() {
         ["no table after 1 attempt: ", "give other seeds, or 0 for a seed that is to be drawn"];
     let run = check(&place, &create, 6, &words);
     assert!(!run.err.contains("raise the limit"), "{}", run.err);
+    // All but five bits of a rotation are fixed.
+    place.write_keys("my.keys", &(1..=2048).map(|key| key * key).collect::<Vec<u32>>());
+    let create = ["create", "my.keys", "--no-output", "--hash", "Mulshrolate1RX", "--seeds", "3,5"];
+    let words = ["no table after 1024 attempts: ", "32 combinations", "give other seeds, or 0"];
+    let run = check(&place, &create, 6, &words);
+    assert!(!run.err.contains("raise the limit"), "{}", run.err);
 }
 
 #[test]

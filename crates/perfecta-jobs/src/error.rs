@@ -358,7 +358,7 @@ impl ItemError {
             Self::Plan(PlanError::TooLarge { .. }) => Some("ask for fewer doublings at first"),
             // None of today's.
             Self::Plan(_) => None,
-            Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
+            Self::Unsolved { limit: Limit::FixedSeeds | Limit::FewSeeds { .. }, .. } => {
                 Some("give other seeds, or 0 for a seed that is to be drawn anew for each attempt")
             }
             Self::Unsolved { family, .. } | Self::TimedOut { family, .. } => Some(match family {

@@ -78,7 +78,7 @@ impl BuildError {
             // None of today's.
             Self::Plan(_) => "give another plan",
             Self::Unsolved { limit: Limit::Stopped, .. } => "let it go on for longer",
-            Self::Unsolved { limit: Limit::FixedSeeds, .. } => {
+            Self::Unsolved { limit: Limit::FixedSeeds | Limit::FewSeeds { .. }, .. } => {
                 "fix other seeds, or 0 for a seed that is to be drawn anew for each attempt"
             }
             Self::Unsolved { limit: Limit::Memory, .. } => {

@@ -211,6 +211,8 @@ fn range_length(num_keys: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+
     use super::*;
     use crate::family::Family;
     use crate::geometry::Geometry;
@@ -218,6 +220,7 @@ mod tests {
     use crate::key::Repair;
     use crate::search::plan::FamilyChoice;
     use crate::search::range::try_range;
+    use crate::seeds::SeedSource;
 
     fn strided_keys(num_keys: u32, stride: u32) -> KeySet {
         let keys = (1..=num_keys).map(|key| key * stride).collect();
@@ -314,6 +317,39 @@ mod tests {
         let mut fixed = hopeless;
         fixed.seeds.fixed = [1; 8];
         check(fixed, Limit::FixedSeeds, 1, 0);
+    }
+
+    /// The reviewer's ten million attempts of a thousand different ones.
+    #[test]
+    fn seeds_that_are_fixed_but_for_few_bits_are_all_tried_and_no_more() {
+        let keys = KeySet::from_u32((1..=2048).map(|key| key * key).collect(), Repair::default());
+        let keys = keys.unwrap();
+        let mut few = plan("Mulshrolate1RX");
+        few.seeds.fixed[..2].copy_from_slice(&[3, 5]);
+        let check = |plan: Plan, limit, attempts, grows| {
+            let verdict = run(&keys, &plan, 1, |_| 0);
+            assert_eq!(verdict.outcome, Err(limit));
+            assert_eq!((verdict.tally.attempts(), verdict.stage.grows), (attempts, grows));
+        };
+        let combinations = 32;
+        let all = Limit::FewSeeds { combinations };
+        check(few.clone(), all, 1024, 0);
+        check(Plan { attempts_max: 1000, ..few.clone() }, Limit::Attempts, 1000, 0);
+        check(Plan { grow_after: Some(5000), grows_max: 1, ..few.clone() }, all, 2048, 1);
+        check(Plan { grow_after: Some(500), grows_max: 1, ..few.clone() }, Limit::Grows, 1000, 1);
+        check(Plan { fixed_attempts: Some(3000), ..few }, Limit::Attempts, 3000, 0);
+    }
+
+    /// With fewer attempts the search would be told to end before all were tried.
+    #[test]
+    fn all_combinations_of_few_bits_are_drawn() {
+        let few = SeedSource { fixed: [1, 2, 3, 4, 5, 0, 0, 0], ..SeedSource::default() };
+        let family = Family::from_name("Mulshrolate4RX").unwrap();
+        let geometry = Geometry::for_keys(2048).unwrap();
+        let seen: BTreeSet<u32> = (1..=32 * 1024)
+            .map(|attempt| few.draw(attempt, family, geometry).word(3) & 0x1f_1f00)
+            .collect();
+        assert_eq!(seen.len(), 1024);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub struct Plan {
     pub seeds: SeedSource,
     /// Run exactly this many attempts, also after a success, and count what comes of them; the
     /// lowest-numbered success is the winner. The table does not grow. Just one is made where seeds
-    /// are fixed, as all would be the same.
+    /// are fixed, as all would be the same; where few bits of them are not, all are made.
     pub fixed_attempts: Option<u64>,
     /// Give up after so many attempts, all stages counted.
     pub attempts_max: u64,
@@ -210,6 +210,13 @@ pub enum Limit {
     /// Every attempt would have the same, fixed seeds.
     #[error("the seeds are fixed, so every attempt is the same")]
     FixedSeeds,
+    /// The seeds are fixed but for a few bits, and so many attempts were made that all combinations of
+    /// these were drawn, but for chances that do not matter.
+    #[error("what is not fixed of the seeds has {combinations} combinations, and all were tried")]
+    FewSeeds {
+        /// Different attempts that there are.
+        combinations: u64,
+    },
     /// The caller said stop: time is up, or the work was cancelled.
     #[error("stopped")]
     Stopped,
@@ -290,10 +297,17 @@ impl Plan {
         if self.seeds.is_constant(stage.family) {
             return Err(Limit::FixedSeeds);
         }
+        let few = self.few_combinations(stage.family);
+        let spent = few.filter(|combinations| attempts_of_all(*combinations) == stage.attempts);
+        let limit = |limit| spent.map_or(limit, |combinations| Limit::FewSeeds { combinations });
+        self.grown_stage(stage, made, num_keys).map_err(limit)
+    }
+
+    fn grown_stage(&self, stage: &Stage, made: u64, num_keys: usize) -> Result<Stage, Limit> {
         if self.fixed_attempts.is_some() || made >= self.attempts_max {
             return Err(Limit::Attempts);
         }
-        if stage.grows >= self.grows_max {
+        if self.grows_after().is_none() || stage.grows >= self.grows_max {
             return Err(Limit::Grows);
         }
         let geometry = stage.geometry.grown().ok_or(Limit::Memory)?;
@@ -310,18 +324,37 @@ impl Plan {
         if self.seeds.is_constant(family) {
             return 1;
         }
-        self.fixed_attempts.unwrap_or_else(|| self.attempts_left(made)).min(COUNTABLE_MAX)
+        if let Some(fixed) = self.fixed_attempts {
+            return fixed.min(COUNTABLE_MAX);
+        }
+        let left = self.attempts_max - made;
+        let until_grown = left.min(self.grows_after().unwrap_or(left));
+        let different = self.few_combinations(family).map_or(COUNTABLE_MAX, attempts_of_all);
+        until_grown.min(different)
     }
 
-    fn attempts_left(&self, made: u64) -> u64 {
-        let left = self.attempts_max - made;
-        let grow_after = match (self.grow_after, self.family) {
-            (Some(attempts), _) => attempts,
-            (None, FamilyChoice::Auto) => Self::GROW_AFTER_AUTO,
-            (None, FamilyChoice::Named(_)) => return left,
-        };
-        left.min(grow_after)
+    /// Attempts of a stage after which the table is doubled, if it ever is.
+    fn grows_after(&self) -> Option<u64> {
+        match (self.grow_after, self.family) {
+            (Some(attempts), _) => Some(attempts),
+            (None, FamilyChoice::Auto) => Some(Self::GROW_AFTER_AUTO),
+            (None, FamilyChoice::Named(_)) => None,
+        }
     }
+
+    /// How many different attempts there are in a geometry, where that is few: the seeds are fixed but for
+    /// some bits.
+    fn few_combinations(&self, family: Family) -> Option<u64> {
+        const BITS_MAX: u32 = 20;
+        let bits = self.seeds.num_drawn_bits(family);
+        (self.fixed_attempts.is_none() && bits <= BITS_MAX).then(|| 1 << bits)
+    }
+}
+
+/// Attempts after which so many combinations of seeds were all drawn: that one of 2^20 was not has the
+/// chance 2^20 * e^-32, one in seventy million.
+const fn attempts_of_all(combinations: u64) -> u64 {
+    32 * combinations
 }
 
 #[cfg(test)]
