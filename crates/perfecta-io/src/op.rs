@@ -291,8 +291,8 @@ pub enum EntryKind {
     Directory,
     /// A FIFO, device or socket.
     Special(&'static str),
-    /// A symbolic link that leads to nothing, or back.
-    BrokenLink,
+    /// A symbolic link that leads to nothing, or back, and why it cannot be followed.
+    BrokenLink(IoError),
     /// What the system would not tell about.
     Unreadable(IoError),
 }

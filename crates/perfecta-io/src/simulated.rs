@@ -224,7 +224,7 @@ impl SimulatedMachine {
             Body::File(content) => EntryKind::File { bytes: content.told_bytes() },
             Body::Directory { .. } => EntryKind::Directory,
             Body::Special(kind) => EntryKind::Special(kind),
-            Body::Link(_) => EntryKind::BrokenLink,
+            Body::Link(_) => unreachable!("links are followed"),
         })
     }
 

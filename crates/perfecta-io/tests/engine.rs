@@ -18,8 +18,8 @@ use std::time::Duration;
 use perfecta_io::pool::{BufferPool, PoolOptions, SizeClass};
 use perfecta_io::{
     Backend as Choice, Buffer, Clock, Completion, Engine, Engines, EntryKind, FileContent,
-    Interrupt, IoError, IoErrorKind, Lengths, Op, Outcome, Payload, Replace, Symlinks, SystemClock,
-    Token,
+    Interrupt, IoError, IoErrorKind, Lengths, Op, Operation, Outcome, Payload, Replace, Symlinks,
+    SystemClock, Token,
 };
 
 use self::world::{World, backends};
@@ -164,6 +164,11 @@ fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
             let entries = list(engine, lengths, 100, 10).unwrap().into_iter();
             entries.map(|entry: perfecta_io::Entry| (entry.path, entry.kind)).collect()
         };
+        let link = |path: &str, kind| {
+            let error = IoError::new(Operation::Open, &root.join(path), kind);
+            EntryKind::BrokenLink(error)
+        };
+        let back = IoErrorKind::NotAFile("link to a directory that it lies in");
         let expected = [
             ("again", EntryKind::Directory),
             ("again/file", EntryKind::File { bytes: 5 }),
@@ -171,8 +176,8 @@ fn a_tree_is_listed_in_one_order_with_kinds_and_without_going_in_circles() {
             ("b.x", EntryKind::File { bytes: 0 }),
             ("b/c", EntryKind::Directory),
             ("b/c/file", EntryKind::File { bytes: 5 }),
-            ("b/up", EntryKind::BrokenLink),
-            ("broken", EntryKind::BrokenLink),
+            ("b/up", link("b/up", back)),
+            ("broken", link("broken", IoErrorKind::Dangling("absent".into()))),
         ];
         let mut expected: Vec<(PathBuf, EntryKind)> =
             expected.into_iter().map(|(path, kind)| (path.into(), kind)).collect();

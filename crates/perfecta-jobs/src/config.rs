@@ -109,8 +109,9 @@ impl KeyOptions {
             EntryKind::Unmeasured => unreachable!("the lengths of key files are wanted"),
             EntryKind::Directory => return not_a_file("directory"),
             EntryKind::Special(kind) => return not_a_file(kind),
-            EntryKind::BrokenLink => return not_a_file("broken or circular symbolic link"),
-            EntryKind::Unreadable(error) => return Err(ItemError::Input(error)),
+            EntryKind::BrokenLink(error) | EntryKind::Unreadable(error) => {
+                return Err(ItemError::Input(error));
+            }
         };
         if bytes > bytes_max {
             return Err(refused(Operation::Read, IoErrorKind::TooLarge { bytes, bytes_max }));

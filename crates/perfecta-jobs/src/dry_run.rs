@@ -56,7 +56,7 @@ fn check_output(engine: &mut dyn Engine, output: &Output) -> Result<(), JobError
         EntryKind::File { .. } | EntryKind::Unmeasured | EntryKind::Special(_) => {
             Err(JobError::Output(IoError::system(Operation::Open, path, Errno::NOTDIR)))
         }
-        EntryKind::Directory | EntryKind::BrokenLink | EntryKind::Unreadable(_) => Ok(()),
+        EntryKind::Directory | EntryKind::BrokenLink(_) | EntryKind::Unreadable(_) => Ok(()),
     }
 }
 

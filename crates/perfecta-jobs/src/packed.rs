@@ -224,12 +224,11 @@ pub(crate) fn hash_file(
 ) -> Result<Option<Digest>, IoError> {
     match call(engine, Op::Inspect { path: path.to_owned() })?.into_kind() {
         EntryKind::File { bytes: found } if found == bytes => {}
-        EntryKind::Unreadable(error) => return Err(error),
+        EntryKind::Unreadable(error) | EntryKind::BrokenLink(error) => return Err(error),
         EntryKind::File { .. }
         | EntryKind::Unmeasured
         | EntryKind::Directory
-        | EntryKind::Special(_)
-        | EntryKind::BrokenLink => return Ok(None),
+        | EntryKind::Special(_) => return Ok(None),
     }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = Buffer::default();

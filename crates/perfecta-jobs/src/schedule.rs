@@ -95,7 +95,7 @@ fn is_input(entry: &Entry, names: &NameFilter) -> bool {
         | EntryKind::Unmeasured
         | EntryKind::Directory
         | EntryKind::Special(_)
-        | EntryKind::BrokenLink => names.admits(&entry.path),
+        | EntryKind::BrokenLink(_) => names.admits(&entry.path),
     }
 }
 
@@ -111,7 +111,7 @@ fn planned(job: &Job, rendering: &mut Rendering<'_>, entry: Entry, root: &Path) 
         EntryKind::Unmeasured => unreachable!("the lengths of key files are wanted"),
         EntryKind::Directory
         | EntryKind::Special(_)
-        | EntryKind::BrokenLink
+        | EntryKind::BrokenLink(_)
         | EntryKind::Unreadable(_) => 0,
     };
     let identifier = Identifier::of_file_name(name.as_encoded_bytes());

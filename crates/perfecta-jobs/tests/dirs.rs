@@ -13,8 +13,8 @@ use common::{
 };
 use perfecta_io::FaultPlan;
 use perfecta_jobs::{
-    CancelFlag, Conflicts, Durability, Event, Inputs, ItemError, Job, JobError, Layout, NameFilter,
-    Runtime, Status, WidthRule, dry_run, run,
+    CancelFlag, Conflicts, Durability, Event, ExitClass, Inputs, ItemError, Job, JobError, Layout,
+    NameFilter, Runtime, Status, WidthRule, dry_run, run,
 };
 
 const PLAIN: PlainRenderer = PlainRenderer { version: 1 };
@@ -53,6 +53,32 @@ fn tables_are_published_with_a_manifest_and_nothing_else_is_left() {
     let bytes: usize = tree(out.path()).values().map(Vec::len).sum();
     assert_eq!(summary.bytes, bytes as u64);
     assert_eq!(reports["large.keys"].search.unwrap().vertices, 8192);
+}
+
+/// One that leads nowhere was an invalid key file where it was met, and an error of the disk where it was named.
+#[test]
+fn of_links_that_lead_to_no_file_the_same_is_said_met_in_a_directory_and_named_alone() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (link, to, class) in [
+        ("dangling.keys", "nowhere", ExitClass::Io),
+        ("loop.keys", "loop.keys", ExitClass::Io),
+        ("up.keys", ".", ExitClass::InvalidKeys),
+    ] {
+        let path = input.path().join(link);
+        std::os::unix::fs::symlink(to, &path).unwrap();
+        let named =
+            Job { inputs: Inputs::Files(vec![path.clone()]), ..job(input.path(), out.path()) };
+        let errors = [job(input.path(), out.path()), named].map(|job| {
+            let (summary, mut reports) = run_all(&job, &runtime());
+            assert_eq!(summary.exit_class(), class, "{link}");
+            reports.remove(link).unwrap().error.unwrap()
+        });
+        let [met, named] = errors.each_ref().map(ToString::to_string);
+        assert!(met.starts_with("cannot ") && met.contains(link), "{met}");
+        assert!(met == named || link == "up.keys", "{met}; {named}");
+        assert!(errors.iter().all(|error| error.remedy().is_some()), "{errors:?}");
+        std::fs::remove_file(path).unwrap();
+    }
 }
 
 #[test]
@@ -275,7 +301,7 @@ fn every_bad_file_is_named_and_the_good_ones_are_built() {
     check("unsorted.keys", 5, "0x00000001 at byte 0x4");
     check("a-b.keys", 7, "a_b.keys goes to the same place");
     check("a_b.keys", 7, "a-b.keys goes to the same place");
-    check("loop.keys", 5, "symbolic link");
+    check("loop.keys", 8, "symbolic link");
     check("pipe.keys", 5, "FIFO");
     check("socket.keys", 5, "socket");
     assert_eq!((summary.ok, summary.failed, summary.exit_class().code()), (6, 9, 3));

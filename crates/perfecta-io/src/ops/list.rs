@@ -13,15 +13,20 @@ pub(super) fn inspect_path<S: System>(system: &S, path: &Path) -> EntryKind {
     let failed = |errno| IoError::system(Operation::Inspect, path, errno);
     let unreadable = match persist(|| system.inspect_at(At::Path(path), Links::Follow)) {
         Ok(stat) => return kind_of(&stat),
-        Err(Errno::NOENT) => match persist(|| system.link_target(path)) {
-            Ok(to) => IoError::new(Operation::Open, path, IoErrorKind::Dangling(to)),
-            // Something else was put there meanwhile.
-            Err(Errno::INVAL) => failed(Errno::NOENT),
-            Err(errno) => failed(errno),
-        },
+        Err(Errno::NOENT) => dangling(system, path),
         Err(errno) => failed(errno),
     };
     EntryKind::Unreadable(unreadable)
+}
+
+/// Why nothing is at a path.
+fn dangling<S: System>(system: &S, path: &Path) -> IoError {
+    match persist(|| system.link_target(path)) {
+        Ok(to) => IoError::new(Operation::Open, path, IoErrorKind::Dangling(to)),
+        // Something else was put there meanwhile.
+        Err(Errno::INVAL) => IoError::system(Operation::Inspect, path, Errno::NOENT),
+        Err(errno) => IoError::system(Operation::Inspect, path, errno),
+    }
 }
 
 /// Where a path leads, absolute and without links. The part that is not there is taken by its
@@ -131,10 +136,15 @@ impl<S: System> Walk<'_, S> {
                 return self.descend(parent, below, name, &stat);
             }
             Ok(stat) => kind_of(&stat),
-            Err(Errno::NOENT | Errno::LOOP) => EntryKind::BrokenLink,
+            Err(Errno::NOENT) => {
+                EntryKind::BrokenLink(dangling(self.system, &self.root.join(&below)))
+            }
             Err(errno) => {
-                let path = self.root.join(&below);
-                EntryKind::Unreadable(IoError::system(Operation::Inspect, &path, errno))
+                let error = IoError::system(Operation::Inspect, &self.root.join(&below), errno);
+                match errno {
+                    Errno::LOOP => EntryKind::BrokenLink(error),
+                    _ => EntryKind::Unreadable(error),
+                }
             }
         };
         self.entries.push(Entry { path: below, kind });
@@ -148,11 +158,13 @@ impl<S: System> Walk<'_, S> {
         name: &Path,
         stat: &Stat,
     ) -> Result<(), IoError> {
+        let path = self.root.join(&below);
         if self.ancestors.contains(&stat.identity) {
-            self.entries.push(Entry { path: below, kind: EntryKind::BrokenLink });
+            let kind = IoErrorKind::NotAFile("link to a directory that it lies in");
+            let kind = EntryKind::BrokenLink(IoError::new(Operation::Open, &path, kind));
+            self.entries.push(Entry { path: below, kind });
             return Ok(());
         }
-        let path = self.root.join(&below);
         if self.ancestors.len() == self.limits.depth_max {
             let kind = IoErrorKind::TooDeep(self.limits.depth_max);
             let error = IoError::new(Operation::List, &path, kind);

@@ -300,11 +300,10 @@ fn file_bytes(file: &Path, engine: &mut dyn Engine) -> Result<u64, ItemError> {
     let inspected = call(engine, Op::Inspect { path: file.to_owned() });
     match inspected.map_or_else(EntryKind::Unreadable, Payload::into_kind) {
         EntryKind::File { bytes } => Ok(bytes),
-        EntryKind::Unreadable(error) => Err(unreadable(error)),
-        EntryKind::Unmeasured
-        | EntryKind::Directory
-        | EntryKind::Special(_)
-        | EntryKind::BrokenLink => Err(damaged(file, "it is no regular file")),
+        EntryKind::Unreadable(error) | EntryKind::BrokenLink(error) => Err(unreadable(error)),
+        EntryKind::Unmeasured | EntryKind::Directory | EntryKind::Special(_) => {
+            Err(damaged(file, "it is no regular file"))
+        }
     }
 }
 
