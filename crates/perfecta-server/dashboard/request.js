@@ -70,7 +70,7 @@ export class RequestView {
     this.name = nameOf({
       input: spec.inputs.tree?.root ?? files[0] ?? "",
       input_files: files?.length ?? null,
-      output: spec.output?.directory ?? null,
+      output: status.output ?? spec.output?.directory ?? null,
     });
     put(byId("request-title"), this.name);
     byId("request-cancel").onclick = () => this.cancel(this.id, this.name);

@@ -77,8 +77,6 @@ struct Brief {
     input: String,
     /// How many files were named, if files were.
     input_files: Option<usize>,
-    /// Where tables go; none if they are built in memory only.
-    output: Option<String>,
 }
 
 impl Brief {
@@ -88,12 +86,11 @@ impl Brief {
             InputSpec::Files(files) => (files.first(), Some(files.len())),
         };
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-        Self {
-            status: record.status(),
-            input: input.map(text).unwrap_or_default(),
-            input_files,
-            output: record.spec.output.as_ref().map(|output| text(&output.directory)),
-        }
+        let mut status = record.status();
+        // Of one that could not be taken up again it is known what it named.
+        let named = record.spec.output.as_ref().map(|output| text(&output.directory));
+        status.output = status.output.or(named);
+        Self { status, input: input.map(text).unwrap_or_default(), input_files }
     }
 }
 

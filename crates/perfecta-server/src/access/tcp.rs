@@ -136,21 +136,28 @@ impl Tcp {
 
 /// Says that a daemon's certificate is an authority's, which other clients than this program's may take.
 fn authority_notice(path: &Path) -> Result<Option<String>, TcpError> {
-    let certificate = &certificates(path)?[0];
-    let mut itself = RootCertStore::empty();
-    itself.add(certificate.clone()).map_err(|error| failed(path)(&error))?;
-    let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(itself), provider).build();
-    let verifier = verifier.map_err(|error| failed(path)(&error))?;
-    let name = ServerName::try_from("localhost").expect("it is a name");
-    let verified = verifier.verify_server_cert(certificate, &[], &name, &[], UnixTime::now());
-    Ok(verified.is_err_and(|error| is_of_an_authority(&error)).then(|| {
+    let certificate = &certificates(path, CERTIFICATE)?[0];
+    // One that cannot be asked about itself is not known to be an authority's.
+    let is_of_an_authority = verified_by_itself(certificate)
+        .is_some_and(|verified| verified.is_err_and(|error| is_of_an_authority(&error)));
+    Ok(is_of_an_authority.then(|| {
         let path = path.display();
         format!(
             "{path}: this certificate is an authority's (CA:TRUE), which `perfecta client` takes for \
              no daemon's: make one with basicConstraints=critical,CA:FALSE"
         )
     }))
+}
+
+/// What a client says of a certificate that trusts it, whatever its name.
+fn verified_by_itself(certificate: &CertificateDer<'_>) -> Option<Result<(), rustls::Error>> {
+    let mut itself = RootCertStore::empty();
+    itself.add(certificate.clone().into_owned()).ok()?;
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(itself), provider).build();
+    let name = ServerName::try_from("localhost").expect("it is a name");
+    let now = UnixTime::now();
+    Some(verifier.ok()?.verify_server_cert(certificate, &[], &name, &[], now).map(drop))
 }
 
 /// Whether a certificate was refused because it is an authority's. Only the library beneath has a name
