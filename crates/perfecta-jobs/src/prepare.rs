@@ -106,7 +106,7 @@ pub(crate) fn prepare<'a>(
     let window = pack.as_ref().map(|_| PackWindow::new(items.len() as u32));
     let memory_bytes_max = job.search.memory_bytes_max.min(job.limits.memory_bytes_max);
     let mut items: Vec<_> = items.into_iter().map(Arc::new).collect();
-    // They were collected where they lay, which is room for twenty times as many.
+    // They were collected where they lay, which is room for a dozen times as many.
     items.shrink_to_fit();
     let work = Arc::new(Work {
         id,

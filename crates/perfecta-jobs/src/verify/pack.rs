@@ -138,7 +138,8 @@ impl Reader<'_> {
         head.ok().map(|head| head.bytes().into())
     }
 
-    /// The manifest, and its length. It is longer than the index, of which much less is read at once.
+    /// The manifest, and its length. One above the limit is read where it is no longer than one of the tables
+    /// that the index has: what is kept of these takes more.
     fn read_manifest(
         &mut self,
         index: Result<&[Indexed], &ItemError>,
