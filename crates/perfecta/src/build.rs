@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A build script writes [`Table::as_bytes`] into `OUT_DIR` and the program takes it with
-//! `include_bytes!`: `examples/build-script` in this crate is such a project.
+//! `include_bytes!`: `examples/build-script` in this crate has the files of such a project.
 
 use perfecta_core::format;
 use perfecta_core::graph::Scratch;

@@ -1,4 +1,13 @@
-//! Builds the table of the keys in `opcodes.txt` when the program is compiled.
+//! Builds the table of the keys in `opcodes.txt` when the program is compiled. In the `Cargo.toml` beside these files:
+//!
+//! ```toml
+//! # The program itself needs neither std nor an allocator of the crate.
+//! [dependencies]
+//! perfecta = { version = "0.1", default-features = false }
+//!
+//! [build-dependencies]
+//! perfecta = { version = "0.1", features = ["build"] }
+//! ```
 
 #![allow(
     clippy::print_stdout,
