@@ -66,7 +66,8 @@ fn a_client_that_does_not_do_its_work_says_so_in_its_last_line() {
         check_error(&run, code, class, &arguments);
     };
     check(&place, &["bulk-create", "keys", "out"], 10, "no_server");
-    check(&place, &["create", "keys/k.keys"], 2, "usage");
+    check(&place, &["create", "keys/k.keys"], 10, "no_server");
+    check(&place, &["create", "keys/k.keys", "out", "--no-output"], 2, "usage");
     check(&place, &["wait", "1-1"], 10, "no_server");
     check(&place, &["wait", "a/b"], 2, "usage");
     check(&place, &["ping"], 10, "no_server");

@@ -8,6 +8,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{PlainRenderer, job, keys, tree};
 use perfecta_core::format::pack::PackView;
@@ -404,6 +405,30 @@ fn what_can_neither_be_replaced_nor_be_put_back_stays_where_its_error_says_in_a_
         let (outcome, _, notices) = faults.build(&Arc::default());
         assert_eq!((outcome.unwrap().failed, notices), (0, Vec::new()));
         assert!(faults.output().join(place).exists() && is_old(Path::new(to)));
+    }
+}
+
+/// As a run does that made it and published nothing.
+#[test]
+fn an_output_directory_that_goes_while_it_is_prepared_is_made_again() {
+    for layout in [Layout::Dirs, Layout::Packed] {
+        let mut faults = Loop::new(layout, Durability::Process, false);
+        faults.job.limits.threads = 1.try_into().unwrap();
+        let num_removed = Arc::<AtomicU32>::default();
+        for at in 0.. {
+            let plan = Arc::<FaultPlan>::default();
+            let (output, removed) = (faults.output(), Arc::clone(&num_removed));
+            plan.meanwhile(at, move || {
+                removed.fetch_add(std::fs::remove_dir(output).is_ok().into(), Ordering::Relaxed);
+            });
+            let (outcome, ..) = faults.build(&plan);
+            assert_eq!(outcome.map(|summary| summary.ok), Ok(3), "{layout:?}, removed at {at}");
+            assert!(faults.take_output() == faults.whole, "{layout:?}, removed at {at}");
+            if plan.num_calls() <= at {
+                break;
+            }
+        }
+        assert!(num_removed.load(Ordering::Relaxed) > 1, "{layout:?}");
     }
 }
 
