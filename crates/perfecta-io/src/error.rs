@@ -280,7 +280,11 @@ pub fn remedy_for_errno(errno: i32) -> Option<&'static str> {
         (Errno::ISDIR, "a directory is where a file belongs: name a file"),
         (Errno::MFILE, "raise the limit of open files (ulimit -n), or use fewer threads"),
         (Errno::NFILE, "the whole system has too many files open; close some programs"),
-        (Errno::ROFS, "the file system is mounted read-only; choose another output directory"),
+        (
+            Errno::ROFS,
+            "the file system is mounted read-only; choose another output directory, or have this one writable: \
+             in a unit by ReadWritePaths=, in a container by a volume",
+        ),
         (Errno::NAMETOOLONG, "shorten the name (255 bytes at most) or the whole path (4,095)"),
         (Errno::LOOP, "the symbolic link leads to itself; remove it"),
         (Errno::FBIG, "raise the limit of file sizes (ulimit -f)"),
