@@ -525,7 +525,7 @@ mod tests {
     fn every_field_survives_the_way_to_a_job_and_back() {
         let sent = spec(
             r#"{"directory": "/d", "inputs": {"tree": {"root": "/k", "include": ["*.a"], "exclude": ["b"]}},
-            "output": {"directory": "/o", "layout": "packed", "durable": true, "force": true, "emit": "c,rust",
+            "output": {"directory": "/o", "layout": "dirs", "durable": true, "force": true, "emit": "c,rust",
                 "include_keys": true},
             "keys": {"size": "auto", "text": true, "sort": true, "dedupe": true},
             "search": {"hash": "MultiplyShiftR", "fixed_attempts": 3, "max_attempts": 4, "grow_after": 5,
