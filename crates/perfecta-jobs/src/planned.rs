@@ -29,6 +29,9 @@ pub(crate) struct Planned {
     pub(crate) refusal: Option<Box<ItemError>>,
 }
 
+const _: () =
+    assert!(size_of::<Planned>() <= 96, "of a million key files, each byte is a megabyte");
+
 impl Planned {
     fn key_bytes(&self, job: &Job) -> u64 {
         job.keys.width.of(&self.keys_file).bytes() as u64

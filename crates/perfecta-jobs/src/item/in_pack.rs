@@ -22,6 +22,8 @@ pub(crate) struct InPack {
     bytes: u64,
 }
 
+const _: () = assert!(size_of::<InPack>() <= 128, "of a million tables, each byte is a megabyte");
+
 impl InPack {
     pub(crate) const fn position(&self) -> u32 {
         self.position
