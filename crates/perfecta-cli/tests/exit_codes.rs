@@ -161,6 +161,18 @@ fn an_impossible_search_is_refused_and_a_vain_one_ends() {
         6,
         &["no table after 50 attempts"],
     );
+    // Not the limit of attempts is what is to be raised.
+    let run = place.run(&["create", "far.keys", "--hash", "Multiply", "--no-output", "--json"]);
+    check(
+        &run,
+        6,
+        &[
+            "no table after 64 attempts: Multiply gives key 0x00100000 one of 512 vertices twice, whatever its seeds",
+            "help: choose another hash, or --hash auto; or let the table grow (--grow-after, --max-grows)",
+        ],
+    );
+    assert!(!run.err.contains("raise"), "{}", run.err);
+    assert!(run.out.contains(r#""class":"unsolved""#), "{}", run.out);
     check(
         &place.run(&[
             "create",

@@ -3,6 +3,7 @@
 mod attempter;
 mod kernel;
 mod key_order;
+mod obstacle;
 mod peel;
 pub mod plain;
 mod screen;
@@ -13,6 +14,7 @@ mod vector_unit;
 mod tests;
 
 pub use self::attempter::{Attempter, Scratch};
+pub use self::obstacle::Obstacle;
 
 /// What came of an attempt. It depends on keys, family, seeds and geometry alone, never on the order
 /// in which keys were looked at.

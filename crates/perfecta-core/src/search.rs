@@ -8,7 +8,7 @@
 //! ```text
 //!              next_range() -> Try(range)          complete(report)
 //!   Searching ------------------------> in flight ------------------> Searching
-//!       |  prefix of reports holds a success, or its last stage is used up
+//!       |  prefix of reports holds a success, or its last stage is used up or obstructed
 //!       v
 //!    Settled(Verdict)
 //! ```
@@ -18,7 +18,9 @@ mod plan;
 mod range;
 
 pub use self::machine::{Search, Step, Verdict, Win};
-pub use self::plan::{Contradiction, FamilyChoice, Limit, Plan, PlanError, Stage, UnknownFamily};
+pub use self::plan::{
+    Contradiction, FamilyChoice, Limit, Obstructed, Plan, PlanError, Stage, UnknownFamily,
+};
 pub use self::range::{AttemptRange, AttemptsMade, RangeEnd, RangeReport, Tally, try_range};
 
 use crate::graph::{Attempter, Scratch};

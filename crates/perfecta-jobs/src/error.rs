@@ -361,6 +361,17 @@ impl ItemError {
             Self::Unsolved { limit: Limit::FixedSeeds | Limit::FewSeeds { .. }, .. } => {
                 Some("give other seeds, or 0 for a seed that is to be drawn anew for each attempt")
             }
+            Self::Unsolved { limit: Limit::Obstructed(obstructed), .. } => {
+                Some(match (obstructed.has_fixed_seeds, obstructed.doublings) {
+                    (true, _) => "give other seeds, choose another hash, or --hash auto",
+                    (false, Some(_)) => {
+                        "choose another hash, or --hash auto; or let the table grow (--grow-after, --max-grows)"
+                    }
+                    (false, None) => {
+                        "choose another hash, or --hash auto: neither attempts nor a larger table help"
+                    }
+                })
+            }
             Self::Unsolved { family, .. } | Self::TimedOut { family, .. } => Some(match family {
                 FamilyChoice::Auto => "raise the limit, or let the table grow",
                 FamilyChoice::Named(_) => {

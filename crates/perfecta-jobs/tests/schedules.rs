@@ -184,7 +184,7 @@ fn machine() -> SimulatedMachine {
 fn jobs() -> [Job; 3] {
     let mut hard = Job::new(Inputs::tree("/hard"));
     hard.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
-    hard.search.attempts_max = 1024 * 3;
+    hard.search.fixed_attempts = Some(1024 * 3);
     let initial = NonZeroU32::MIN.saturating_add(2);
     hard.ramp = Ramp { initial, every: None, ..Ramp::default() };
     let mut durable = job(Path::new("/in"), Path::new("/out/tables"));

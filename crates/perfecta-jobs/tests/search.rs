@@ -56,9 +56,16 @@ fn a_search_ends_at_its_limits_and_says_which() {
         assert_eq!(summary.exit_class().code(), 6);
         reports.remove("a.keys").unwrap().error.unwrap().to_string()
     };
-    let attempts = error(&|job| job.search.attempts_max = 700);
+    let attempts = error(&|job| job.search.fixed_attempts = Some(700));
     assert_eq!(attempts, "no table after 700 attempts: the limit of attempts is reached");
-    let time = error(&|job| job.limits.item_time_max = Some(Duration::from_millis(20)));
+    let none = error(&|job| job.search.attempts_max = 700);
+    let words = "no table after 64 attempts: Multiply gives key 0x00040000 one of 16384 vertices twice, whatever its \
+                 seeds; not so of 524288";
+    assert_eq!(none, words);
+    let time = error(&|job| {
+        job.search.attempts_max = u64::MAX;
+        job.limits.item_time_max = Some(Duration::from_millis(20));
+    });
     assert!(time.starts_with("no table after ") && time.ends_with(" attempts in 0.02 s"), "{time}");
     for threads in [1, 3] {
         let threads = threads.try_into().unwrap();

@@ -14,9 +14,11 @@ use perfecta_core::graph::Scratch;
 use perfecta_core::search::{self, AttemptsMade};
 
 pub use perfecta_core::family::Unsuitable;
+pub use perfecta_core::graph::Obstacle;
 pub use perfecta_core::key::{At, KeyError, KeySet, Keys, Place, Repair, TextError, TextErrorKind};
 pub use perfecta_core::search::{
-    Contradiction, FamilyChoice, Limit, Plan, PlanError, Stage, Tally, UnknownFamily, Verdict, Win,
+    Contradiction, FamilyChoice, Limit, Obstructed, Plan, PlanError, Stage, Tally, UnknownFamily,
+    Verdict, Win,
 };
 pub use perfecta_core::seeds::{FixedSeedsError, SeedSource};
 pub use perfecta_core::table::VerifyError;
@@ -51,7 +53,7 @@ pub enum BuildError {
         /// The limit.
         limit: Limit,
         /// What the attempts came to.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
     },
 }
 
@@ -80,6 +82,18 @@ impl BuildError {
             Self::Unsolved { limit: Limit::Stopped, .. } => "let it go on for longer",
             Self::Unsolved { limit: Limit::FixedSeeds | Limit::FewSeeds { .. }, .. } => {
                 "fix other seeds, or 0 for a seed that is to be drawn anew for each attempt"
+            }
+            Self::Unsolved {
+                limit: Limit::Obstructed(Obstructed { has_fixed_seeds: true, .. }),
+                ..
+            } => "fix other seeds, or choose another family or FamilyChoice::Auto",
+            Self::Unsolved {
+                limit: Limit::Obstructed(Obstructed { doublings: None, .. }), ..
+            } => {
+                "choose another family, or FamilyChoice::Auto: neither attempts nor a larger table help"
+            }
+            Self::Unsolved { limit: Limit::Obstructed(_), .. } => {
+                "choose another family, or FamilyChoice::Auto; or let the table grow (grow_after, grows_max)"
             }
             Self::Unsolved { limit: Limit::Memory, .. } => {
                 "raise memory_bytes_max or attempts_max, or choose FamilyChoice::Auto"
@@ -152,13 +166,15 @@ pub fn table_of_while(
     let verdict = solution.verdict;
     let table = match (solution.table, verdict.outcome) {
         (Some(table), _) => table,
-        (None, Err(limit)) => return Err(BuildError::Unsolved { limit, verdict }),
+        (None, Err(limit)) => {
+            return Err(BuildError::Unsolved { limit, verdict: Box::new(verdict) });
+        }
         (None, Ok(_)) => unreachable!("a search with a winner has a table"),
     };
     let table = Table::from_bytes(format::encode(&table.view())).expect("what is written is read");
     let Ok(verified) = table.view().verify_while(keys, keep_going) else {
         let verdict = Verdict { outcome: Err(Limit::Stopped), ..verdict };
-        return Err(BuildError::Unsolved { limit: Limit::Stopped, verdict });
+        return Err(BuildError::Unsolved { limit: Limit::Stopped, verdict: Box::new(verdict) });
     };
     verified.expect("every key has its rank");
     Ok(Built { table, verdict })

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::Outcome;
 use super::kernel::{HashedKey, HashedKeys};
 use super::key_order::KeyOrder;
+use super::obstacle::{Attempts, Obstacle};
 use super::peel::Graph;
 use super::screen::{Screening, screen};
 use super::state::Width;
@@ -17,7 +18,7 @@ use crate::family::Family;
 use crate::geometry::Geometry;
 use crate::interrupt::{Interrupted, KeepGoing};
 use crate::key::Keys;
-use crate::seeds::Seeds;
+use crate::seeds::{SeedSource, Seeds};
 
 /// Cyclic attempts after which a set is not peeled unscreened any more.
 const CYCLIC_UNSCREENED_MAX: u64 = 3;
@@ -153,6 +154,26 @@ impl<'a> Attempter<'a> {
             self.scratch.narrow.assign(num_keys, geometry, keep_going)
         } else {
             self.scratch.wide.assign(num_keys, geometry, keep_going)
+        }
+    }
+
+    /// What makes all attempts up to `last` fail for one reason, if something does, and after how many
+    /// doublings of the table it no longer does, if that is known.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn obstacle(
+        &self,
+        family: Family,
+        seeds: SeedSource,
+        geometry: Geometry,
+        last: u64,
+        keep_going: &KeepGoing<'_>,
+    ) -> Result<Option<(Obstacle, Option<u8>)>, Interrupted> {
+        let attempts = Attempts { family, geometry, seeds };
+        match self.keys {
+            Keys::U32(keys) => attempts.obstacle(keys, last, keep_going),
+            Keys::U64(keys) => attempts.obstacle(keys, last, keep_going),
         }
     }
 

@@ -40,6 +40,11 @@ impl Downsize {
         self.gather(key)
     }
 
+    /// The key that a smaller one was gathered from.
+    pub(crate) fn restore(self, smaller: u64) -> u64 {
+        self.runs().fold(0, |key, run| key | (smaller & run.mask) << run.shift)
+    }
+
     fn gather(self, key: u64) -> u32 {
         self.runs().fold(0, |gathered, run| gathered | run.apply(key))
     }
@@ -107,13 +112,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn gathering_is_the_same_as_bit_by_bit(key: u64, sparse: u64, mask: u64) {
+        fn gathering_is_the_same_as_bit_by_bit_and_can_be_undone(key: u64, sparse: u64, mask: u64) {
             let bitmap = [sparse & mask, sparse & 0xffff_ffff, (sparse & 0xffff) << 40]
                 .into_iter()
                 .find(|bitmap| bitmap.count_ones() <= 32)
                 .unwrap();
             let downsize = Downsize::new(bitmap).unwrap();
             prop_assert_eq!(downsize.apply(key), gather_by_bits(key, bitmap));
+            prop_assert_eq!(downsize.restore(downsize.apply(key).into()), key & bitmap);
         }
     }
 

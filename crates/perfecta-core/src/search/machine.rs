@@ -2,9 +2,10 @@
 
 use alloc::collections::BTreeMap;
 
-use super::plan::{Limit, Plan, PlanError, Stage};
+use super::plan::{Limit, Obstructed, Plan, PlanError, Stage};
 use super::range::{AttemptRange, RangeEnd, RangeReport, Tally};
-use crate::key::KeySet;
+use crate::graph::Obstacle;
+use crate::key::{Downsize, KeySet, KeyWidth};
 use crate::seeds::Seeds;
 
 /// The winning attempt.
@@ -56,13 +57,18 @@ pub enum Step {
 pub struct Search {
     plan: Plan,
     num_keys: usize,
+    key_width: KeyWidth,
+    downsize: Option<Downsize>,
     stage: Stage,
     handed_out: u64,
     merged: u64,
     early: BTreeMap<u64, (u64, RangeReport)>,
     in_flight: BTreeMap<u64, u64>,
-    /// A report in `early` ends the search, whatever those before it say: no further range matters.
+    /// A report in `early` ends the search or its stage, whatever those before it say: no further range
+    /// matters.
     is_enough: bool,
+    /// Why no further attempt of the stage can succeed. Those in flight count for nothing.
+    obstructed: Option<Obstructed>,
     tally: Tally,
     winner: Option<Win>,
     settled: Option<Result<Win, Limit>>,
@@ -78,12 +84,15 @@ impl Search {
         let mut search = Self {
             plan: plan.clone(),
             num_keys: keys.len(),
+            key_width: keys.width(),
+            downsize: keys.downsize(),
             stage,
             handed_out: 1,
             merged: 1,
             early: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             is_enough: false,
+            obstructed: None,
             tally: Tally::default(),
             winner: None,
             settled: None,
@@ -125,9 +134,11 @@ impl Search {
             return;
         }
         let is_won = report.success.is_some() && self.plan.fixed_attempts.is_none();
-        self.is_enough |= is_won || report.end == RangeEnd::Stopped;
+        self.is_enough |= is_won || report.end != RangeEnd::Done;
         self.early.insert(report.first, (end, report));
-        while let Some((end, report)) = self.early.remove(&self.merged) {
+        while self.obstructed.is_none()
+            && let Some((end, report)) = self.early.remove(&self.merged)
+        {
             self.merge(end, &report);
             if self.settled.is_some() {
                 return;
@@ -142,7 +153,8 @@ impl Search {
     pub fn needs(&self, first: u64) -> bool {
         let earliest_success = self.early.values().find_map(|(_, report)| report.success);
         let bound = earliest_success.filter(|_| self.plan.fixed_attempts.is_none());
-        self.settled.is_none() && bound.is_none_or(|(attempt, _)| first < attempt)
+        let is_obstructed = self.obstructed.is_some() && first >= self.merged;
+        self.settled.is_none() && !is_obstructed && bound.is_none_or(|(attempt, _)| first < attempt)
     }
 
     /// The stage of the next range: another than before when the table was doubled.
@@ -178,14 +190,33 @@ impl Search {
                 return;
             }
         }
-        if report.end == RangeEnd::Stopped {
-            self.settled = Some(self.winner.ok_or(Limit::Stopped));
+        match report.end {
+            RangeEnd::Done => {}
+            RangeEnd::Stopped => self.settled = Some(self.winner.ok_or(Limit::Stopped)),
+            RangeEnd::Obstructed { obstacle, doublings } => {
+                self.obstructed = Some(self.obstructed(obstacle, doublings));
+            }
         }
     }
 
-    /// Goes to the next stage when this one is used up.
+    fn obstructed(&self, hashed: Obstacle, doublings: Option<u8>) -> Obstructed {
+        let restore = |key| self.downsize.map_or(key, |downsize| downsize.restore(key));
+        Obstructed {
+            family: self.stage.family,
+            vertices: self.stage.geometry.vertices(),
+            obstacle: match hashed {
+                Obstacle::Loop(key) => Obstacle::Loop(restore(key)),
+                Obstacle::Parallel(one, other) => Obstacle::Parallel(restore(one), restore(other)),
+            },
+            key_width: self.key_width,
+            doublings,
+            has_fixed_seeds: self.plan.seeds.fixed.iter().any(|word| *word != 0),
+        }
+    }
+
+    /// Goes to the next stage when this one is used up, or obstructed and nothing of it is in flight.
     fn advance(&mut self) {
-        if self.merged <= self.stage.attempts {
+        if self.merged <= self.stage.attempts && self.obstructed.is_none() {
             return;
         }
         if let Some(winner) = self.winner {
@@ -193,9 +224,15 @@ impl Search {
             return;
         }
         match self.plan.next_stage(&self.stage, self.tally.attempts(), self.num_keys) {
-            Err(limit) => self.settled = Some(Err(limit)),
+            Err(limit) => {
+                self.settled = Some(Err(self.obstructed.map_or(limit, Limit::Obstructed)));
+            }
+            Ok(_) if !self.in_flight.is_empty() => {}
             Ok(stage) => {
                 self.stage = stage;
+                self.early.clear();
+                self.is_enough = false;
+                self.obstructed = None;
                 self.handed_out = 1;
                 self.merged = 1;
             }
@@ -212,9 +249,10 @@ fn range_length(num_keys: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeSet;
+    use core::cell::Cell;
 
     use super::*;
-    use crate::family::Family;
+    use crate::family::{Family, MemberVisitor};
     use crate::geometry::Geometry;
     use crate::graph::{Attempter, Scratch};
     use crate::key::Repair;
@@ -319,7 +357,174 @@ mod tests {
         check(fixed, Limit::FixedSeeds, 1, 0);
     }
 
-    /// The reviewer's ten million attempts of a thousand different ones.
+    /// The edge of `key` in an attempt, by no code of the search.
+    fn edge(key: u64, attempt: u64, stage: Stage) -> (u32, u32) {
+        struct Of(u32);
+        impl MemberVisitor<u32> for Of {
+            type Output = (u32, u32);
+            fn visit<F: Fn(u32) -> (u32, u32) + Copy>(self, vertices: F) -> (u32, u32) {
+                vertices(self.0)
+            }
+        }
+        let key = u32::try_from(key).unwrap();
+        let seeds = SeedSource { rng_seed: 7, ..SeedSource::default() };
+        let seeds = seeds.draw(attempt, stage.family, stage.geometry);
+        stage.family.with_member_u32(&seeds, stage.geometry, Of(key))
+    }
+
+    /// All limits were burnt: 10 million attempts, or ten minutes.
+    #[test]
+    fn a_set_that_no_seeds_solve_is_given_up_with_the_keys_that_they_do_not_part() {
+        let equal_low_bits = strided_keys(100, 1 << 20);
+        let offset = (1..=100).map(|key| key << 20 | 5).collect();
+        let offset = KeySet::from_u32(offset, Repair::default()).unwrap();
+        let sets = [
+            ("Multiply", &offset),
+            ("AddSubXor", &offset),
+            ("MultiplyXor", &offset),
+            ("Multiply", &equal_low_bits),
+            ("Crc32", &strided_keys(20_000, 10)),
+            ("Crc32Not", &strided_keys(20_000, 10)),
+            // 1 * 33^3 == 33 * 33^2.
+            ("Djb", &KeySet::from_u32(vec![1, 7, 33 << 8], Repair::default()).unwrap()),
+            ("Xor", &strided_keys(3000, 0x1_0001)),
+        ];
+        for (name, keys) in sets {
+            let plan = Plan { attempts_max: 100_000, ..plan(name) };
+            let verdict = run(keys, &plan, 1, |_| 0);
+            let Err(Limit::Obstructed(obstructed)) = verdict.outcome else {
+                panic!("{name}: {verdict:?}")
+            };
+            assert_eq!(verdict.tally.attempts(), 64, "{name}");
+            let told = match obstructed.obstacle {
+                Obstacle::Loop(key) => vec![key],
+                Obstacle::Parallel(one, other) => vec![one, other],
+            };
+            assert!(told.iter().all(|told| keys.iter().any(|key| key == *told)), "{told:x?}");
+            for attempt in 1..10_000 {
+                let edges: Vec<_> =
+                    told.iter().map(|key| edge(*key, attempt, verdict.stage)).collect();
+                match *edges {
+                    [(first, second)] => assert_eq!(first, second, "{name} {told:x?}"),
+                    [one, other] => {
+                        assert!(other == one || other == (one.1, one.0), "{name} {told:x?}");
+                    }
+                    _ => unreachable!("one key or two"),
+                }
+            }
+            for seed in 1..4u32 {
+                let mut state = seed;
+                let found = run(keys, &plan, 4, |choices| {
+                    state = state.wrapping_mul(747_796_405).wrapping_add(1);
+                    (state >> 16) as usize % choices
+                });
+                assert_eq!(found, verdict, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_seeds_part_is_told_with_its_reason() {
+        let check = |keys: &KeySet, plan: &Plan, expected: &str| {
+            let outcome = run(keys, plan, 1, |_| 0).outcome;
+            assert_eq!(outcome.unwrap_err().to_string(), expected);
+        };
+        let two = KeySet::from_u32(vec![5, 0x45], Repair::default()).unwrap();
+        let words = "Multiply gives keys 0x00000005 and 0x00000045 the same two of 16 vertices, whatever its seeds; not so of 128";
+        check(&two, &plan("Multiply"), words);
+        let one = KeySet::from_u32(vec![5, 0x40], Repair::default()).unwrap();
+        let words = "Multiply gives key 0x00000040 one of 16 vertices twice, whatever its seeds; not so of 128";
+        check(&one, &plan("Multiply"), words);
+        let gathered = KeySet::from_u64(vec![5 << 36, 0x3f << 36, 0x45 << 36], Repair::default());
+        let words = "Multiply gives keys 0x0000005000000000 and 0x0000045000000000 the same two of 16 vertices, whatever its seeds; not so of 128";
+        check(&gathered.unwrap(), &plan("Multiply"), words);
+        let mut fixed = plan("MultiplyShiftR");
+        fixed.seeds.fixed[..2].copy_from_slice(&[1 << 31, 1 << 31]);
+        let words = "MultiplyShiftR gives keys 0x00000005 and 0x00000045 the same two of 16 vertices, whatever the seeds beside those that are fixed";
+        check(&two, &fixed, words);
+    }
+
+    #[test]
+    fn a_table_that_no_seeds_find_is_doubled_at_once_if_it_may_be() {
+        let keys = strided_keys(20_000, 10);
+        let may_grow = Plan { grow_after: Some(100_000), ..plan("Crc32") };
+        let grown = run(&keys, &may_grow, 1, |_| 0);
+        let win = *grown.win().expect("with more bits the keys are parted");
+        assert!(grown.stage.grows > 0);
+        assert_eq!(grown.tally.attempts(), 64 * u64::from(grown.stage.grows) + win.attempt);
+        let at_once = Plan { grows_initial: grown.stage.grows, ..plan("Crc32") };
+        let at_once = *run(&keys, &at_once, 1, |_| 0).win().unwrap();
+        assert_eq!((at_once.attempt, at_once.seeds), (win.attempt, win.seeds));
+        for seed in 1..6u32 {
+            let mut state = seed;
+            let found = run(&keys, &may_grow, 4, |choices| {
+                state = state.wrapping_mul(747_796_405).wrapping_add(1);
+                (state >> 16) as usize % choices
+            });
+            assert_eq!(found, grown);
+        }
+        let (keys, hopeless) = hopeless();
+        let plan = Plan { grow_after: Some(1000), grows_max: 2, ..hopeless };
+        let verdict = run(&keys, &plan, 1, |_| 0);
+        let Err(Limit::Obstructed(obstructed)) = verdict.outcome else { panic!("{verdict:?}") };
+        assert_eq!((verdict.tally.attempts(), verdict.stage.grows), (3 * 64, 2));
+        assert_eq!(obstructed.vertices, verdict.stage.geometry.vertices());
+    }
+
+    /// The two keys differ in their lowest bit, which few seeds let through.
+    #[test]
+    fn keys_that_few_seeds_part_are_parted_by_the_attempt_that_parts_them_first() {
+        let keys = KeySet::from_u32(vec![2, 3], Repair::default()).unwrap();
+        let mut latest = 0;
+        for rng_seed in 0..20 {
+            let mut rare = plan("ShiftMultiplyXorShift2");
+            rare.seeds = SeedSource { rng_seed, ..rare.seeds };
+            rare.seeds.fixed[5] = 1;
+            let found = *run(&keys, &rare, 1, |_| 0).win().expect("some seeds part them");
+            let all = Plan { fixed_attempts: Some(5000), ..rare };
+            let expected = *run(&keys, &all, 1, |_| 0).win().unwrap();
+            assert_eq!((found.attempt, found.seeds), (expected.attempt, expected.seeds));
+            latest = latest.max(found.attempt);
+        }
+        assert!(latest > 64, "{latest}");
+    }
+
+    #[test]
+    fn no_obstacle_is_looked_for_where_all_attempts_are_to_be_made_or_are_too_many_to_look_through()
+    {
+        let (keys, hopeless) = hopeless();
+        let fixed = Plan { fixed_attempts: Some(300), ..hopeless.clone() };
+        let verdict = run(&keys, &fixed, 1, |_| 0);
+        assert_eq!((verdict.outcome, verdict.tally.attempts()), (Err(Limit::Attempts), 300));
+        let most = Plan { attempts_max: u64::MAX, ..hopeless };
+        let mut search = Search::new(&keys, &most).unwrap();
+        let Step::Try(range) = search.next_range() else { panic!("a range") };
+        let mut scratch = Scratch::default();
+        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+        let report = try_range(&mut attempter, &range, &|_| true);
+        assert_eq!((report.end, report.tally.attempts()), (RangeEnd::Done, 1024));
+    }
+
+    /// Where it was told to stop while it looked for an obstacle, none is there.
+    #[test]
+    fn who_looks_for_an_obstacle_is_stopped_as_an_attempt_is() {
+        let (keys, hopeless) = hopeless();
+        let mut search = Search::new(&keys, &hopeless).unwrap();
+        let Step::Try(range) = search.next_range() else { panic!("a range") };
+        let mut scratch = Scratch::default();
+        let mut attempter = Attempter::new(keys.hashed(), &mut scratch);
+        for most in [1, 5, 20] {
+            let asked = Cell::new(0);
+            let keep_going = |attempt| {
+                asked.set(asked.get() + u32::from(attempt == 64));
+                asked.get() <= most
+            };
+            let report = try_range(&mut attempter, &range, &keep_going);
+            assert_eq!((report.end, report.tally.attempts()), (RangeEnd::Stopped, 64), "{most}");
+        }
+    }
+
+    /// Ten million attempts were made where a thousand differ.
     #[test]
     fn seeds_that_are_fixed_but_for_few_bits_are_all_tried_and_no_more() {
         let keys = KeySet::from_u32((1..=2048).map(|key| key * key).collect(), Repair::default());
@@ -405,6 +610,8 @@ mod tests {
     #[test]
     fn no_range_is_handed_out_behind_one_that_ends_the_search() {
         let (keys, in_vain) = hopeless();
+        // More attempts than are looked through for an obstacle.
+        let in_vain = Plan { attempts_max: u64::MAX, ..in_vain };
         let solvable = plan("Jenkins");
         let check = |keys: &KeySet, plan: &Plan, stops: bool, expected: Option<Limit>| {
             let mut search = Search::new(keys, plan).unwrap();

@@ -5,8 +5,8 @@ use core::str::FromStr;
 
 use crate::family::{Family, Unsuitable};
 use crate::geometry::Geometry;
-use crate::graph::Attempter;
-use crate::key::KeySet;
+use crate::graph::{Attempter, Obstacle};
+use crate::key::{KeySet, KeyWidth};
 use crate::seeds::{FixedSeedsError, SeedSource};
 
 /// Which family to search in.
@@ -217,9 +217,57 @@ pub enum Limit {
         /// Different attempts that there are.
         combinations: u64,
     },
+    /// No attempt can succeed.
+    #[error(transparent)]
+    Obstructed(#[from] Obstructed),
     /// The caller said stop: time is up, or the work was cancelled.
     #[error("stopped")]
     Stopped,
+}
+
+/// Why no attempt at a table of some size can succeed: one reason that stood in all the attempts that were
+/// looked at, 65,536 at least and as many as the search would have made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub struct Obstructed {
+    /// The family.
+    pub family: Family,
+    /// The vertices of the table.
+    pub vertices: u32,
+    /// The keys, as they are in the set.
+    pub obstacle: Obstacle,
+    /// The width of the keys.
+    pub key_width: KeyWidth,
+    /// After so many further doublings of the table it would not stand: other keys still may. `None` if there
+    /// are no such.
+    pub doublings: Option<u8>,
+    /// Words of the seeds were fixed: others may help.
+    pub has_fixed_seeds: bool,
+}
+
+impl fmt::Display for Obstructed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { family, vertices, obstacle, key_width, .. } = self;
+        let digits = 2 + 2 * key_width.bytes();
+        match obstacle {
+            Obstacle::Loop(key) => write!(
+                formatter,
+                "{family} gives key {key:#0digits$x} one of {vertices} vertices twice"
+            )?,
+            Obstacle::Parallel(one, other) => write!(
+                formatter,
+                "{family} gives keys {one:#0digits$x} and {other:#0digits$x} the same two of {vertices} vertices"
+            )?,
+        }
+        formatter.write_str(if self.has_fixed_seeds {
+            ", whatever the seeds beside those that are fixed"
+        } else {
+            ", whatever its seeds"
+        })?;
+        match self.doublings {
+            Some(doublings) => write!(formatter, "; not so of {}", vertices << doublings),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Plan {

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use super::plan::Stage;
-use crate::graph::{Attempter, Outcome};
+use crate::graph::{Attempter, Obstacle, Outcome};
+use crate::interrupt::{Interrupted, KeepGoing};
 use crate::seeds::{SeedSource, Seeds};
 
 /// Attempts `first..end` of one stage.
@@ -19,6 +20,22 @@ pub struct AttemptRange {
     pub end: u64,
     /// Whether to go on after a success.
     pub counts_on: bool,
+}
+
+impl AttemptRange {
+    /// Looks for what makes all attempts of the stage fail.
+    fn end_by_obstacle(&self, attempter: &Attempter<'_>, keep_going: &KeepGoing<'_>) -> RangeEnd {
+        let Stage { family, geometry, attempts, .. } = self.stage;
+        if attempts > OBSTRUCTED_MAX {
+            return RangeEnd::Done;
+        }
+        let last = attempts.max(OBSTRUCTED_MIN);
+        match attempter.obstacle(family, self.seeds, geometry, last, keep_going) {
+            Ok(None) => RangeEnd::Done,
+            Ok(Some((obstacle, doublings))) => RangeEnd::Obstructed { obstacle, doublings },
+            Err(Interrupted) => RangeEnd::Stopped,
+        }
+    }
 }
 
 /// What came of a range.
@@ -86,7 +103,25 @@ pub enum RangeEnd {
     Done,
     /// The caller said stop.
     Stopped,
+    /// Neither its attempts nor those after it can succeed, and it was not run to its end.
+    Obstructed {
+        /// What makes them fail.
+        obstacle: Obstacle,
+        /// After so many doublings of the table it no longer does; `None` if there are no such.
+        doublings: Option<u8>,
+    },
 }
+
+/// Once so many attempts of a stage were in vain, it is looked for what makes all of them fail. Few searches
+/// that find a table come so far, and those that do hash and sort their keys a few times more.
+const LOOK_FOR_OBSTACLE_AFTER: u64 = 64;
+
+/// Attempts, also beyond those of a stage, that an obstacle has to stand in: what is told of it is told of
+/// the family.
+const OBSTRUCTED_MIN: u64 = 1 << 16;
+
+/// A stage of more attempts is not looked at: all of them have to be drawn, in a second or less.
+const OBSTRUCTED_MAX: u64 = 1 << 24;
 
 /// Makes the attempts of `range` in order until one succeeds, or `keep_going(attempt)` says no.
 ///
@@ -119,6 +154,12 @@ pub fn try_range(
         if outcome == Outcome::Acyclic {
             report.success.get_or_insert((attempt, seeds));
             if !range.counts_on {
+                break;
+            }
+        }
+        if attempt == LOOK_FOR_OBSTACLE_AFTER && !range.counts_on {
+            report.end = range.end_by_obstacle(attempter, &|| keep_going(attempt));
+            if report.end != RangeEnd::Done {
                 break;
             }
         }

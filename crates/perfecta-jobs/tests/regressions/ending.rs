@@ -45,6 +45,7 @@ fn vain_searches() -> Vec<(&'static str, Plan)> {
             Plan { grow_after: Some(9), memory_bytes_max: 500_000, ..plan.clone() },
         ),
         ("the seeds are fixed", fixed_seeds),
+        ("whatever its seeds", Plan { attempts_max: 1000, ..plan.clone() }),
     ]
 }
 

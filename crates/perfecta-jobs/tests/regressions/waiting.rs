@@ -294,7 +294,8 @@ fn an_item_that_waits_for_a_buffer_is_not_held_up_by_a_search_of_its_worker() {
     process.write_keys("small.keys", &keys(3, 3));
     let mut job = without_timer(in_memory());
     job.search.family = FamilyChoice::Named(Family::from_name("Multiply").unwrap());
-    job.search.attempts_max = 1_000_000;
+    // More than are looked through for what makes all of them fail.
+    job.search.attempts_max = 1 << 25;
     job.search.grow_after = Some(u64::MAX);
     // The other worker does nothing, so that the first one's turns are not shared.
     let session = process.session(limits(2));

@@ -176,8 +176,8 @@ mod tests {
         // They differ in high bits only, which a plain product makes nothing of.
         let keys: Vec<u8> = (1..200u32).flat_map(|key| (key << 20).to_le_bytes()).collect();
         std::fs::write(&file, keys).unwrap();
-        let spec =
-            json!({"inputs": {"files": [file]}, "output": null, "search": {"hash": "Multiply"}});
+        let search = json!({"hash": "Multiply", "max_attempts": u64::MAX});
+        let spec = json!({"inputs": {"files": [file]}, "output": null, "search": search});
         let spec: crate::spec::JobSpec = serde_json::from_value(spec).unwrap();
         let control = control();
         let placed = control.terms.place(&spec, Duration::ZERO).unwrap();
