@@ -1,6 +1,6 @@
 //! Shows what is told of a job, whoever does it: this program, or a daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use perfecta_jobs::{Event, ExitClass, JobError, Observer, Summary};
 use perfecta_server::{ProgressLine, SummaryLine, TableLine};
@@ -50,6 +50,12 @@ impl Finished {
             Some(remedy) => failure.with_remedy(remedy),
             None => failure,
         })
+    }
+
+    /// Where a daemon published, if that is not the directory that was `named`.
+    pub(crate) fn elsewhere(&self, named: Option<&Path>) -> Option<&Path> {
+        let named = named.and_then(|named| std::path::absolute(named).ok());
+        self.output.as_deref().filter(|output| named.as_deref() != Some(*output))
     }
 
     /// Says why a run of several tables ended before all of them were done, if it did.

@@ -48,6 +48,11 @@ impl SelectionOptions {
         !self.include.is_empty() || !self.exclude.is_empty()
     }
 
+    /// Whether a list of files was given.
+    pub(crate) const fn is_list(&self) -> bool {
+        self.files_from.is_some()
+    }
+
     /// The files of the list, if one was given.
     ///
     /// # Errors

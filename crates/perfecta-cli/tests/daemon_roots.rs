@@ -204,6 +204,9 @@ fn outputs_without_a_place_go_below_their_root_by_the_requests_id() {
     let place = told.lines().last().unwrap().strip_prefix("path").unwrap().trim();
     assert!(Path::new(place).starts_with(daemon.place.path("tables")), "{told}");
     assert!(Path::new(place).join("a.pht").exists(), "{told}");
+    let told = daemon.ok(&["bulk-create", "root/keys"]).out;
+    let place = told.lines().last().unwrap().strip_prefix("path: ").unwrap();
+    assert!(Path::new(place).join("a/a.pht").exists(), "{told}");
     let absolute = daemon.place.path("tables/named");
     let told = daemon.ok(&["create", "root/keys/a.keys", absolute.to_str().unwrap()]).out;
     assert!(told.ends_with(&format!(" {}\n", absolute.join("a").display())), "{told}");

@@ -1,6 +1,6 @@
 //! `perfecta bulk-create`: tables for all key files of a directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use perfecta_jobs::{Inputs, Job};
@@ -11,7 +11,7 @@ use crate::job_options::JobOptions;
 use crate::job_run::{DirectOptions, JobRun};
 use crate::reporter::Finished;
 use crate::selection::SelectionOptions;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 use crate::text;
 use crate::work_options::WorkOptions;
 
@@ -75,21 +75,34 @@ impl BulkRequest {
         if self.options.display.json {
             return Ok(finished.exit);
         }
-        finished.after(text::summary(terminal, &finished.summary, "written"))
+        finished.after(text::summary(terminal, &finished.summary, "written").and_then(|()| {
+            let is_there = finished.summary.ok + finished.summary.unchanged > 0;
+            let place = finished.elsewhere(self.directory()).filter(|_| is_there);
+            place.map_or(Ok(()), |place| {
+                terminal.say(&format!("path: {}", printable(&place.display().to_string())))
+            })
+        }))
+    }
+
+    /// The output directory, as it was named.
+    fn directory(&self) -> Option<&Path> {
+        let directory = if self.selection.is_list() { &self.keys } else { &self.out };
+        directory.as_deref()
     }
 
     /// The key files, and the output directory.
     fn inputs(&self) -> Result<(Inputs, Option<PathBuf>), Failure> {
+        let directory = self.directory().map(Path::to_owned);
         if let Some(listed) = self.selection.listed()? {
             if self.out.is_some() {
                 return Err(Failure::usage(
                     "with --files-from, only the output directory is given",
                 ));
             }
-            return Ok((listed, self.keys.clone()));
+            return Ok((listed, directory));
         }
         let root = self.keys.clone().expect("clap requires it without --files-from");
         let names = self.selection.names(&self.options.input)?;
-        Ok((Inputs::Tree { root, names }, self.out.clone()))
+        Ok((Inputs::Tree { root, names }, directory))
     }
 }

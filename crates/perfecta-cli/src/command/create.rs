@@ -59,15 +59,6 @@ impl CreateRequest {
         self.options.job(Inputs::Files(vec![self.keys.clone()]), self.directory.clone(), work)
     }
 
-    /// Where the table was published: as it was named, unless a daemon has a place of its own for it.
-    fn directory_of(&self, finished: &Finished) -> Option<PathBuf> {
-        let is_there = |named: &PathBuf| match &finished.output {
-            Some(output) => std::path::absolute(named).is_ok_and(|named| named == *output),
-            None => true,
-        };
-        self.directory.clone().filter(is_there).or_else(|| finished.output.clone())
-    }
-
     /// Tells people of the table, if there is one.
     ///
     /// # Errors
@@ -78,9 +69,10 @@ impl CreateRequest {
         early_end.iter().for_each(|failure| terminal.complain(failure));
         match &finished.only_table {
             Some(table) if !self.options.display.json && table.error.is_none() => {
-                let directory = self.directory_of(finished);
-                let place =
-                    directory.map(|directory| self.options.place_of(directory, &table.table));
+                let named = self.directory.as_deref();
+                let directory = finished.elsewhere(named).or(named);
+                let place = directory
+                    .map(|directory| self.options.place_of(directory.to_owned(), &table.table));
                 finished.after(text::table_facts(terminal, table, place.as_deref()))
             }
             Some(_) | None => Ok(finished.exit),
