@@ -24,7 +24,7 @@ const KEYS_MAX: usize = 1 << 18;
 const CANDIDATES_MAX: usize = 64;
 
 /// Seeds by which a larger table is judged.
-const LARGER_ATTEMPTS: u64 = 1024;
+const LARGER_ATTEMPTS: u64 = 256;
 
 /// Keys that no seeds of some attempts help, as they are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -226,7 +226,7 @@ pub enum Limit {
 }
 
 /// Why no attempt at a table of some size can succeed: one reason that stood in all the attempts that were
-/// looked at, 65,536 at least and as many as the search would have made.
+/// looked at, 4,096 at least and as many as the search would have made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub struct Obstructed {
     /// The family.

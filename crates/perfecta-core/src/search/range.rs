@@ -117,8 +117,8 @@ pub enum RangeEnd {
 const LOOK_FOR_OBSTACLE_AFTER: u64 = 64;
 
 /// Attempts, also beyond those of a stage, that an obstacle has to stand in: what is told of it is told of
-/// the family.
-const OBSTRUCTED_MIN: u64 = 1 << 16;
+/// the family. To look at so many takes a small set about as long as some hundred attempts.
+const OBSTRUCTED_MIN: u64 = 1 << 12;
 
 /// A stage of more attempts is not looked at: all of them have to be drawn, in a second or less.
 const OBSTRUCTED_MAX: u64 = 1 << 24;
