@@ -49,11 +49,11 @@ const HEAD_BYTES: usize = 2 << 10;
 /// Writes `template` with every `@name@` replaced by its value.
 fn write_template(out: &mut dyn Output, template: &str, values: &[(&str, &str)]) -> io::Result<()> {
     // Text and names take turns.
-    let mut parts = template.as_bytes().split(|&byte| byte == b'@');
+    let mut parts = template.split('@');
     while let Some(text) = parts.next() {
-        out.write_all(text)?;
+        out.write_all(text.as_bytes())?;
         if let Some(name) = parts.next() {
-            let value = values.iter().find(|(known, _)| known.as_bytes() == name);
+            let value = values.iter().find(|(known, _)| *known == name);
             out.write_all(value.expect("every name of a template has a value").1.as_bytes())?;
         }
     }

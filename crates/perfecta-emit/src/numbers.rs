@@ -14,7 +14,7 @@ use perfecta_core::geometry::ElementWidth;
 /// Numbers on one line.
 const LINE: usize = 16;
 /// Lines that are gathered before they are handed on.
-const LINES_AT_ONCE: usize = 16;
+const LINES_AT_ONCE: usize = 4;
 /// The longest number of a line: `0x`, 16 hex digits and a comma; seven bytes more may be touched.
 const NUMBER_BYTES_MAX: usize = 19 + 7;
 
@@ -109,7 +109,8 @@ fn word_of<const WIDTH: usize>(bytes: &[u8; WIDTH]) -> u32 {
 fn write_words<const WIDTH: usize>(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     let (words, _) = bytes.as_chunks::<WIDTH>();
     match words.iter().map(word_of).max().unwrap_or_default() {
-        0..100_000 => write_numbers(out, words, |line, number| line.append_short(number)),
+        0..10_000 => write_numbers(out, words, |line, number| line.append_shortest(number)),
+        10_000..100_000 => write_numbers(out, words, |line, number| line.append_short(number)),
         100_000..1_000_000 => {
             write_numbers(out, words, |line, number| line.append_decimal::<2>(number))
         }
@@ -135,18 +136,17 @@ fn write_numbers<const WIDTH: usize>(
     text.hand_on()
 }
 
-/// Numbers gathered into lines, and lines into writes of some kilobytes.
+/// Numbers gathered into lines, and lines into writes of some hundred bytes.
 struct Lines<'a> {
     out: &'a mut dyn Write,
-    text: Box<[u8; LINES_AT_ONCE * LINE * NUMBER_BYTES_MAX]>,
+    text: [u8; LINES_AT_ONCE * LINE * NUMBER_BYTES_MAX],
     len: usize,
     lines: usize,
 }
 
 impl<'a> Lines<'a> {
     fn new(out: &'a mut dyn Write) -> Self {
-        let text = Box::new([0; LINES_AT_ONCE * LINE * NUMBER_BYTES_MAX]);
-        Self { out, text, len: 0, lines: 0 }
+        Self { out, text: [0; _], len: 0, lines: 0 }
     }
 
     /// Appends a line of these numbers.
@@ -156,7 +156,7 @@ impl<'a> Lines<'a> {
         numbers: impl IntoIterator<Item = N>,
         append: impl Fn(&mut Line<'_>, N),
     ) -> io::Result<()> {
-        let mut line = Line { text: &mut *self.text, len: self.len };
+        let mut line = Line { text: &mut self.text, len: self.len };
         for number in numbers {
             append(&mut line, number);
         }
@@ -186,6 +186,13 @@ impl Line<'_> {
     fn append<const N: usize>(&mut self, bytes: [u8; N], len: usize) {
         self.text[self.len..self.len + N].copy_from_slice(&bytes);
         self.len += len;
+    }
+
+    /// Appends a number below 10,000 and a comma.
+    #[inline(always)]
+    fn append_shortest(&mut self, number: u32) {
+        let entry = SHORT_NUMBERS[0][number as usize];
+        self.append(entry.to_le_bytes(), (entry >> 56) as usize);
     }
 
     /// Appends a number below 100,000 and a comma.

@@ -85,7 +85,9 @@ impl Renderer for Artifacts {
         let description = Description::new(view, facts.identifier, facts.keys_file, keys, &encode);
         let bundle = Bundle::new(description, self.kinds.clone());
         for artifact in bundle.artifacts() {
-            let mut bytes = Vec::with_capacity(MOST_ARTIFACTS_BYTES);
+            // About as long as the one before it, where both hold the array.
+            let previous = artifacts.last().map_or(0, |previous| previous.file.bytes.len());
+            let mut bytes = Vec::with_capacity(previous.max(MOST_ARTIFACTS_BYTES));
             let name = artifact.file_name();
             artifact.render(&mut bytes).map_err(|error| RenderError {
                 artifact: name.clone(),
