@@ -22,7 +22,7 @@ struct Sources {
     /// Nothing is written here or below: the root of an input tree, and where links in it lead.
     closed: HashSet<PathBuf>,
     /// Key files that links lead to, the directories of key files, and all above them: they are not
-    /// replaced.
+    /// replaced. What is closed is among them.
     kept: HashSet<PathBuf>,
 }
 
@@ -30,6 +30,8 @@ struct Sources {
 struct Place {
     /// Links followed.
     parent: PathBuf,
+    /// Nothing is written there.
+    is_closed: bool,
     /// The published table in which that lies, if it does.
     table: Option<PathBuf>,
 }
@@ -77,17 +79,20 @@ fn refuse_items(
     for item in items.iter_mut().filter(|item| item.refusal.is_none()) {
         cancel.check()?;
         if !places.contains_key(&item.below) {
-            let place = place_of(engine, output, &item.below, &mut tables);
+            let place = place_of(engine, output, sources, &item.below, &mut tables);
             places.insert(item.below.clone(), place);
         }
         let refusal = match &places[&item.below] {
             Ok(Place { table: Some(table), .. }) => {
                 Some(ItemError::InTable { table: output.directory.join(table) })
             }
-            Ok(Place { parent, table: None }) => {
-                let is_forbidden = sources.forbid(&parent.join(item.identifier.as_str()));
-                let target = output.directory.join(item.target());
-                is_forbidden.then_some(ItemError::InputInTheWay { target })
+            Ok(Place { parent, is_closed, table: None }) => {
+                let is_kept = || sources.kept.contains(&parent.join(item.identifier.as_str()));
+                let in_the_way = || {
+                    let target = output.directory.join(item.target());
+                    ItemError::InputInTheWay { target }
+                };
+                (*is_closed || is_kept()).then(in_the_way)
             }
             // Nothing can be published there, and others are none the worse for it.
             Err(error) => Some(ItemError::Output(error.clone())),
@@ -101,12 +106,13 @@ fn refuse_items(
 fn place_of(
     engine: &mut dyn Engine,
     output: &Output,
+    sources: &Sources,
     below: &Path,
     tables: &mut HashMap<PathBuf, bool>,
 ) -> Result<Place, IoError> {
     let parent = resolve(engine, &output.directory.join(below))?;
     let table = table_around(engine, output, below, tables)?;
-    Ok(Place { parent, table })
+    Ok(Place { is_closed: sources.has_below(&parent), parent, table })
 }
 
 /// The published table in which a directory below the output lies, or that it is. `tables` are the

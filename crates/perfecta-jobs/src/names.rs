@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use perfecta_core::key::KeyWidth;
 
 use crate::config::WidthRule;
@@ -191,8 +191,11 @@ impl Patterns {
     fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, PatternError> {
         let (mut of_names, mut of_paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in patterns.iter().map(AsRef::as_ref) {
-            let set = if pattern.contains('/') { &mut of_paths } else { &mut of_names };
-            set.add(glob(pattern)?);
+            let is_of_paths = pattern.contains('/');
+            let set = if is_of_paths { &mut of_paths } else { &mut of_names };
+            // In a name there is no `/` that `*` could cross; and what may cross it, as `*.keys`, is looked up
+            // without a regular expression.
+            set.add(GlobBuilder::new(pattern).literal_separator(is_of_paths).build()?);
         }
         Ok(Self { of_names: of_names.build()?, of_paths: of_paths.build()? })
     }
@@ -211,13 +214,9 @@ fn owned<S: AsRef<str>>(patterns: &[S]) -> Vec<String> {
 fn excluded_whole<S: AsRef<str>>(exclude: &[S]) -> Result<GlobSet, PatternError> {
     let mut directories = GlobSetBuilder::new();
     for pattern in exclude.iter().filter_map(|pattern| pattern.as_ref().strip_suffix("/**")) {
-        directories.add(glob(pattern)?);
+        directories.add(GlobBuilder::new(pattern).literal_separator(true).build()?);
     }
     Ok(directories.build()?)
-}
-
-fn glob(pattern: &str) -> Result<Glob, PatternError> {
-    Ok(GlobBuilder::new(pattern).literal_separator(true).build()?)
 }
 
 #[cfg(test)]
