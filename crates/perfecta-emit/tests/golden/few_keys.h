@@ -22,7 +22,7 @@
  * kind.
  */
 #ifndef FEW_KEYS_PERFECTA_H
-#define FEW_KEYS_PERFECTA_H 0xba363834e92e6352ull
+#define FEW_KEYS_PERFECTA_H 0xf8857231e611ef58ull
 
 #include <stdint.h>
 
@@ -101,6 +101,6 @@ int main(int argc, char **argv)
 
 #endif /* FEW_KEYS_SELF_TEST */
 
-#elif FEW_KEYS_PERFECTA_H != 0xba363834e92e6352ull
+#elif FEW_KEYS_PERFECTA_H != 0xf8857231e611ef58ull
 #error "two tables are called few_keys: give one key file another name, and build its table anew"
 #endif /* FEW_KEYS_PERFECTA_H */

@@ -23,7 +23,7 @@
  * kind.
  */
 #ifndef NATIVE_64_PERFECTA_H
-#define NATIVE_64_PERFECTA_H 0x11db3da3b119ce8dull
+#define NATIVE_64_PERFECTA_H 0x17ff63e9691161c6ull
 
 #include <stdint.h>
 
@@ -124,6 +124,6 @@ int main(int argc, char **argv)
 
 #endif /* NATIVE_64_SELF_TEST */
 
-#elif NATIVE_64_PERFECTA_H != 0x11db3da3b119ce8dull
+#elif NATIVE_64_PERFECTA_H != 0x17ff63e9691161c6ull
 #error "two tables are called native_64: give one key file another name, and build its table anew"
 #endif /* NATIVE_64_PERFECTA_H */
