@@ -1,11 +1,13 @@
 //! Programs that have a tree in memory and do no more than they must to make it.
 
+use std::hint::black_box;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use perfecta_core::graph::Scratch;
 use perfecta_core::key::{KeySet, KeyWidth, Repair};
 use perfecta_core::search::{Plan, search};
+use perfecta_emit::ContentHash;
 use rustix::fd::AsFd;
 use rustix::fs::{
     IFlags, Mode, OFlags, RenameFlags, ioctl_getflags, ioctl_setflags, mkdirat, openat,
@@ -41,8 +43,12 @@ pub(crate) enum Before {
     Nothing,
     /// A key file is read.
     ReadKeys,
-    /// Its keys are solved and verified, too; nothing is made of the table.
+    /// It and the files of the directory are hashed, too, as the manifest among these says.
+    Hash,
+    /// A key file is read, its keys are solved and verified; nothing is made of the table.
     Solve,
+    /// The same, and all is hashed.
+    SolveAndHash,
 }
 
 /// What is done to a directory after its files were written.
@@ -111,7 +117,7 @@ impl Tree {
                     let (stage, room) = (Path::new(STAGE), &room(thread));
                     let mut scratch = Scratch::default();
                     for (number, (directory, keys)) in all.skip(skipped).step_by(step).take(taken) {
-                        before.run(keys, &mut scratch);
+                        before.run(keys, directory, &mut scratch);
                         let number = number.to_string();
                         match finish {
                             Finish::Close => {
@@ -135,19 +141,38 @@ impl Tree {
 }
 
 impl Before {
-    fn run(self, path: &Path, scratch: &mut Scratch) {
+    fn run(self, path: &Path, directory: &Directory, scratch: &mut Scratch) {
         let read = || std::fs::read(path).expect("the key file can be read");
         match self {
             Self::Nothing => {}
-            Self::ReadKeys => drop(std::hint::black_box(read())),
-            Self::Solve => {
-                let keys = KeySet::from_le_bytes(&read(), KeyWidth::Bits32, Repair::default());
-                let keys = keys.expect("the keys are sorted");
-                let solution = search(&keys, &Plan::default(), scratch, &|| true);
-                let table = solution.expect("the plan fits").table.expect("the keys are solved");
-                table.view().verify(&keys).expect("every key has its rank");
+            Self::ReadKeys => drop(black_box(read())),
+            Self::Hash => hash(&read(), directory),
+            Self::Solve => solve(&read(), scratch),
+            Self::SolveAndHash => {
+                let bytes = read();
+                solve(&bytes, scratch);
+                hash(&bytes, directory);
             }
         }
+    }
+}
+
+fn solve(bytes: &[u8], scratch: &mut Scratch) {
+    let keys = KeySet::from_le_bytes(bytes, KeyWidth::Bits32, Repair::default());
+    let keys = keys.expect("the keys are sorted");
+    let solution = search(&keys, &Plan::default(), scratch, &|| true);
+    let table = solution.expect("the plan fits").table.expect("the keys are solved");
+    table.view().verify(&keys).expect("every key has its rank");
+}
+
+/// No manifest holds its own hash.
+const MANIFEST: &str = "manifest.json";
+
+fn hash(keys: &[u8], directory: &Directory) {
+    black_box(ContentHash::of(keys));
+    let others = directory.files.iter().filter(|(name, _)| name != Path::new(MANIFEST));
+    for (_, bytes) in others {
+        black_box(ContentHash::of(bytes));
     }
 }
 

@@ -5,8 +5,8 @@
 //! systems without a journal are slow for minutes where files were removed, so remove `SCRATCH`
 //! afterwards, not between rounds. The bare program verifies nothing, stages nothing and publishes
 //! nothing: it is the least that any program pays. Two more of them rename, and read back, as every table that appears
-//! whole must. Two more read the key files, and solve them, before they make files that they have in memory
-//! already: no bulk run can be quicker than that.
+//! whole must. Four more read the key files, hash all, solve the keys, or both, before they make files that they have in
+//! memory already: no bulk run that does so can be quicker.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
@@ -45,7 +45,7 @@ fn main() {
     let bare = |place: &Path, before, finish| {
         tree.create(place, threads.get(), Share::Dealt, before, finish);
     };
-    let contestants: [(&str, Contest<'_>); 11] = [
+    let contestants: [(&str, Contest<'_>); 13] = [
         ("bare, 1 thread", &|place| {
             tree.create(place, 1, Share::Dealt, Before::Nothing, Finish::Close);
         }),
@@ -56,7 +56,9 @@ fn main() {
         ("bare, renamed", &|place| bare(place, Before::Nothing, Finish::Rename)),
         (YARDSTICK, &|place| bare(place, Before::Nothing, Finish::RenameFromRoom)),
         ("and keys read", &|place| bare(place, Before::ReadKeys, Finish::RenameFromRoom)),
+        ("read and hashed", &|place| bare(place, Before::Hash, Finish::RenameFromRoom)),
         ("and solved", &|place| bare(place, Before::Solve, Finish::RenameFromRoom)),
+        ("solved and hashed", &|place| bare(place, Before::SolveAndHash, Finish::RenameFromRoom)),
         ("and read back", &|place| {
             bare(place, Before::Solve, Finish::ReadBackAndRenameFromRoom);
         }),
