@@ -78,7 +78,9 @@ fn a_header_that_there_may_be_once_is_refused_twice() {
         body
     };
     check("host: x", 200);
-    for name in ["host", "origin", "perfecta-protocol", "authorization", "idempotency-key"] {
+    for name in
+        ["host", "origin", "perfecta-protocol", "authorization", "idempotency-key", "content-type"]
+    {
         let value = if name == "perfecta-protocol" { "1" } else { "localhost" };
         let host = if name == "host" { "" } else { "host: localhost\r\n" };
         let once = format!("{host}{name}: {value}");
@@ -86,6 +88,15 @@ fn a_header_that_there_may_be_once_is_refused_twice() {
         let refused = check(&format!("{once}\r\n{name}: {value}"), 400);
         assert!(refused.contains(&format!("{name} is there twice")), "{refused}");
     }
+    // Of two lengths that differ nobody knows where the next message begins.
+    let mut stream = daemon.socket();
+    stream
+        .write_all(b"POST /v1/requests HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{} ")
+        .unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 400 "), "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
 }
 
 #[test]

@@ -115,10 +115,11 @@ pub(crate) fn check(control: &Control, head: &Parts) -> Result<(), Problem> {
 }
 
 /// Headers that there may be once: others, on the way here, may go by the other one.
-const SINGLE_HEADERS: [HeaderName; 5] = [
+const SINGLE_HEADERS: [HeaderName; 6] = [
     header::HOST,
     header::ORIGIN,
     header::AUTHORIZATION,
+    header::CONTENT_TYPE,
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static(PROTOCOL_HEADER),
 ];
