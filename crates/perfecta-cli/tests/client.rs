@@ -243,3 +243,26 @@ fn the_hardest_key_file_is_named_as_its_table_is() {
     daemon.ok(&["cancel", &id]);
     ended(client);
 }
+
+/// The first error of whoever forgot the daemon, or its name.
+#[test]
+fn where_no_daemon_is_the_options_that_help_are_named() {
+    let place = Place::new();
+    let check = |options: &[&str], named: &[&str]| {
+        let mut client = daemon_harness::command(&place, &[&["client", "ping"], options].concat());
+        let run = Run::of(&client.output().unwrap());
+        assert_eq!(run.code, 10, "{}", run.err);
+        let (_, help) = run.err.split_once("help: ").unwrap();
+        let told: Vec<&str> = ["serve", "--name", "--endpoint", "--ensure-server", "--listen"]
+            .into_iter()
+            .filter(|option| help.contains(option))
+            .collect();
+        assert_eq!(told, named, "{help}");
+    };
+    let here = ["serve", "--name", "--endpoint", "--ensure-server"];
+    check(&[], &here);
+    check(&["--name", "other"], &here);
+    check(&["--endpoint", "none.sock"], &here);
+    let address = format!("http://127.0.0.1:{}", daemon_harness::free_port());
+    check(&["--endpoint", &address], &["serve", "--endpoint", "--listen"]);
+}

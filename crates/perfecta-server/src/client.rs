@@ -47,8 +47,10 @@ pub enum ClientError {
     /// There is none.
     #[error("no daemon at {endpoint}: {reason}")]
     NoServer {
-        /// The socket.
+        /// The socket or address.
         endpoint: String,
+        /// Whether it is an address, where this program can start none.
+        is_remote: bool,
         /// What the system says.
         reason: String,
     },
@@ -115,7 +117,13 @@ impl ClientError {
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {
         match self {
-            Self::NoServer { .. } => Some("start one with `perfecta serve`"),
+            Self::NoServer { is_remote: false, .. } => Some(
+                "start one with `perfecta serve` and the same --name or --endpoint, or have it started by \
+                 --ensure-server; where it is elsewhere, say so with --name or --endpoint",
+            ),
+            Self::NoServer { is_remote: true, .. } => Some(
+                "start one there with `perfecta serve --listen`, or name another with --endpoint",
+            ),
             Self::Lost { .. } => Some(
                 "start one with `perfecta serve`, which goes on with what this one had accepted; \
                  `perfecta client list` shows that",

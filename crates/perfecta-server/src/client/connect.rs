@@ -107,7 +107,10 @@ impl Target {
             io::ErrorKind::PermissionDenied => ClientError::Denied(endpoint),
             // Its queue of connections is full: it does not take them.
             io::ErrorKind::WouldBlock => ClientError::Silent(endpoint),
-            _ => ClientError::NoServer { endpoint, reason: error.to_string() },
+            _ => {
+                let is_remote = matches!(self, Self::Remote(_));
+                ClientError::NoServer { endpoint, is_remote, reason: error.to_string() }
+            }
         }
     }
 }
