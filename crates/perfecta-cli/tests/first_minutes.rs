@@ -230,6 +230,8 @@ fn shells_complete_what_there_is() {
         for word in ["bulk-create", "dedupe", "forget"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
+        // What no help tells of is not offered either.
+        assert!(!script.contains("own-session") && !script.contains("Refused"), "{shell}");
     }
     place.write("script", place.ok(&["completions", "bash"]).out.as_bytes());
     let check = |typed: &str, expected: &str| {
@@ -247,5 +249,8 @@ fn shells_complete_what_there_is() {
     check("perfecta bulk", "bulk-create");
     check("perfecta client for", "forget");
     check("perfecta create --ded", "--dedupe");
+    check("perfecta bulk-create --dr", "--dry-run");
+    check("perfecta client bulk-create --dr", "");
+    check("perfecta client create --ensure", "--ensure-server");
     check("perfecta create --layout p", "packed");
 }
