@@ -112,8 +112,9 @@ fn what_a_daemon_refuses_is_told_of_the_options_that_ask_for_it() {
     );
     let long = "d/".repeat(2_049);
     let said = |what: &str| {
+        let begin = "d/".repeat(32);
         format!(
-            "error: {what}: has a path of 4098 bytes, more than 4096\n  help: name a shorter one\n"
+            "error: {what}: \"{begin} ...\" is a path of 4098 bytes, more than 4096\n  help: name a shorter one\n"
         )
     };
     check(&["create", &long, "--no-output"], 2, &said("key file"));

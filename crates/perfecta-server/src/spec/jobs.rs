@@ -18,7 +18,7 @@ use super::{
     Bounds, InputSpec, JobSpec, KeySize, KeySpec, LayoutSpec, LimitSpec, OutputSpec,
     PATH_BYTES_MAX, PATTERN_BYTES_MAX, PATTERNS_BYTES_MAX, SearchSpec, ShareSpec, default_emit,
 };
-use crate::problem::Problem;
+use crate::problem::{Problem, shortened};
 
 impl JobSpec {
     /// The request for a job whose relative paths are meant from `directory`.
@@ -140,10 +140,10 @@ impl JobSpec {
     /// A path as the daemon finds it.
     fn resolved(&self, path: &Path) -> Result<PathBuf, WrongPath> {
         if path.as_os_str().is_empty() {
-            return Err(WrongPath::new("is empty", "name a path"));
+            return Err(WrongPath::EMPTY);
         }
         if path.as_os_str().as_encoded_bytes().contains(&0) {
-            return Err(WrongPath::new("holds a NUL", "name a path without"));
+            return Err(WrongPath::of_path(path, "holds a NUL", "name a path without"));
         }
         check_length(path)?;
         if path.is_absolute() {
@@ -151,7 +151,8 @@ impl JobSpec {
         }
         match self.directory.as_deref().filter(|directory| directory.is_absolute()) {
             Some(directory) => Ok(directory.join(path)),
-            None => Err(WrongPath::new(
+            None => Err(WrongPath::of_path(
+                path,
                 "is a relative path, and no absolute directory is named to resolve it from",
                 "name an absolute path; in a request, an absolute `directory` does as well",
             )),
@@ -199,6 +200,9 @@ impl JobSpec {
     }
 }
 
+/// So much is told of a path that is too long: enough to know which one it is.
+const LONG_PATH_BYTES_TOLD: usize = 64;
+
 /// Why a path is none, whichever field it stands in.
 struct WrongPath {
     reason: Cow<'static, str>,
@@ -206,8 +210,12 @@ struct WrongPath {
 }
 
 impl WrongPath {
-    fn new(reason: impl Into<Cow<'static, str>>, remedy: &'static str) -> Self {
-        Self { reason: reason.into(), remedy }
+    const EMPTY: Self = Self { reason: Cow::Borrowed("is empty"), remedy: "name a path" };
+
+    /// Names it: a client that was given a list knows its files by their names, and no numbers.
+    fn of_path(path: &Path, reason: &str, remedy: &'static str) -> Self {
+        let path = path.to_string_lossy();
+        Self { reason: format!("{:?} {reason}", shortened(&path)).into(), remedy }
     }
 
     fn of(self, field: impl Into<String>) -> Problem {
@@ -226,8 +234,10 @@ fn check_length(path: &Path) -> Result<(), WrongPath> {
     if bytes <= PATH_BYTES_MAX {
         return Ok(());
     }
-    let reason = format!("has a path of {bytes} bytes, more than {PATH_BYTES_MAX}");
-    Err(WrongPath::new(reason, "name a shorter one"))
+    let path = path.to_string_lossy();
+    let begin = format!("{} ...", &path[..path.floor_char_boundary(LONG_PATH_BYTES_TOLD)]);
+    let reason = format!("is a path of {bytes} bytes, more than {PATH_BYTES_MAX}");
+    Err(WrongPath::of_path(begin.as_ref(), &reason, "name a shorter one"))
 }
 
 /// What takes too long to compile is not begun.
@@ -702,6 +712,7 @@ mod tests {
         let null = spec(r#"{"inputs": {"files": ["/a\u0000b"]}, "output": null}"#);
         let problem = null.checked(&BOUNDS, NOW).unwrap_err();
         assert_eq!(problem.field.as_deref(), Some("inputs.files[0]"));
+        assert_eq!(problem.detail, r#"inputs.files[0]: "/a\0b" holds a NUL"#);
     }
 
     #[test]
@@ -714,7 +725,11 @@ mod tests {
             assert!(of_bytes(PATH_BYTES_MAX).is_ok());
             let problem = of_bytes(PATH_BYTES_MAX + 1).unwrap_err();
             assert_eq!(problem.field.as_deref(), Some(field));
-            assert!(problem.detail.len() < 100, "{problem:?}");
+            assert!(
+                problem.detail.contains(": \"/aaa") && problem.detail.len() < 200,
+                "{problem:?}"
+            );
+            assert!(problem.detail.ends_with("is a path of 4097 bytes, more than 4096"));
         };
         check(r#"{"inputs": {"files": ["/a", "PATH"]}, "output": null}"#, "inputs.files[1]");
         check(r#"{"inputs": {"tree": {"root": "PATH"}}, "output": null}"#, "inputs.tree.root");
@@ -763,6 +778,7 @@ mod tests {
         let relative = spec(r#"{"inputs": {"files": ["a"]}, "output": null}"#);
         let problem = relative.checked(&BOUNDS, NOW).unwrap_err();
         assert_eq!(problem.field.as_deref(), Some("inputs.files[0]"));
+        assert!(problem.detail.starts_with("inputs.files[0]: \"a\" is a relative path"));
         let based = JobSpec { directory: Some("/d".into()), ..relative };
         let (job, _) = based.checked(&BOUNDS, NOW).unwrap();
         assert!(matches!(job.inputs, Inputs::Files(files) if files == [PathBuf::from("/d/a")]));
