@@ -104,6 +104,8 @@ fn what_cannot_be_done_is_told_of_files_as_they_were_named() {
     };
     check(&["bulk-create", "absent", "out"], 8);
     check(&["bulk-create", "absent", "out", "--json"], 8);
+    check(&["bulk-create", "./absent", "out"], 8);
+    check(&["bulk-create", ".", "out"], 7);
     check(&["bulk-create", "keys", "out", "--include", "*.no"], 4);
     check(&["bulk-create", "keys", "out"], 3);
     check(&["bulk-create", "keys", "keys/out"], 7);
@@ -111,8 +113,15 @@ fn what_cannot_be_done_is_told_of_files_as_they_were_named() {
     check(&["bulk-create", "--files-from", "list", "--no-output"], 3);
     check(&["create", "../absent", "out"], 8);
     check(&["create", "wide.keys64", "--no-output"], 0);
-    let absolute = daemon.place.path("absent");
-    check(&["create", absolute.to_str().unwrap(), "--no-output"], 8);
+    let absolute = |name: &str| daemon.place.path(name).to_str().unwrap().to_owned();
+    check(&["create", &absolute("absent"), "--no-output"], 8);
+    // What names no file, or was named with its whole path, stays as it is.
+    let no_keys = absolute("keys/*.no");
+    check(&["bulk-create", "keys", "out", "--include", "*.x", "--include", &no_keys], 4);
+    std::os::unix::fs::symlink(absolute("nowhere"), daemon.place.path("gone.keys")).unwrap();
+    check(&["create", "gone.keys", "--no-output"], 8);
+    daemon.place.write("taken/wide/file", b"of somebody");
+    check(&["create", "wide.keys64", &absolute("taken")], 7);
 }
 
 #[test]

@@ -145,6 +145,30 @@ pub enum IoErrorKind {
 }
 
 impl IoError {
+    /// The files and directories that it names, for whoever knows them by other names. Where a link leads is
+    /// told as the link says it.
+    pub fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        match &mut self.kind {
+            IoErrorKind::Displaced { to, .. } => vec![&mut self.path, to],
+            IoErrorKind::Dangling(_)
+            | IoErrorKind::System(_)
+            | IoErrorKind::NotAFile(_)
+            | IoErrorKind::TooLarge { .. }
+            | IoErrorKind::Changed
+            | IoErrorKind::TooManyEntries(_)
+            | IoErrorKind::TooDeep(_)
+            | IoErrorKind::WrongLength { .. }
+            | IoErrorKind::NotAsWritten { .. }
+            | IoErrorKind::Exists
+            | IoErrorKind::Locked
+            | IoErrorKind::Vanished
+            | IoErrorKind::OutsideRoots
+            | IoErrorKind::LinkBelowRoot
+            | IoErrorKind::Cancelled
+            | IoErrorKind::Lost => vec![&mut self.path],
+        }
+    }
+
     /// An error of the system.
     #[must_use]
     pub fn system(operation: Operation, path: &Path, errno: Errno) -> Self {

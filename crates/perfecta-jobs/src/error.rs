@@ -241,10 +241,10 @@ pub enum ItemError {
     #[error("verification failed: {0}")]
     Verify(#[from] VerifyError),
     /// The bytes that were read back are not those that should be there.
-    #[error("verification failed: {file}: {reason}")]
+    #[error("verification failed: {}: {reason}", .file.display())]
     Damaged {
         /// The file.
-        file: String,
+        file: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
@@ -291,6 +291,41 @@ pub enum ItemError {
 }
 
 impl ItemError {
+    /// The files and directories that it names, for whoever knows them by other names.
+    pub fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Input(error) | Self::Output(error) => error.paths_mut(),
+            Self::Clash { other, .. }
+            | Self::ClashByCase { other, .. }
+            | Self::Nested { other, .. } => {
+                vec![other]
+            }
+            Self::InTable { table } => vec![table],
+            Self::InputInTheWay { target }
+            | Self::Foreign { target }
+            | Self::Overtaken { target }
+            | Self::NoTable { target }
+            | Self::PublishedMeanwhile { target } => vec![target],
+            // What lies in it is told by its name alone.
+            Self::ForeignPart { target, name: _ } => vec![target],
+            Self::Damaged { file, .. } | Self::Unlisted { file } => vec![file],
+            Self::Mixed { directory, part, claim, .. } => vec![directory, part, claim],
+            Self::Keys(_)
+            | Self::ReservedName
+            | Self::Plan(_)
+            | Self::Unsolved { .. }
+            | Self::TimedOut { .. }
+            | Self::Memory { .. }
+            | Self::DoubledMemory { .. }
+            | Self::OutputLimit { .. }
+            | Self::DiskFull(_)
+            | Self::Render(_)
+            | Self::Verify(_)
+            | Self::NoKeyFile
+            | Self::Panicked(_) => Vec::new(),
+        }
+    }
+
     /// What the exit code says of it.
     #[must_use]
     pub fn exit_class(&self) -> ExitClass {
@@ -523,6 +558,28 @@ fn passed_over_words(files: Option<&PassedOver>) -> String {
 }
 
 impl JobError {
+    /// The files and directories that it names, for whoever knows them by other names.
+    pub fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::NothingMatched { root, patterns: _, passed_over } => {
+                let first = passed_over.as_mut().map(PassedOver::first_mut);
+                std::iter::once(root).chain(first).collect()
+            }
+            Self::NothingPublished { root } => vec![root],
+            Self::Input(error)
+            | Self::Published(error)
+            | Self::KeysOfPublished(error)
+            | Self::Output(error) => error.paths_mut(),
+            Self::OutputInInput { output, input } => vec![output, input],
+            Self::Foreign { target } => vec![target],
+            Self::NoSuchNode { .. }
+            | Self::Unsupported(_)
+            | Self::Cancelled
+            | Self::Expired
+            | Self::Panicked(_) => Vec::new(),
+        }
+    }
+
     /// What the exit code says of it.
     #[must_use]
     pub fn exit_class(&self) -> ExitClass {

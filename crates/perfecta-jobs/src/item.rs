@@ -250,7 +250,7 @@ impl Item {
     fn fail_output(&mut self, state: State, failure: Failure, world: &World<'_>) -> Effect {
         let error = match failure.error {
             IoError { kind: kind @ IoErrorKind::NotAsWritten { .. }, path, .. } => {
-                ItemError::Damaged { file: path.display().to_string(), reason: kind.to_string() }
+                ItemError::Damaged { file: path, reason: kind.to_string() }
             }
             error => ItemError::Output(error),
         };

@@ -161,6 +161,11 @@ impl PassedOver {
         })
     }
 
+    /// The one that is named.
+    pub(crate) const fn first_mut(&mut self) -> &mut PathBuf {
+        &mut self.first
+    }
+
     /// What takes them.
     pub(crate) const fn remedy(&self) -> &'static str {
         match self.taken_by {

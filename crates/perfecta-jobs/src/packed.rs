@@ -331,7 +331,7 @@ impl PackClosing {
         let hash = hash.map_err(ItemError::Output)?;
         if hash != Some(blake3) {
             let reason = "what was read back is not what was written".to_owned();
-            return Err(ItemError::Damaged { file: PACKED_FILE.to_owned(), reason });
+            return Err(ItemError::Damaged { file: PACKED_FILE.into(), reason });
         }
         let options_blake3 = self.options_blake3;
         let manifest = PackManifest::new(options_blake3, tables, bytes, blake3).render();

@@ -139,7 +139,7 @@ pub(crate) fn check_image(
     keys: Option<&KeySet>,
     keep_going: &KeepGoing<'_>,
 ) -> Result<Result<(), ItemError>, Interrupted> {
-    let damaged = |reason: String| ItemError::Damaged { file: file.to_owned(), reason };
+    let damaged = |reason: String| ItemError::Damaged { file: file.into(), reason };
     let table = match format::decode(image) {
         Ok(table) => table,
         Err(error) => return Ok(Err(damaged(error.to_string()))),

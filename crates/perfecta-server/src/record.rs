@@ -257,7 +257,10 @@ impl Record {
                 let class = summary.exit_class();
                 Outcome::Ran(SummaryLine::of(&summary, process, class.code()), class)
             }
-            Err(error) => Outcome::Refused(ErrorLine::from(&error), error.exit_class()),
+            Err(mut error) => {
+                error.paths_mut().into_iter().for_each(|path| self.spec.rename(path));
+                Outcome::Refused(ErrorLine::from(&error), error.exit_class())
+            }
         };
         {
             let mut told = self.told.lock();
@@ -400,13 +403,17 @@ impl Record {
     }
 
     fn line_of(&self, report: &ItemReport) -> TableLine {
-        let line = TableLine::of(report, self.spec.as_named(&report.keys_file));
-        TableLine { error: line.error.map(|error| self.in_its_words(error)), ..line }
-    }
-
-    /// An error as whoever sent the request would name its files.
-    fn in_its_words(&self, error: ErrorLine) -> ErrorLine {
-        ErrorLine { message: self.spec.in_its_words(&error.message), ..error }
+        let keys_file = self.spec.as_named(&report.keys_file);
+        let line = TableLine::of(report, keys_file);
+        let Some(mut error) = report.error.clone() else { return line };
+        for path in error.paths_mut() {
+            if *path == report.keys_file {
+                keys_file.clone_into(path);
+            } else {
+                self.spec.rename(path);
+            }
+        }
+        TableLine { error: Some(ErrorLine::from(&error)), ..line }
     }
 
     fn as_named(&self, mut progress: ProgressLine) -> ProgressLine {
@@ -421,7 +428,7 @@ impl Record {
             Some(Outcome::Earlier(status)) => return (**status).clone(),
             None => (None, None),
             Some(Outcome::Ran(summary, _)) => (Some(summary.clone()), None),
-            Some(Outcome::Refused(error, _)) => (None, Some(self.in_its_words(error.clone()))),
+            Some(Outcome::Refused(error, _)) => (None, Some(error.clone())),
         };
         RequestStatus {
             id: self.id.clone(),

@@ -358,5 +358,5 @@ pub(super) fn unreadable(error: IoError) -> ItemError {
 }
 
 pub(super) fn damaged(file: &Path, reason: &str) -> ItemError {
-    ItemError::Damaged { file: file.display().to_string(), reason: reason.to_owned() }
+    ItemError::Damaged { file: file.to_owned(), reason: reason.to_owned() }
 }

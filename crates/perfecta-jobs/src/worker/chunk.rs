@@ -90,7 +90,7 @@ impl ChunkInHand<'_> {
         if read != written {
             let path = self.work.pack.as_ref().expect("only a pack has chunks");
             let reason = "what was read back is not what was written".to_owned();
-            return Err(ItemError::Damaged { file: path.display().to_string(), reason });
+            return Err(ItemError::Damaged { file: path.to_owned(), reason });
         }
         let keep_going = self.work.cancel.keep_going();
         for (entry, keys) in &self.tables {

@@ -69,7 +69,7 @@ impl Renderer for PlainRenderer {
         for file in tables {
             let Some(parameters) = decode(&file.bytes) else {
                 let (file, reason) = (file.name.to_string_lossy(), "it is no table".to_owned());
-                return Ok(Err(ItemError::Damaged { file: file.into_owned(), reason }));
+                return Ok(Err(ItemError::Damaged { file: file.into_owned().into(), reason }));
             };
             let view = TableView::new(parameters, &file.bytes[HEADER_BYTES..]).unwrap();
             if let Some(keys) = keys
@@ -143,7 +143,7 @@ impl<M: Fn(&Asked<'_>) -> Result<(), &'static str> + Send + Sync> Renderer for M
             Ok(()) => PLAIN.check(files, keys, keep_going),
             Err(reason) => {
                 let file = files[0].name.to_string_lossy().into_owned();
-                Ok(Err(ItemError::Damaged { file, reason: reason.to_owned() }))
+                Ok(Err(ItemError::Damaged { file: file.into(), reason: reason.to_owned() }))
             }
         }
     }

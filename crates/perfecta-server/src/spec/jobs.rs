@@ -1,7 +1,9 @@
 //! Requests as jobs, and jobs as requests.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -174,7 +176,28 @@ impl JobSpec {
         }
     }
 
-    /// What is told of the job that [`Self::checked`] made, with paths as the client named them.
+    /// The same of a path that an error names, of an output as well.
+    pub(crate) fn rename(&self, path: &mut PathBuf) {
+        let Some(directory) = &self.directory else { return };
+        let is_below = |named: &&Path| path.starts_with(directory.join(named));
+        let tree = match &self.inputs {
+            InputSpec::Files(_) => None,
+            InputSpec::Tree { root, .. } => Some(root.as_path()),
+        };
+        let output = self.output.as_ref().map(|output| output.directory.as_path());
+        let output = output.filter(|output| !output.as_os_str().is_empty());
+        let named = tree.filter(is_below).or_else(|| output.filter(is_below));
+        let is_relative = named.or_else(|| self.inputs.named()).is_some_and(Path::is_relative);
+        // By letters: the client's path may begin with `./`, or be that.
+        let directory = directory.join("");
+        let below = path.as_os_str().as_bytes().strip_prefix(directory.as_os_str().as_bytes());
+        if let Some(below) = below.filter(|below| is_relative && !below.is_empty()) {
+            *path = OsStr::from_bytes(below).into();
+        }
+    }
+
+    /// A notice of the job that [`Self::checked`] made, with paths as the client named them. It holds no others, and
+    /// nothing that looks like one: no pattern, and not where a link leads.
     pub(crate) fn in_its_words(&self, told: &str) -> String {
         let Some(directory) = self.directory.as_deref().and_then(Path::to_str) else {
             return told.to_owned();
@@ -529,6 +552,28 @@ mod tests {
             spec(r#"{"inputs": {"files": ["a"]}, "output": null}"#).in_its_words("/a"),
             "/a"
         );
+    }
+
+    #[test]
+    fn a_path_in_an_error_is_that_which_was_named_and_what_lies_below_it() {
+        let check = |root: &str, output: &str, path: &str, expected: &str| {
+            let sent = format!(
+                r#"{{"directory": "/d", "inputs": {{"tree": {{"root": "{root}"}}}},
+                "output": {{"directory": "{output}"}}}}"#
+            );
+            let mut path = PathBuf::from(path);
+            spec(&sent).rename(&mut path);
+            assert_eq!(path.to_str(), Some(expected), "{root} {output}");
+        };
+        check("k", "out", "/d/k/a", "k/a");
+        check("./k", "out", "/d/./k/a", "./k/a");
+        check(".", "/o", "/d/.", ".");
+        check("k", "/d/out", "/d/out/a", "/d/out/a");
+        check("/d/k", "out", "/d/out/a", "out/a");
+        check("/d/k", "out", "/d/k/a", "/d/k/a");
+        check("k", "/d", "/d/k/a", "k/a");
+        check("k", "out", "/dk/a", "/dk/a");
+        check("k", "out", "/d", "/d");
     }
 
     #[test]
