@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use perfecta_io::thousands;
 use perfecta_server::ProgressLine;
 
 use crate::pace::Pace;
@@ -271,19 +272,6 @@ fn without_middle(name: &str, room: usize) -> String {
     letters[..head].iter().chain(&['…']).chain(&letters[letters.len() - tail..]).collect()
 }
 
-/// `12345678` as `12,345,678`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate >= 1e6 => format!("{:.1} M", rate / 1e6),
@@ -304,14 +292,6 @@ fn clock(left: Duration) -> String {
 mod tests {
     use super::*;
     use perfecta_server::HardestLine;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(13_637), "13,637");
-        assert_eq!(thousands(1_000_000), "1,000,000");
-    }
 
     fn at_work() -> ProgressLine {
         ProgressLine {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use perfecta_io::thousands;
 use perfecta_jobs::DryRun;
 use perfecta_server::{SummaryLine, TableLine};
 
 use crate::failure::Failure;
-use crate::progress::thousands;
 use crate::terminal::{Terminal, printable};
 
 /// The facts of one table, and its place, if it is published.

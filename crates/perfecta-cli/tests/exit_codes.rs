@@ -187,7 +187,7 @@ fn an_impossible_search_is_refused_and_a_vain_one_ends() {
         &["no table after"],
     );
     let little = ["create", "far.keys", "--memory", "1K", "--no-output"];
-    check(&place.run(&little), 6, &["bytes of memory, the limit is 1024", "(--memory)"]);
+    check(&place.run(&little), 6, &["bytes of memory, the limit is 1,024", "(--memory)"]);
 }
 
 #[test]

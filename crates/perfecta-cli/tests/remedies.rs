@@ -42,7 +42,7 @@ fn a_file_of_more_keys_than_a_table_holds_is_refused_unread_by_whoever_looks_at_
     check(&place, &["inspect", "many.keys"], 5, &words);
     check(&place, &["bench", "many.keys"], 5, &words);
     sparse(&place, "more.keys", 9 << 30);
-    let words = ["it has 9663676416 bytes, the limit is 8589934592", "help: split the set"];
+    let words = ["it has 9,663,676,416 bytes, the limit is 8,589,934,592", "help: split the set"];
     check(&place, &["create", "more.keys", "--no-output", "--key-size", "64"], 5, &words);
     check(&place, &["inspect", "more.keys", "--key-size", "64"], 5, &words);
 }

@@ -284,7 +284,7 @@ fn a_limit_of_addresses_is_a_limit_of_memory() {
     let file = std::fs::File::create(place.path("large.keys")).unwrap();
     file.set_len(40_000_000).unwrap();
     let run = in_shell(&place, "ulimit -v 700000;", "create large.keys --no-output", "");
-    assert!(run.err.contains("the limit is 268800000"), "{}", run.err);
+    assert!(run.err.contains("the limit is 268,800,000"), "{}", run.err);
 }
 
 /// It ended by SIGABRT, without a word of what to do.
@@ -293,7 +293,7 @@ fn more_keys_than_there_is_memory_for_are_refused_before_they_are_made() {
     let place = Place::new();
     let run = in_shell(&place, "ulimit -v 200000;", "keygen many --keys 100000000", "");
     assert_eq!((run.code, run.out.as_str()), (6, ""), "{}", run.err);
-    let said = "u32/uniform-100000000.keys: it needs about 800000000 bytes of memory, the limit is 76800000";
+    let said = "u32/uniform-100000000.keys: it needs about 800,000,000 bytes of memory, the limit is 76,800,000";
     assert!(run.err.contains(said) && run.err.contains("help: ask for fewer keys"), "{}", run.err);
     assert!(!place.path("many").exists());
     // Eight bytes of memory a key are enough, also to find that the file is there.

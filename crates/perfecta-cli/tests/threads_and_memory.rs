@@ -188,9 +188,9 @@ fn all_threads_of_a_verification_share_its_memory() {
                 "raise the memory limit (--memory), or split the set"
             );
             assert!(line["keys_file"].as_str().unwrap().starts_with("keys/large"), "{line}");
-            assert!(message.ends_with("bytes of memory, the limit is 20971520"), "{message}");
+            assert!(message.ends_with("bytes of memory, the limit is 20,971,520"), "{message}");
             let rest = message.split("it needs about ").nth(1).unwrap();
-            rest.split(' ').next().unwrap().parse::<u64>().unwrap()
+            rest.split(' ').next().unwrap().replace(',', "").parse::<u64>().unwrap()
         });
         let needed = needed.max().unwrap();
         assert_eq!((told.len(), &refused.summary()["ok"]), (4, &1.into()));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::system::{LINK_BELOW_ROOT, OUTSIDE_ROOTS};
+use crate::thousands;
 
 /// The call that failed, in the words of a message: "cannot *open* PATH".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +83,7 @@ pub enum IoErrorKind {
     #[error("it is a symbolic link to {}, and leads to nothing", .0.display())]
     Dangling(PathBuf),
     /// A file is larger than the caller takes.
-    #[error("it has {bytes} bytes, the limit is {bytes_max}")]
+    #[error("it has {} bytes, the limit is {}", thousands(*.bytes), thousands(*.bytes_max))]
     TooLarge {
         /// Bytes of the file.
         bytes: u64,
@@ -93,13 +94,13 @@ pub enum IoErrorKind {
     #[error("it changed while it was read")]
     Changed,
     /// A tree has more entries than the caller takes.
-    #[error("it holds more than {0} entries")]
+    #[error("it holds more than {} entries", thousands(*.0 as u64))]
     TooManyEntries(usize),
     /// A directory tree is deeper than the limit.
     #[error("it is more than {0} directories deep")]
     TooDeep(usize),
     /// A file to append to does not end where the caller thinks.
-    #[error("it has {bytes} bytes where {expected} were expected")]
+    #[error("it has {} bytes where {} were expected", thousands(*.bytes), thousands(*.expected))]
     WrongLength {
         /// Bytes of the file.
         bytes: u64,

@@ -20,6 +20,7 @@ mod clock;
 mod engine;
 mod error;
 mod op;
+mod thousands;
 
 // What an operation does, over any machine's calls.
 mod ops;
@@ -69,5 +70,6 @@ pub use self::random::Random;
 pub use self::roots::{RootError, Roots};
 #[cfg(feature = "simulation")]
 pub use self::simulated::{PowerCut, SimulatedEngine, SimulatedMachine};
+pub use self::thousands::thousands;
 #[cfg(ring)]
 pub use self::uring::UringEngine;

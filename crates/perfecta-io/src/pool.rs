@@ -39,6 +39,7 @@ pub use self::statistics::{ClassStatistics, PoolStatistics};
 use self::arena::{Arena, Memory, SystemMemory};
 use self::buffer::Shared;
 use self::layout::{Demand, Layout};
+use crate::thousands;
 
 /// What a pool is to be like.
 #[derive(Debug, Clone)]
@@ -80,8 +81,9 @@ impl Default for GuardPages {
 pub enum PoolError {
     /// Not even one small chunk fits.
     #[error(
-        "a pool of {budget_bytes} bytes has no room for a buffer of {} bytes",
-        SizeClass::SMALL_BYTES
+        "a pool of {} bytes has no room for a buffer of {} bytes",
+        thousands(*.budget_bytes as u64),
+        thousands(SizeClass::SMALL_BYTES as u64)
     )]
     BudgetTooSmall {
         /// The budget.
@@ -92,7 +94,8 @@ pub enum PoolError {
     Arena(#[from] ArenaError),
     /// A request that could wait for ever.
     #[error(
-        "a buffer of {bytes} bytes takes {taken_bytes} and never fits into a budget of {budget_bytes}"
+        "a buffer of {} bytes takes {} and never fits into a budget of {}",
+        thousands(*.bytes as u64), thousands(*.taken_bytes as u64), thousands(*.budget_bytes as u64)
     )]
     NeverFits {
         /// Asked for.

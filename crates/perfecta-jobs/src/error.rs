@@ -7,7 +7,7 @@ use perfecta_core::interrupt::Interrupted;
 use perfecta_core::key::KeyError;
 use perfecta_core::search::{AttemptsMade, FamilyChoice, Limit, PlanError};
 use perfecta_core::table::VerifyError;
-use perfecta_io::{IoError, IoErrorKind};
+use perfecta_io::{IoError, IoErrorKind, thousands};
 
 use crate::names::PassedOver;
 
@@ -142,7 +142,7 @@ pub enum ItemError {
         family: FamilyChoice,
     },
     /// The item does not fit the job's memory.
-    #[error("it needs about {needed} bytes of memory, the limit is {limit}")]
+    #[error("it needs about {} bytes of memory, the limit is {}", thousands(*.needed), thousands(*.limit))]
     Memory {
         /// Bytes that it needs.
         needed: u64,
@@ -151,7 +151,8 @@ pub enum ItemError {
     },
     /// With the doublings that were asked for at first, it does not fit the job's memory.
     #[error(
-        "with {grows} doublings at first it needs about {needed} bytes of memory, the limit is {limit}"
+        "with {grows} doublings at first it needs about {} bytes of memory, the limit is {}",
+        thousands(*.needed), thousands(*.limit)
     )]
     DoubledMemory {
         /// Doublings asked for.
@@ -224,7 +225,10 @@ pub enum ItemError {
     #[error(transparent)]
     Output(IoError),
     /// The job wrote as much as it may.
-    #[error("with its {bytes} bytes the job would write more than its limit of {bytes_max} bytes")]
+    #[error(
+        "with its {} bytes the job would write more than its limit of {} bytes",
+        thousands(*.bytes), thousands(*.bytes_max)
+    )]
     OutputLimit {
         /// Bytes of the item.
         bytes: u64,

@@ -11,7 +11,7 @@ use perfecta_core::table::{Parameters, Table};
 pub(crate) use perfecta_emit::Manifest;
 use perfecta_emit::manifest::{Hex64, KeyFile, ManifestFile, SearchRecord, TableParameters, hex};
 use perfecta_emit::{ContentHash, Identifier};
-use perfecta_io::FileContent;
+use perfecta_io::{FileContent, thousands};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -124,8 +124,8 @@ pub(crate) fn check(
         let failed = |reason: String| Ok(Err((listed.name.clone(), reason)));
         let Some(file) = file else { return failed("it is missing".to_owned()) };
         if file.bytes.len() as u64 != listed.bytes {
-            let bytes = file.bytes.len();
-            return failed(format!("it has {bytes} bytes, the manifest says {}", listed.bytes));
+            let [bytes, says] = [file.bytes.len() as u64, listed.bytes].map(thousands);
+            return failed(format!("it has {bytes} bytes, the manifest says {says}"));
         }
         if hash_while(&file.bytes, keep_going)? != listed.blake3 {
             return failed("its hash is not that of the manifest".to_owned());

@@ -211,7 +211,7 @@ mod tests {
     use std::ops::Range;
 
     use perfecta_emit::ArtifactKinds;
-    use perfecta_io::{IoError, IoErrorKind, Operation};
+    use perfecta_io::{IoError, IoErrorKind, Operation, thousands};
 
     use super::*;
     use crate::artifacts::{Artifacts, SelfTest};
@@ -300,7 +300,10 @@ mod tests {
         let needed = large.memory_bytes(&job);
         check(
             vec![file("large.keys", 1 << 20)],
-            &[&format!("it needs about {needed} bytes of memory, the limit is 1048576")],
+            &[&format!(
+                "it needs about {} bytes of memory, the limit is 1,048,576",
+                thousands(needed)
+            )],
         );
         check(
             vec![file("huge.keys", (1 << 32) + 4)],

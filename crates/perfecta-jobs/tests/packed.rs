@@ -7,6 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{Fault, Faulty, PlainRenderer, job, keys, run_all, three_good, tree};
+use perfecta_io::thousands;
 use perfecta_jobs::{
     CancelFlag, Durability, Event, ItemError, Job, Layout, Runtime, Status, Verification, run,
     verify,
@@ -102,7 +103,7 @@ fn a_packs_manifest_that_is_too_large_is_not_read() {
     .unwrap();
     let (message, remedy) = &told[0];
     assert!(message.contains("tables.packed/manifest.json"), "{message}");
-    assert!(message.contains(&format!("{}", padded.len())), "{message}");
+    assert!(message.contains(&thousands(padded.len() as u64)), "{message}");
     assert_eq!((told.len(), *remedy), (3, "raise the memory limit (--memory)"));
 
     assert_eq!(run_all(&job, &runtime()).0.ok, 3);

@@ -15,7 +15,7 @@ use common::{
     Asked, Fault as EngineFault, Faulty, Made, Meddled, Overheard, PlainRenderer, job, keys,
     planned, run_all, three_good,
 };
-use perfecta_io::{Fault, FaultPlan};
+use perfecta_io::{Fault, FaultPlan, thousands};
 use perfecta_jobs::{
     Artifacts, CancelFlag, Event, Inputs, Layout, Renderer, Runtime, SelfTest, Summary,
     Verification, run, verify,
@@ -295,7 +295,7 @@ fn the_manifest_of_a_pack_may_be_more_than_the_memory_and_its_index_may_not() {
     let longer = manifest.metadata().unwrap().len();
     let (summary, failures) = check_with(index_bytes);
     assert_eq!((summary.tables, summary.failed), (100, 100));
-    let reason = format!("manifest.json: it has {longer} bytes, the limit is ");
+    let reason = format!("manifest.json: it has {} bytes, the limit is ", thousands(longer));
     assert!(failures.values().all(|told| told.contains(&reason)), "{failures:?}");
     assert_eq!(check_with(longer).0.ok, 100);
 
@@ -303,8 +303,8 @@ fn the_manifest_of_a_pack_may_be_more_than_the_memory_and_its_index_may_not() {
     std::fs::write(&manifest, text).unwrap();
     let (summary, failures) = check_with(index_bytes - 1);
     assert_eq!((summary.tables, summary.failed), (101, 101));
-    let limit = index_bytes - 1;
-    let reason = format!("tables.phtpack: it has {index_bytes} bytes, the limit is {limit}");
+    let [bytes, limit] = [index_bytes, index_bytes - 1].map(thousands);
+    let reason = format!("tables.phtpack: it has {bytes} bytes, the limit is {limit}");
     assert!(failures.values().all(|told| told.contains(&reason)), "{failures:?}");
 }
 
@@ -625,7 +625,7 @@ fn what_a_check_needs_in_all_is_refused_where_it_can_never_fit() {
         assert_eq!((summary.ok, failures.len()), (3, 0), "{failures:?}");
         let (summary, failures) = check_with(needed - 1);
         assert_eq!((summary.ok, summary.failed), (2, 1), "{failures:?}");
-        let limit = needed - 1;
+        let [needed, limit] = [needed, needed - 1].map(thousands);
         let expected = format!("it needs about {needed} bytes of memory, the limit is {limit}");
         assert_eq!(failures["large"], expected);
     }
@@ -643,7 +643,8 @@ fn what_a_check_needs_in_all_is_refused_where_it_can_never_fit() {
     verification.limits.memory_bytes_max = needed - 1;
     let (summary, failures) = check(&verification);
     assert_eq!((summary.ok, summary.failed), (2, 1), "{failures:?}");
-    assert!(failures["large"].starts_with(&format!("it needs about {needed} ")), "{failures:?}");
+    let expected = format!("it needs about {} bytes", thousands(needed));
+    assert!(failures["large"].starts_with(&expected), "{failures:?}");
 }
 
 /// What lies in the place of a table without being one is measured as tables are.

@@ -8,12 +8,12 @@ use perfecta_core::family::Family;
 use perfecta_core::graph::Scratch;
 use perfecta_core::key::KeySet;
 use perfecta_core::search::{FamilyChoice, Plan, PlanError, Verdict, search};
+use perfecta_io::thousands;
 use perfecta_jobs::{Clock, SystemClock};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::InputOptions;
-use crate::progress::thousands;
 use crate::terminal::Terminal;
 use crate::{json, key_file, machine, options};
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use perfecta_io::thousands;
 use perfecta_jobs::{ExitClass, Job, JobError};
 use perfecta_server::client::{AllTables, Client as Connection, ClientError};
 use perfecta_server::{InputSpec, JobSpec, LimitSpec, Ping, ProblemKind};
@@ -26,7 +27,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::job_options::{Deadline, JobOptions, since_1970};
 use crate::job_run::DisplayOptions;
-use crate::progress::thousands;
 use crate::remote_options::RemoteOptions;
 use crate::reporter::Finished;
 use crate::terminal::Terminal;

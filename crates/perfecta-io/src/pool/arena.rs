@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::layout::{Layout, SizeClass};
 use super::stock::Slot;
+use crate::thousands;
 
 #[cfg(not(target_os = "linux"))]
 pub(super) use self::heap::HeapBlock as SystemMemory;
@@ -26,7 +27,10 @@ pub(super) use self::mapped::Mapping as SystemMemory;
 
 /// The system has no room for an arena.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot reserve {bytes} bytes of addresses: {}", std::io::Error::from_raw_os_error(*.errno))]
+#[error(
+    "cannot reserve {} bytes of addresses: {}",
+    thousands(*.bytes as u64), std::io::Error::from_raw_os_error(*.errno)
+)]
 pub struct ArenaError {
     /// Asked for.
     pub bytes: usize,

@@ -84,7 +84,7 @@ fn without_budget_there_is_no_buffer_until_one_comes_back() {
 fn a_request_that_never_fits_is_an_error_that_says_what_would() {
     for_every_memory(&options(2 * LARGE), |pool| {
         let message =
-            "a buffer of 2097153 bytes takes 2101248 and never fits into a budget of 2097152";
+            "a buffer of 2,097,153 bytes takes 2,101,248 and never fits into a budget of 2,097,152";
         assert_eq!(pool.try_acquire(2 * LARGE + 1).unwrap_err().to_string(), message);
         assert!(pool.try_acquire(usize::MAX).is_err());
         let waker = Waker::noop();
@@ -98,9 +98,10 @@ fn a_request_that_never_fits_is_an_error_that_says_what_would() {
 fn a_pool_that_cannot_be_is_an_error() {
     let refused = |options: &PoolOptions| BufferPool::reserve(options).unwrap_err().to_string();
     let small = refused(&options(SMALL - 1));
-    assert_eq!(small, "a pool of 65535 bytes has no room for a buffer of 65536 bytes");
+    assert_eq!(small, "a pool of 65,535 bytes has no room for a buffer of 65,536 bytes");
     let beyond = refused(&options(1 << 60));
     assert!(beyond.starts_with("cannot reserve "), "{beyond}");
+    assert!(beyond.contains(",856 bytes of addresses: "), "{beyond}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use perfecta_core::format::FormatError;
 use perfecta_core::format::pack::{ImagePlace, PackIndex};
 use perfecta_emit::ContentHash;
 use perfecta_io::{
-    Buffer, Engine, EntryKind, IoError, IoErrorKind, Op, Operation, Payload, Symlinks,
+    Buffer, Engine, EntryKind, IoError, IoErrorKind, Op, Operation, Payload, Symlinks, thousands,
 };
 
 use crate::call::{call, read_file};
@@ -195,7 +195,8 @@ impl Reader<'_> {
             return Err(self.differs("files[0].name", manifest.file_name(), PACKED_FILE));
         }
         if manifest.bytes() != found {
-            let reason = format!("it has {found} bytes, the manifest says {}", manifest.bytes());
+            let [found, says] = [found, manifest.bytes()].map(thousands);
+            let reason = format!("it has {found} bytes, the manifest says {says}");
             return Err(damaged(&self.file, &reason));
         }
         let (file, symlinks) = (&self.file, Symlinks::Refuse);

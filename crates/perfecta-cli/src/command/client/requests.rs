@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use perfecta_io::thousands;
 use perfecta_server::client::{Client as Connection, ClientError, RequestTold};
 use perfecta_server::{ProgressLine, RequestState, StateTold};
 
@@ -11,7 +12,6 @@ use crate::command::client::{Format, ask, checked_id};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
-use crate::progress::thousands;
 use crate::terminal::{Terminal, printable};
 use crate::text::{counted, outcomes};
 
