@@ -15,7 +15,7 @@ use common::{
     Asked, Fault as EngineFault, Faulty, Made, Meddled, Overheard, PlainRenderer, job, keys,
     planned, run_all, three_good,
 };
-use perfecta_io::{Fault, FaultPlan, thousands};
+use perfecta_io::{Fault, FaultPlan, Op, thousands};
 use perfecta_jobs::{
     Artifacts, CancelFlag, Event, Inputs, Layout, Renderer, Runtime, SelfTest, Summary,
     Verification, run, verify,
@@ -729,6 +729,35 @@ fn a_bug_that_shows_with_one_table_is_told_of_that_one() {
         assert_eq!((summary.ok, summary.failed), (2, 1), "{failures:?}");
         assert_eq!(failures["middle"], "internal error: a bug");
     }
+}
+
+#[test]
+fn a_bug_that_shows_with_a_pack_as_a_whole_is_told_of_that_pack() {
+    let packed = Packed::new();
+    run_all(&job(packed.input.path(), packed.out.path()), &runtime());
+    let file = packed.file("tables.phtpack");
+    let engines = Made::by(|| {
+        let file = file.clone();
+        Box::new(Overheard::by(move |op: &Op| {
+            assert!(!matches!(op, Op::ReadRange { path, .. } if *path == file), "a bug");
+        }))
+    });
+    let check = |keys| {
+        let verification = Verification { keys, ..Verification::new(packed.out.path()) };
+        let runtime = Runtime { engines: &engines, ..runtime() };
+        let mut told = Vec::new();
+        let summary = verify(&verification, &runtime, &mut |event: &Event<'_>| {
+            if let Event::Settled { report, .. } = event {
+                let error = report.error.as_ref().map(ToString::to_string);
+                told.extend(error.map(|error| (report.identifier.clone(), error)));
+            }
+        });
+        let summary = summary.unwrap();
+        assert_eq!((summary.ok, summary.failed), (3, 1), "{told:?}");
+        assert_eq!(told, [("tables.packed".to_owned(), "internal error: a bug".to_owned())]);
+    };
+    check(None);
+    check(Some(Inputs::tree(packed.input.path())));
 }
 
 #[test]

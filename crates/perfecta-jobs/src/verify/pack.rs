@@ -21,6 +21,7 @@ use perfecta_io::{
 
 use crate::call::{call, read_file};
 use crate::error::{ItemError, Stop};
+use crate::guard::guarded;
 use crate::manifest::{PackManifest, PackedEntry};
 use crate::packed;
 use crate::places::{MANIFEST, PACKED_FILE};
@@ -88,8 +89,21 @@ struct Reader<'a> {
 }
 
 /// Looks at the pack in `directory`, of whose index at most `bytes_max` are taken into memory at once, and of
-/// its manifest as many, or what such an index comes to there.
+/// its manifest as many, or what such an index comes to there. A bug that shows with it is its fault.
 pub(super) fn look(
+    directory: &Path,
+    bytes_max: u64,
+    engine: &mut dyn Engine,
+    cancel: &CancelFlag,
+) -> Pack {
+    let looked = guarded(|| look_unguarded(directory, bytes_max, engine, cancel));
+    looked.unwrap_or_else(|bug| {
+        let fault = Fault { error: ItemError::Panicked(bug), names: Vec::new() };
+        Pack { tables: Err(fault), bytes: 0, files: 0 }
+    })
+}
+
+fn look_unguarded(
     directory: &Path,
     bytes_max: u64,
     engine: &mut dyn Engine,
