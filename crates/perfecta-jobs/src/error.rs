@@ -189,6 +189,17 @@ pub enum ItemError {
         /// Its place, below the output directory.
         target: String,
     },
+    /// The same where the case of letters is ignored.
+    #[error(
+        "{} goes to {target}: one place lies in the other where file systems ignore upper and lower case",
+        .other.display()
+    )]
+    NestedByCase {
+        /// The other key file.
+        other: PathBuf,
+        /// Its place, below the output directory.
+        target: String,
+    },
     /// The target lies in a table that is published.
     #[error("{} is a table: nothing else is published in it", .table.display())]
     InTable {
@@ -301,9 +312,8 @@ impl ItemError {
             Self::Input(error) | Self::Output(error) => error.paths_mut(),
             Self::Clash { other, .. }
             | Self::ClashByCase { other, .. }
-            | Self::Nested { other, .. } => {
-                vec![other]
-            }
+            | Self::Nested { other, .. }
+            | Self::NestedByCase { other, .. } => vec![other],
             Self::InTable { table } => vec![table],
             Self::InputInTheWay { target }
             | Self::Foreign { target }
@@ -345,6 +355,7 @@ impl ItemError {
             Self::Clash { .. }
             | Self::ClashByCase { .. }
             | Self::Nested { .. }
+            | Self::NestedByCase { .. }
             | Self::InTable { .. }
             | Self::InputInTheWay { .. }
             | Self::Foreign { .. }
@@ -421,7 +432,7 @@ impl ItemError {
                 Some("list a key file once; of two files rename one, or build them apart")
             }
             Self::ClashByCase { .. } => Some("rename one of the files, or build them apart"),
-            Self::Nested { .. } => {
+            Self::Nested { .. } | Self::NestedByCase { .. } => {
                 Some("rename the file or the directory of the other, or build them apart")
             }
             Self::InTable { .. } => {

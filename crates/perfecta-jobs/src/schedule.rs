@@ -194,10 +194,12 @@ fn refuse_nested(items: &mut [Planned], first_at: &HashMap<(PathBuf, String), us
             outer_of.insert(below.clone(), below.ancestors().find_map(place_of));
         }
         let Some(outer) = outer_of[below] else { continue };
+        let is_within = items[inner].below.starts_with(items[outer].target());
         let nested = |other: &Planned| {
-            Box::new(ItemError::Nested {
-                other: other.keys_file.clone(),
-                target: other.target().display().to_string(),
+            let (target, other) = (other.target().display().to_string(), other.keys_file.clone());
+            Box::new(match is_within {
+                true => ItemError::Nested { other, target },
+                false => ItemError::NestedByCase { other, target },
             })
         };
         let (for_inner, for_outer) = (nested(&items[outer]), nested(&items[inner]));
@@ -278,10 +280,17 @@ mod tests {
                 file("b/a.keys", 4),
             ],
             &[
-                "keys/A/B/c.keys goes to A/B/c: one place lies in the other",
-                "keys/a.keys goes to a: one place lies in the other",
-                "keys/a.keys goes to a: one place lies in the other",
+                "keys/A/B/c.keys goes to A/B/c: one place lies in the other where file systems ignore upper and lower case",
+                "keys/a.keys goes to a: one place lies in the other where file systems ignore upper and lower case",
+                "keys/a.keys goes to a: one place lies in the other where file systems ignore upper and lower case",
                 "",
+            ],
+        );
+        check(
+            vec![file("a.keys", 8), file("a/d.keys", 4)],
+            &[
+                "keys/a/d.keys goes to a/d: one place lies in the other",
+                "keys/a.keys goes to a: one place lies in the other",
             ],
         );
         check(

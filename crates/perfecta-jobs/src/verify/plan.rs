@@ -385,6 +385,7 @@ fn misplaced(item: &Planned) -> Option<ItemError> {
             ItemError::Clash { .. }
                 | ItemError::ClashByCase { .. }
                 | ItemError::Nested { .. }
+                | ItemError::NestedByCase { .. }
                 | ItemError::ReservedName
         )
     };
