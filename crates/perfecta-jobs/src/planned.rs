@@ -75,11 +75,14 @@ impl Planned {
     pub(crate) fn memory_bytes_with(&self, job: &Job, geometry: Geometry) -> u64 {
         let keys = self.num_keys_max(job);
         let (solved, first) = largest_table(&job.search, keys);
-        let graph = Attempter::memory_bytes(solved, geometry) + 2 * table_bytes(geometry);
+        let graph = Attempter::memory_bytes(solved, geometry);
         // What is written is elements for the most part, as many as vertices.
         let times = u128::from(geometry.vertices());
         let rendered = u128::from(self.rendered_bytes) * times / u128::from(first.vertices());
-        self.file_bytes + keys * self.key_bytes(job) + graph + rendered as u64
+        let table = 2 * table_bytes(geometry) + rendered as u64;
+        // An obstacle is looked for before there is a table.
+        let after_graph = table.max(Attempter::obstacle_memory_bytes(solved));
+        self.file_bytes + keys * self.key_bytes(job) + graph + after_graph
     }
 
     /// Bytes of memory that its keys alone take while they are read: file, keys, what is hashed of them,

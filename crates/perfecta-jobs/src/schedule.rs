@@ -212,6 +212,7 @@ fn refuse_nested(items: &mut [Planned], first_at: &HashMap<(PathBuf, String), us
 mod tests {
     use std::ops::Range;
 
+    use perfecta_core::graph::Attempter;
     use perfecta_emit::ArtifactKinds;
     use perfecta_io::{IoError, IoErrorKind, Operation, thousands};
 
@@ -419,6 +420,21 @@ mod tests {
         check(SelfTest::WithKeys, 40_000, 2_500_000..2_700_000);
         check(SelfTest::FromFile, 1_200_000, 30_000_000..31_000_000);
         check(SelfTest::WithKeys, 1_200_000, 56_000_000..58_000_000);
+    }
+
+    #[test]
+    fn before_there_is_a_table_what_is_reserved_is_enough_to_look_for_an_obstacle() {
+        for output in [None, job().output] {
+            let job = Job { output, ..job() };
+            for keys in [2, 300, 32_768, 65_536, 1 << 18, 1 << 20] {
+                let item = planned_alone(&job, file("a.keys", 4 * keys));
+                let (solved, geometry) = largest_table(&job.search, keys);
+                let searched = 8 * keys + Attempter::memory_bytes(solved, geometry);
+                let needed = searched + Attempter::obstacle_memory_bytes(solved);
+                let reserved = item.memory_bytes(&job);
+                assert!(needed <= reserved, "{keys} keys: {needed}, {reserved}");
+            }
+        }
     }
 
     #[test]

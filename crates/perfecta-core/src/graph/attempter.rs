@@ -105,6 +105,12 @@ impl<'a> Attempter<'a> {
         graph + KeyOrder::memory_bytes(num_keys)
     }
 
+    /// Bytes of memory that [`Self::obstacle`] takes beside these, once in a search, before there is a table.
+    #[must_use]
+    pub const fn obstacle_memory_bytes(num_keys: usize) -> u64 {
+        Attempts::memory_bytes(num_keys)
+    }
+
     /// What comes of `seeds`, if `keep_going` lets it come.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::seeds::SeedSource;
 /// Attempts in which a candidate stands.
 const FIRST_ATTEMPTS: u64 = 64;
 
-/// Only so many keys of a set are looked at, its least, for some 10 MB of memory.
+/// Only so many keys of a set are looked at, its least, for 4 MiB of memory.
 const KEYS_MAX: usize = 1 << 18;
 
 /// Candidates that are held against all attempts. One that is no obstacle is parted by some of the first.
@@ -44,6 +44,12 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
+    /// Bytes that it takes to look at so many keys.
+    pub(super) const fn memory_bytes(num_keys: usize) -> u64 {
+        let num_suspects = if num_keys < KEYS_MAX { num_keys } else { KEYS_MAX };
+        (num_suspects * size_of::<Suspect>()) as u64
+    }
+
     /// The first obstacle among `keys` that stands in all attempts up to `last`, if there is one, and the
     /// doublings of the table after which it does not.
     pub(super) fn obstacle<K: HashedKey + Into<u64>>(
@@ -67,22 +73,21 @@ impl Attempts {
         keys: &[K],
         keep_going: &KeepGoing<'_>,
     ) -> Result<Vec<Candidate<K>>, Interrupted> {
-        let keys = keys.iter().take(KEYS_MAX);
-        let mut suspects: Vec<Suspect<K>> =
-            keys.map(|&key| Suspect { key, edges: 0, is_loop: true }).collect();
+        let mut suspects: Vec<Suspect> =
+            (0..keys.len().min(KEYS_MAX) as u32).map(Suspect::new).collect();
         for attempt in 1..=FIRST_ATTEMPTS {
-            self.visit(attempt, LookAt(&mut suspects));
+            self.visit(attempt, LookAt { keys, suspects: &mut suspects });
             // Twice as many between two sortings each time: few are left after the first.
             if attempt.is_power_of_two() {
                 if !keep_going() {
                     return Err(Interrupted);
                 }
-                suspects = remaining(suspects);
+                retain_suspects(&mut suspects);
             }
         }
         let candidates = suspects.chunk_by(Suspect::shares_edges).map(|group| match group {
-            [one, ..] if one.is_loop => Candidate::Loop(one.key),
-            [one, other, ..] => Candidate::Parallel(one.key, other.key),
+            [one, ..] if one.is_loop => Candidate::Loop(one.key(keys)),
+            [one, other, ..] => Candidate::Parallel(one.key(keys), other.key(keys)),
             [_] | [] => unreachable!("who shares no edge and is no loop does not remain"),
         });
         Ok(candidates.take(CANDIDATES_MAX).collect())
@@ -120,37 +125,58 @@ impl Attempts {
 
 /// A key, and what its edges were in the attempts so far.
 #[derive(Debug, Clone, Copy)]
-struct Suspect<K> {
-    key: K,
+struct Suspect {
     /// A sum over its edges: equal where these are, and hardly ever elsewhere.
     edges: u64,
+    /// Where it is among the keys.
+    position: u32,
     /// All of them were loops.
     is_loop: bool,
 }
 
-impl<K> Suspect<K> {
+impl Suspect {
+    const fn new(position: u32) -> Self {
+        Self { edges: 0, position, is_loop: true }
+    }
+
+    fn key<K: Copy>(&self, keys: &[K]) -> K {
+        keys[self.position as usize]
+    }
+
     fn shares_edges(&self, other: &Self) -> bool {
         self.edges == other.edges
     }
 }
 
-/// Those that shared all edges with another, or were loops, in order.
-fn remaining<K: Copy>(mut suspects: Vec<Suspect<K>>) -> Vec<Suspect<K>> {
-    suspects.sort_by_key(|suspect| suspect.edges);
-    let groups = suspects.chunk_by(Suspect::shares_edges);
-    groups.filter(|group| group.len() > 1 || group[0].is_loop).flatten().copied().collect()
+/// Keeps those that shared all edges with another, or were loops, in order and in their place: they are most
+/// of the memory.
+fn retain_suspects(suspects: &mut Vec<Suspect>) {
+    suspects.sort_unstable_by_key(|suspect| (suspect.edges, suspect.position));
+    let (mut kept, mut begin) = (0, 0);
+    while let Some(first) = suspects.get(begin).copied() {
+        let group = suspects[begin..].iter().take_while(|other| first.shares_edges(other)).count();
+        if group > 1 || first.is_loop {
+            suspects.copy_within(begin..begin + group, kept);
+            kept += group;
+        }
+        begin += group;
+    }
+    suspects.truncate(kept);
 }
 
 /// Adds what an attempt makes of keys.
-struct LookAt<'a, K>(&'a mut [Suspect<K>]);
+struct LookAt<'a, K> {
+    keys: &'a [K],
+    suspects: &'a mut [Suspect],
+}
 
 impl<K: Copy> MemberVisitor<K> for LookAt<'_, K> {
     type Output = ();
 
     fn visit<F: Fn(K) -> (u32, u32) + Copy>(self, vertices: F) {
         const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-        for suspect in self.0 {
-            let (first, second) = vertices(suspect.key);
+        for suspect in self.suspects {
+            let (first, second) = vertices(suspect.key(self.keys));
             let edge = u64::from(first.min(second)) << 32 | u64::from(first.max(second));
             suspect.edges = (suspect.edges.rotate_left(29) ^ edge).wrapping_mul(MULTIPLIER);
             suspect.is_loop &= first == second;
@@ -190,5 +216,31 @@ impl<K: Copy> MemberVisitor<K> for Candidate<K> {
                 ends == (first, second) || ends == (second, first)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suspects_that_share_edges_or_are_loops_remain_and_no_other() {
+        let suspect = |edges, position, is_loop| Suspect { edges, position, is_loop };
+        let mut suspects = [(7, 0), (9, 1), (3, 2), (7, 3), (1, 4), (7, 5)]
+            .map(|(edges, position)| suspect(edges, position, position == 2))
+            .to_vec();
+        let (place, capacity) = (suspects.as_ptr(), suspects.capacity());
+        retain_suspects(&mut suspects);
+        let positions: Vec<_> = suspects.iter().map(|suspect| suspect.position).collect();
+        assert_eq!(positions, [2, 0, 3, 5]);
+        assert_eq!((suspects.as_ptr(), suspects.capacity()), (place, capacity));
+        retain_suspects(&mut Vec::new());
+    }
+
+    #[test]
+    fn to_look_for_an_obstacle_takes_4_mib_at_most() {
+        assert_eq!(Attempts::memory_bytes(1), 16);
+        assert_eq!(Attempts::memory_bytes(KEYS_MAX), 4 << 20);
+        assert_eq!(Attempts::memory_bytes(usize::MAX), 4 << 20);
     }
 }
