@@ -245,6 +245,8 @@ fn contradictory(contradiction: &Contradiction) -> Failure {
             format!("--seeds: {error}"),
             "set no other bits; docs/families.md lists what each seed is",
         ),
+        // None of today's.
+        _ => (contradiction.to_string(), "leave the options of the search out"),
     };
     Failure::usage(message).with_remedy(remedy)
 }

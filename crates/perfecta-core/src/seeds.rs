@@ -81,6 +81,7 @@ pub struct SeedSource {
 
 /// Words that were fixed are none that the family takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FixedSeedsError {
     /// There are more of them.
     #[error("{family} takes {} seeds, these are {given}", family.num_seeds())]

@@ -73,6 +73,8 @@ impl BuildError {
             Self::Contradiction(Contradiction::Seeds(_)) => {
                 "fix no more than the family takes, or choose another family"
             }
+            // None of today's.
+            Self::Contradiction(_) => "give another plan",
             Self::Plan(PlanError::Unsuitable(_)) => "choose another family, or FamilyChoice::Auto",
             Self::Plan(PlanError::NoAttempts { .. }) => "allow 1 attempt at least",
             Self::Plan(PlanError::Memory { .. }) => "raise memory_bytes_max, or split the set",

@@ -332,6 +332,7 @@ fn refusal(kind: FileType) -> Option<(ErrorKind, &'static str)> {
 /// source of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {kind}", path.display())]
+#[non_exhaustive]
 pub struct LoadError {
     /// The file.
     pub path: PathBuf,

@@ -28,6 +28,7 @@ const LARGER_ATTEMPTS: u64 = 256;
 
 /// Keys that no seeds of some attempts help, as they are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Obstacle {
     /// A key that always has the same vertex twice.
     Loop(u64),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 /// A line that is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} (byte {offset:#x}) {kind}")]
+#[non_exhaustive]
 pub struct TextError {
     /// The line, counted from 1.
     pub line: usize,

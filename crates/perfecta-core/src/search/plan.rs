@@ -165,6 +165,7 @@ pub enum PlanError {
 
 /// Why a plan cannot be meant, whatever the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Contradiction {
     /// As [`PlanError::NoAttempts`].
     #[error("{field} is 0, at least 1 attempt must be made")]
@@ -228,6 +229,7 @@ pub enum Limit {
 /// Why no attempt at a table of some size can succeed: one reason that stood in all the attempts that were
 /// looked at, 4,096 at least and as many as the search would have made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub struct Obstructed {
     /// The family.
     pub family: Family,

@@ -460,6 +460,8 @@ fn contradictory(contradiction: &Contradiction) -> Problem {
         Contradiction::Seeds(error @ FixedSeedsError::Bits { .. }) => {
             ("search.seeds", error.to_string(), "0 in the other bits")
         }
+        // None of today's.
+        _ => ("search", contradiction.to_string(), "other values, or none"),
     };
     Problem::field(field, reason, remedy)
 }

@@ -41,6 +41,7 @@ impl Placed {
 
 /// Why a table cannot be put in a pack.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PackError {
     /// A name that is there already.
     #[error("the pack has a table of the name {:?}", alloc::string::String::from_utf8_lossy(.0))]
