@@ -85,6 +85,8 @@ pub struct ItemReport {
     pub keys: u64,
     /// What else they may be.
     pub doubt: Option<Doubt>,
+    /// The table that was in its place was made with other options.
+    pub replaces_other_options: bool,
     /// The search, if there was one to its end.
     pub search: Option<SearchReport>,
     /// Bytes written for it, manifest included.
@@ -106,6 +108,7 @@ impl ItemReport {
             keys_bytes: 0,
             keys: 0,
             doubt: None,
+            replaces_other_options: false,
             search: None,
             bytes: 0,
             files: 0,

@@ -18,6 +18,7 @@ pub(crate) struct Remarks {
     out_of_time: Files,
     all_the_same: Files,
     not_made: Files,
+    other_options: Files,
 }
 
 /// The first of some key files in the order of the plan, and how many there are.
@@ -31,7 +32,12 @@ impl Remarks {
     /// Takes note of an item that is settled.
     pub(crate) fn note(&mut self, position: u32, report: &ItemReport, plan: &Plan) {
         match report.status {
-            Status::Ok => self.note_search(position, report, plan),
+            Status::Ok => {
+                if report.replaces_other_options {
+                    self.other_options.add(position, report);
+                }
+                self.note_search(position, report, plan);
+            }
             // One that somebody else published meanwhile was searched for all the same.
             Status::Unchanged if report.search.is_none() && plan.fixed_attempts.is_some() => {
                 self.not_made.add(position, report);
@@ -89,6 +95,10 @@ impl Remarks {
                 "no attempts were made: the table of these keys and options is there, unchanged; --no-output \
                  makes the --fixed-attempts and counts them"
                     .to_owned(),
+            ),
+            (
+                &self.other_options,
+                "a table made with other options, or by another version, was there and is replaced".to_owned(),
             ),
         ];
         kinds

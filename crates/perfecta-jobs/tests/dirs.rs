@@ -233,6 +233,39 @@ fn what_the_name_of_a_key_file_says_is_part_of_its_table() {
     }
 }
 
+/// Two runs of other options into one place leave tables of both, where not all key files are of both.
+#[test]
+fn that_tables_of_other_options_are_replaced_is_told_once_for_all() {
+    let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_good(input.path());
+    let told = |rng_seed| {
+        let mut job = job(input.path(), out.path());
+        job.search.seeds.rng_seed = rng_seed;
+        let mut notices = Vec::new();
+        let summary = run(&job, &runtime(), &mut |event: &Event<'_>| {
+            if let Event::Notice(text) = event {
+                notices.push((*text).to_owned());
+            }
+        });
+        (summary.unwrap().ok, notices)
+    };
+    assert_eq!(told(1), (3, Vec::new()));
+    let large = input.path().join("below/large.keys");
+    let notice = format!(
+        "{} and 2 files more: a table made with other options, or by another version, was there and is replaced",
+        large.display()
+    );
+    assert_eq!(told(2), (3, vec![notice]));
+    assert_eq!(told(2), (0, Vec::new()));
+    // Other keys are no other options, nor is a key file of another name.
+    std::fs::write(input.path().join("small.keys"), keys(9, 9)).unwrap();
+    assert_eq!(told(2), (1, Vec::new()));
+    std::fs::write(input.path().join("a-b.keys"), keys(9, 9)).unwrap();
+    assert_eq!(told(2), (1, Vec::new()));
+    std::fs::rename(input.path().join("a-b.keys"), input.path().join("a+b.keys")).unwrap();
+    assert_eq!(told(2), (1, Vec::new()));
+}
+
 #[test]
 fn what_is_not_ours_is_not_replaced_unless_told() {
     let (input, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

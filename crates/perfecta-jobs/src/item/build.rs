@@ -111,7 +111,9 @@ impl Item {
     fn place<'w>(&'w self, world: &'w World<'_>) -> Place<'w> {
         let publication = world.publication().expect("only what is written is compared");
         let identifier = self.planned.identifier.as_str();
-        Place { target: self.target(publication), identifier, renderer: &*publication.renderer }
+        let keys_name = self.planned.keys_file.file_name().unwrap_or_default().as_encoded_bytes();
+        let (target, renderer) = (self.target(publication), &*publication.renderer);
+        Place { target, identifier, keys_name, renderer }
     }
 
     fn found(
@@ -126,7 +128,10 @@ impl Item {
         let replaces = publication.output.conflicts == Conflicts::Replace;
         match found {
             Found::Nothing => self.search(bytes, Some(origin), Replace::Never, world, workspace),
-            Found::Ours => self.search(bytes, Some(origin), Replace::Exchange, world, workspace),
+            Found::Ours { has_other_options } => {
+                self.report.replaces_other_options = has_other_options;
+                self.search(bytes, Some(origin), Replace::Exchange, world, workspace)
+            }
             Found::Foreign(_) if replaces => {
                 self.search(bytes, Some(origin), Replace::Exchange, world, workspace)
             }

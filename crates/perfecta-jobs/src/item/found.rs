@@ -18,7 +18,10 @@ pub(super) enum Found {
         num_keys: u64,
     },
     /// A table of ours that is older, or torn by a power cut.
-    Ours,
+    Ours {
+        /// Its manifest says other options.
+        has_other_options: bool,
+    },
     /// More than may be read. Its names tell what it is.
     Large,
     /// Something that is not ours to replace, and why.
@@ -30,6 +33,8 @@ pub(super) enum Found {
 pub(super) struct Place<'a> {
     pub(super) target: PathBuf,
     pub(super) identifier: &'a str,
+    /// The name of its key file.
+    pub(super) keys_name: &'a [u8],
     pub(super) renderer: &'a dyn Renderer,
 }
 
@@ -49,11 +54,15 @@ impl Place<'_> {
         if let Some(name) = manifest::first_unlisted(&manifest, &files) {
             return self.foreign(&self.target.join(name));
         }
-        let is_same = manifest::origin(&manifest).as_ref() == Some(origin)
+        let found = manifest::origin(&manifest);
+        // Another key file's name is part of these, too.
+        let has_other_options = manifest.key_file.name_bytes().as_deref() == Some(self.keys_name)
+            && found.as_ref().is_some_and(|found| found.options_blake3 != origin.options_blake3);
+        let is_same = found.as_ref() == Some(origin)
             && manifest.identifier == self.identifier
             && manifest::check(&manifest, &files, &|| true) == Ok(Ok(()));
         let num_keys = u64::from(manifest.table.num_keys);
-        if is_same { Found::Same { num_keys } } else { Found::Ours }
+        if is_same { Found::Same { num_keys } } else { Found::Ours { has_other_options } }
     }
 
     /// What it is by its names, which were listed.
@@ -90,7 +99,8 @@ impl Place<'_> {
                 return self.foreign(&self.target.join(name));
             }
         }
-        if has_manifest { Found::Ours } else { self.foreign(&self.target) }
+        let has_other_options = false;
+        if has_manifest { Found::Ours { has_other_options } } else { self.foreign(&self.target) }
     }
 
     /// The place itself, or something in it, is not ours.

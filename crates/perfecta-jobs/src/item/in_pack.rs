@@ -53,6 +53,8 @@ impl Item {
             keys_bytes,
             keys,
             doubt,
+            // A pack is replaced as a whole.
+            replaces_other_options: _,
             search,
             bytes,
             files,

@@ -136,6 +136,8 @@ impl Account {
                 let mut report = (*report).clone();
                 let timeless = |search| SearchReport { seconds: 0.0, ..search };
                 report.search = report.search.map(timeless);
+                // It tells of earlier jobs.
+                report.replaces_other_options = false;
                 assert_eq!(report.error.is_some(), report.status == Status::Failed, "{report:?}");
                 let before = self.reports.insert(report.keys_file.clone(), report);
                 assert!(before.is_none(), "settled twice");
