@@ -7,6 +7,7 @@ use perfecta_core::family::Family;
 use perfecta_core::key::{KeyWidth, Shape};
 use perfecta_core::search::{FamilyChoice, UnknownFamily};
 use perfecta_core::seeds::SEEDS_MAX;
+use perfecta_io::thousands;
 
 /// `--hash auto|NAME|ID`.
 ///
@@ -83,7 +84,7 @@ pub(crate) fn parse_seeds(value: &str) -> Result<FixedSeeds, String> {
     Ok(FixedSeeds { words, given })
 }
 
-/// Bytes, with an optional K, M, G or T (powers of 1,024).
+/// Bytes, with an optional K, M, G or T (powers of 1,024), also grouped as errors give them: `176,851,482`.
 ///
 /// # Errors
 /// A sentence.
@@ -96,8 +97,10 @@ pub(crate) fn parse_bytes(value: &str) -> Result<u64, String> {
         Some('T') => (&plain[..plain.len() - 1], 40),
         _ => (plain, 0),
     };
-    let count: u64 =
-        digits.trim().parse().map_err(|_| "not a number of bytes such as 512M or 2G".to_owned())?;
+    let digits = digits.trim();
+    let count = digits.replace(',', "").parse().ok();
+    let count = count.filter(|&count| !digits.contains(',') || digits == thousands(count));
+    let count: u64 = count.ok_or_else(|| "not a number of bytes such as 512M or 2G".to_owned())?;
     count.checked_mul(1 << shift).ok_or_else(|| "more bytes than 64 bits count".to_owned())
 }
 
@@ -185,6 +188,11 @@ mod tests {
         assert_eq!(parse_bytes("512M"), Ok(512 << 20));
         assert_eq!(parse_bytes("2GiB"), Ok(2 << 30));
         assert_eq!(parse_bytes("77"), Ok(77));
+        assert_eq!(parse_bytes("176,851,482"), Ok(176_851_482));
+        assert_eq!(parse_bytes("1,024K"), Ok(1 << 20));
+        for value in ["1,5", "1,0000", ",", "0,512M", "1024,"] {
+            assert!(parse_bytes(value).is_err(), "{value}");
+        }
         assert!(parse_bytes("M").is_err());
         assert!(parse_bytes("99999999999T").is_err());
     }
