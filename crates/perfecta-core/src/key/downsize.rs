@@ -41,6 +41,7 @@ impl Downsize {
     }
 
     /// The key that a smaller one was gathered from.
+    #[cfg(feature = "alloc")]
     pub(crate) fn restore(self, smaller: u64) -> u64 {
         self.runs().fold(0, |key, run| key | (smaller & run.mask) << run.shift)
     }
